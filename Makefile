@@ -1,0 +1,45 @@
+# `make` alone lists the targets.
+PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
+	command -v $$p >/dev/null && $$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+ARGS ?=
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test lint format typecheck validate dev lock
+
+help: ## List the targets
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
+
+$(STAMP): requirements.txt pyproject.toml
+	@test -n "$(PYTHON)" || { echo "Python 3.11 or newer is needed; name it with PYTHON=/path/to/python3"; exit 1; }
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --require-hashes --requirement requirements.txt
+	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --editable .
+	@touch $@
+
+setup: $(STAMP) ## Create the virtual environment with everything in it
+
+demo: $(STAMP) ## Generate exports on an embedded S3 server, count them, open the Dagster UI (ARGS=--no-ui stops before)
+	$(BIN)/sigma-impressions demo $(ARGS)
+
+test: $(STAMP) ## Run all tests (ARGS='-m "not slow"' for the fast ones)
+	$(BIN)/python -m pytest $(ARGS)
+
+lint: $(STAMP) ## Lint, format check, type check, and load the code location
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/dagster definitions validate --load-with-grpc=false
+
+format: $(STAMP) ## Rewrite the code in the project's format
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+dev: $(STAMP) ## Start the Dagster UI on your own settings (environment or .env)
+	DAGSTER_HOME=$(CURDIR)/dagster_home $(BIN)/dagster dev $(ARGS)
+
+lock: ## Write requirements.txt anew from pyproject.toml (needs uv)
+	uv pip compile --universal --python-version 3.11 --generate-hashes --no-strip-extras --no-header \
+		--no-emit-index-url --no-emit-find-links --all-extras pyproject.toml --output-file requirements.txt --quiet

@@ -1,0 +1,115 @@
+"""Bring `daily_impressions` up to date with the captured files: exactly the event dates that changed."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from datetime import UTC, date, datetime
+from pathlib import Path
+
+import polars as pl
+
+from sigma_impressions.metrics import engine
+from sigma_impressions.metrics.state import EventDate, built_event_dates, expected_event_dates
+from sigma_impressions.scratch import scratch_folder
+from sigma_impressions.tables import (
+    DAILY_IMPRESSIONS,
+    EVENT_DATES,
+    NORMALIZED_IMPRESSIONS,
+    WORK_FOLDER,
+    Tables,
+    data_files,
+    replace,
+    retry_conflicts,
+)
+
+_DATES_AT_ONCE = 6
+"""Event dates that one query builds, which bounds what is held in memory."""
+
+
+@dataclass(frozen=True)
+class Refreshed:
+    """What a refresh did: the dates it built anew, those it dropped, and how many were up to date."""
+
+    built: tuple[date, ...]
+    dropped: tuple[date, ...]
+    current: int
+
+
+def refresh_daily_impressions(tables: Tables, overlapping_exports: str) -> Refreshed:
+    """Rebuild the event dates whose captured files changed, wherever they lie, and drop those that lost theirs."""
+    return retry_conflicts(lambda: _refresh(tables, overlapping_exports))
+
+
+def _refresh(tables: Tables, overlapping_exports: str) -> Refreshed:
+    target = _Target(tables)
+    built = built_event_dates(tables)
+    expected = expected_event_dates(tables, overlapping_exports)
+    stale = sorted(day for day, wanted in expected.items() if built.get(day) != wanted.fingerprint)
+    dropped = tuple(sorted(built.keys() - expected.keys()))
+    if stale or dropped:
+        with scratch_folder(tables.root / WORK_FOLDER) as scratch:
+            for start in range(0, len(stale), _DATES_AT_ONCE):
+                days = stale[start : start + _DATES_AT_ONCE]
+                target.write(
+                    days, _build(tables, {day: expected[day] for day in days}, overlapping_exports, scratch)
+                )
+        target.drop(dropped)
+    return Refreshed(tuple(stale), dropped, len(expected) - len(stale))
+
+
+class _Target:
+    """The tables that a refresh writes, opened before its inputs are read (see `Tables.open`)."""
+
+    def __init__(self, tables: Tables) -> None:
+        self._daily = tables.open(DAILY_IMPRESSIONS)
+        self._registry = tables.open(EVENT_DATES)
+
+    def write(self, days: Collection[date], built: tuple[pl.DataFrame, pl.DataFrame]) -> None:
+        daily, registered = built
+        replace(self._daily, DAILY_IMPRESSIONS, "event_date", days, daily)
+        replace(self._registry, EVENT_DATES, "event_date", days, registered)
+
+    def drop(self, days: Collection[date]) -> None:
+        if days:
+            replace(self._daily, DAILY_IMPRESSIONS, "event_date", days, DAILY_IMPRESSIONS.schema.empty_table())
+            replace(self._registry, EVENT_DATES, "event_date", days, EVENT_DATES.schema.empty_table())
+
+
+def _build(
+    tables: Tables, wanted: Mapping[date, EventDate], overlapping_exports: str, scratch: Path
+) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """The rows of `daily_impressions` and of its registry for some event dates."""
+    captures = {capture for day in wanted.values() for capture in day.captures}
+    file_dates = {day for wanted_day in wanted.values() for day in wanted_day.file_dates}
+    dates = pl.DataFrame(
+        {
+            "event_date": list(wanted),
+            "fingerprint": [day.fingerprint for day in wanted.values()],
+            "export_files": [len(day.captures) for day in wanted.values()],
+        }
+    )
+    with engine.connect(scratch) as connection:
+        normalized = tables.open(NORMALIZED_IMPRESSIONS)
+        engine.view(connection, NORMALIZED_IMPRESSIONS, data_files(normalized, "file_date", file_dates))
+        connection.register("dates_to_build", dates.to_arrow())
+        connection.register(
+            "captured_files",
+            pl.DataFrame(list(captures), schema=["file_id", "capture_id"], orient="row").to_arrow(),
+        )
+        counted = engine.run(connection, "daily_impressions", {"overlapping_exports": overlapping_exports})
+    daily = engine.frame(counted).join(dates.select("event_date", "fingerprint"), on="event_date")
+    registered = (
+        dates.join(
+            daily.group_by("event_date").agg(
+                rows=pl.len().cast(pl.Int64),
+                impressions=pl.col("impressions").sum(),
+                distinct_users=pl.col("user_email").n_unique().cast(pl.Int64),
+            ),
+            on="event_date",
+            how="left",
+        )
+        .with_columns(pl.col("rows", "impressions", "distinct_users").fill_null(0))
+        .with_columns(built_at=pl.lit(datetime.now(UTC)))
+    )
+    return daily, registered

@@ -1,0 +1,75 @@
+"""DuckDB as the engine of the metrics: connections, queries from .sql files, Delta data files as views."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from importlib.resources import files
+from pathlib import Path
+
+import duckdb
+import polars as pl
+import pyarrow as pa
+
+from sigma_impressions.tables import Table
+
+MEMORY_LIMIT = "2GB"
+"""What DuckDB may keep in memory; beyond it, it spills to the work folder."""
+
+
+@contextmanager
+def connect(spill_to: Path) -> Iterator[duckdb.DuckDBPyConnection]:
+    """An in-memory database that spills to `spill_to` and speaks UTC."""
+    with duckdb.connect(
+        config={
+            "memory_limit": MEMORY_LIMIT,
+            "temp_directory": str(spill_to),
+            "threads": os.cpu_count() or 1,
+        }
+    ) as connection:
+        connection.execute("SET TimeZone = 'UTC'")
+        yield connection
+
+
+def query(name: str) -> str:
+    """The text of `sql/<name>.sql`."""
+    return files("sigma_impressions.metrics.sql").joinpath(f"{name}.sql").read_text(encoding="utf-8")
+
+
+def run(connection: duckdb.DuckDBPyConnection, name: str, parameters: Mapping[str, object]) -> pa.Table:
+    """Run the query `sql/<name>.sql`; its result as an Arrow table."""
+    return connection.sql(query(name), params=dict(parameters)).to_arrow_table()
+
+
+def view(connection: duckdb.DuckDBPyConnection, table: Table, data_files: Sequence[str]) -> None:
+    """A view named as the Delta table, over some of its data files.
+
+    The values of partition columns stand in the files' paths, not in the files.
+    """
+    if not data_files:
+        connection.register(table.name, table.schema.empty_table())
+        return
+    columns = ", ".join(
+        f"{name}::DATE AS {name}"
+        if name in table.partition_by and pa.types.is_date(table.schema.field(name).type)
+        else name
+        for name in table.schema.names
+    )
+    listed = ", ".join(quoted(path) for path in data_files)
+    connection.execute(
+        f"CREATE OR REPLACE TEMP VIEW {table.name} AS SELECT {columns} "
+        f"FROM read_parquet([{listed}], hive_partitioning = true, hive_types_autocast = false)"
+    )
+
+
+def quoted(text: str) -> str:
+    """`text` as an SQL string literal."""
+    return "'" + text.replace("'", "''") + "'"
+
+
+def frame(table: pa.Table) -> pl.DataFrame:
+    """An Arrow table as a polars frame."""
+    result = pl.from_arrow(table)
+    assert isinstance(result, pl.DataFrame)
+    return result

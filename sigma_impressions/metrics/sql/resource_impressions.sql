@@ -1,0 +1,93 @@
+-- Usage of every resource as of a day, also of those that nobody viewed (spec, "Metrics").
+-- Reads:      matched_impressions, resources
+-- Parameter:  $as_of
+WITH own AS (
+    SELECT
+        workbook_url_id,
+        element_id,
+        sum(impressions_14d)::BIGINT AS total_14d,
+        sum(impressions_30d)::BIGINT AS total_30d,
+        sum(impressions_60d)::BIGINT AS total_60d,
+        count(*) FILTER (WHERE impressions_14d > 0) AS users_14d,
+        count(*) FILTER (WHERE impressions_30d > 0) AS users_30d,
+        count(*) AS users_60d,
+        sum(impressions_prior_14d)::BIGINT AS total_prior_14d,
+        min(first_impression_at) AS first_impression_at,
+        max(last_impression_at) AS last_impression_at,
+        list(
+            {
+                user_email: user_email,
+                impressions_14d: impressions_14d,
+                impressions_30d: impressions_30d,
+                impressions_60d: impressions_60d,
+                first_impression_at: first_impression_at,
+                last_impression_at: last_impression_at
+            }
+            ORDER BY impressions_60d DESC, user_email
+        ) AS used
+    FROM matched_impressions
+    WHERE resource_is_known
+    GROUP BY workbook_url_id, element_id
+),
+
+-- A user who viewed a workbook and its elements counts once.
+users_with_elements AS (
+    SELECT
+        workbook_url_id,
+        user_email,
+        sum(impressions_14d) AS impressions_14d,
+        sum(impressions_30d) AS impressions_30d,
+        sum(impressions_60d) AS impressions_60d
+    FROM matched_impressions
+    WHERE workbook_is_known
+    GROUP BY workbook_url_id, user_email
+),
+
+workbook_with_elements AS (
+    SELECT
+        workbook_url_id,
+        sum(impressions_14d)::BIGINT AS total_14d,
+        sum(impressions_30d)::BIGINT AS total_30d,
+        sum(impressions_60d)::BIGINT AS total_60d,
+        count(*) FILTER (WHERE impressions_14d > 0) AS users_14d,
+        count(*) FILTER (WHERE impressions_30d > 0) AS users_30d,
+        count(*) AS users_60d
+    FROM users_with_elements
+    GROUP BY workbook_url_id
+),
+
+-- Elements have no elements: theirs equals their own.
+with_elements AS (
+    SELECT workbook_url_id, NULL AS element_id, * EXCLUDE (workbook_url_id)
+    FROM workbook_with_elements
+    UNION ALL BY NAME
+    SELECT workbook_url_id, element_id, total_14d, total_30d, total_60d, users_14d, users_30d, users_60d
+    FROM own
+    WHERE element_id IS NOT NULL
+)
+
+SELECT
+    $as_of::DATE AS as_of_date,
+    r.*,
+    coalesce(o.total_14d, 0) AS total_impressions_14d,
+    coalesce(o.users_14d, 0) AS distinct_impressions_users_14d,
+    coalesce(o.total_30d, 0) AS total_impressions_30d,
+    coalesce(o.users_30d, 0) AS distinct_impressions_users_30d,
+    coalesce(o.total_60d, 0) AS total_impressions_60d,
+    coalesce(o.users_60d, 0) AS distinct_impressions_users_60d,
+    coalesce(e.total_14d, 0) AS total_impressions_with_elements_14d,
+    coalesce(e.users_14d, 0) AS distinct_impressions_users_with_elements_14d,
+    coalesce(e.total_30d, 0) AS total_impressions_with_elements_30d,
+    coalesce(e.users_30d, 0) AS distinct_impressions_users_with_elements_30d,
+    coalesce(e.total_60d, 0) AS total_impressions_with_elements_60d,
+    coalesce(e.users_60d, 0) AS distinct_impressions_users_with_elements_60d,
+    coalesce(o.total_prior_14d, 0) AS total_impressions_prior_14d,
+    o.first_impression_at,
+    o.last_impression_at,
+    coalesce(o.used, []) AS used
+FROM resources AS r
+LEFT JOIN own AS o
+    ON r.workbook_url_id = o.workbook_url_id AND r.element_id IS NOT DISTINCT FROM o.element_id
+LEFT JOIN with_elements AS e
+    ON r.workbook_url_id = e.workbook_url_id AND r.element_id IS NOT DISTINCT FROM e.element_id
+ORDER BY r.resource_type, r.workbook_url_id, r.element_id

@@ -1,0 +1,53 @@
+-- Activity per user of the 60 days up to the as-of date, over all impressions, matched or not.
+-- Reads:      daily_impressions, matched_impressions
+-- Parameter:  $as_of
+WITH active_days AS (
+    SELECT
+        user_email,
+        count(*) FILTER (WHERE age < 14) AS active_days_14d,
+        count(*) FILTER (WHERE age < 30) AS active_days_30d,
+        count(*) AS active_days_60d
+    FROM (
+        SELECT DISTINCT user_email, $as_of::DATE - event_date AS age
+        FROM daily_impressions
+        WHERE event_date BETWEEN $as_of::DATE - 59 AND $as_of::DATE
+    )
+    GROUP BY user_email
+),
+
+viewed_workbooks AS (
+    SELECT
+        user_email,
+        sum(impressions_14d) AS impressions_14d,
+        sum(impressions_30d) AS impressions_30d,
+        sum(impressions_60d) AS impressions_60d,
+        count(*) FILTER (WHERE impressions_14d > 0) AS resources_14d,
+        count(*) FILTER (WHERE impressions_30d > 0) AS resources_30d,
+        count(*) AS resources_60d,
+        min(first_impression_at) AS first_impression_at,
+        max(last_impression_at) AS last_impression_at
+    FROM matched_impressions
+    GROUP BY user_email, workbook_url_id
+)
+
+SELECT
+    $as_of::DATE AS as_of_date,
+    user_email,
+    sum(impressions_14d)::BIGINT AS total_impressions_14d,
+    sum(impressions_30d)::BIGINT AS total_impressions_30d,
+    sum(impressions_60d)::BIGINT AS total_impressions_60d,
+    count(*) FILTER (WHERE impressions_14d > 0) AS distinct_workbooks_14d,
+    count(*) FILTER (WHERE impressions_30d > 0) AS distinct_workbooks_30d,
+    count(*) AS distinct_workbooks_60d,
+    sum(resources_14d)::BIGINT AS distinct_resources_14d,
+    sum(resources_30d)::BIGINT AS distinct_resources_30d,
+    sum(resources_60d)::BIGINT AS distinct_resources_60d,
+    any_value(active_days_14d) AS active_days_14d,
+    any_value(active_days_30d) AS active_days_30d,
+    any_value(active_days_60d) AS active_days_60d,
+    min(first_impression_at) AS first_impression_at,
+    max(last_impression_at) AS last_impression_at
+FROM viewed_workbooks
+INNER JOIN active_days USING (user_email)
+GROUP BY user_email
+ORDER BY user_email

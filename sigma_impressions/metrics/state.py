@@ -1,0 +1,137 @@
+"""What every derived partition should be built from, as fingerprints, and which ones are out of date.
+
+A fingerprint is a digest of everything that a partition depends on: the captured files that hold rows of an
+event date; the event dates of a window and the resource snapshot. Equal fingerprints mean equal content, so
+that work is repeated exactly where an input changed, whoever changed it and in whatever order.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, time, timedelta
+
+import polars as pl
+
+from sigma_impressions.tables import (
+    AS_OF_DATES,
+    DAILY_IMPRESSIONS,
+    EVENT_DATES,
+    EXPORT_FILES,
+    METRIC_TABLES,
+    RESOURCE_SNAPSHOTS,
+    Tables,
+    partition_fingerprints,
+    scan,
+)
+from sigma_impressions.windows import window
+
+DAILY_VERSION = 1
+"""Raised when the meaning of `daily_impressions` changes, so that all of it is rebuilt."""
+
+METRICS_VERSION = 1
+"""Raised when the meaning of a metric table changes, so that all of them are rebuilt."""
+
+
+def _digest(parts: Iterable[object]) -> str:
+    return hashlib.sha256("\n".join(str(part) for part in parts).encode()).hexdigest()[:16]
+
+
+@dataclass(frozen=True)
+class EventDate:
+    """An event date as it should be: its fingerprint and the captures (spec, "export file") that hold rows of it.
+
+    `file_dates` are the file dates of those captures, which is where `normalized_impressions` keeps their rows.
+    """
+
+    fingerprint: str
+    captures: tuple[tuple[str, str], ...]
+    file_dates: tuple[date, ...]
+
+
+def expected_event_dates(tables: Tables, overlapping_exports: str) -> dict[date, EventDate]:
+    """Every event date that a captured file holds rows of."""
+    held = (
+        tables.read(EXPORT_FILES)
+        .filter(pl.col("status") == "read")
+        .select("file_id", "capture_id", "file_date", event_date="event_dates")
+        .explode("event_date")
+        .drop_nulls("event_date")
+        .sort("event_date", "file_id")
+        .group_by("event_date", maintain_order=True)
+        .agg("file_id", "capture_id", pl.col("file_date").unique().sort())
+        .collect()
+    )
+    return {
+        day: EventDate(
+            _digest([DAILY_VERSION, overlapping_exports, *file_ids, *capture_ids]),
+            tuple(zip(file_ids, capture_ids, strict=True)),
+            tuple(file_dates),
+        )
+        for day, file_ids, capture_ids, file_dates in held.iter_rows()
+    }
+
+
+def built_event_dates(tables: Tables) -> dict[date, str]:
+    """The event dates that are completely built, each with the fingerprint of what it was built from."""
+    registered = scan(tables.open(EVENT_DATES)).select("event_date", "fingerprint", "rows").collect()
+    held = partition_fingerprints(tables.open(DAILY_IMPRESSIONS), "event_date")
+    return {
+        day: fingerprint
+        for day, fingerprint, rows in registered.iter_rows()
+        if held.get(str(day), set()) == ({fingerprint} if rows else set())
+    }
+
+
+@dataclass(frozen=True)
+class AsOfDate:
+    """An as-of date as it should be: its fingerprint, resource snapshot, and the event dates of its window.
+
+    `event_dates` gives the fingerprint of each event date that has rows.
+    """
+
+    fingerprint: str
+    snapshot_id: str
+    event_dates: Mapping[date, str]
+
+
+def expected_as_of_dates(tables: Tables, as_of_dates: Iterable[date]) -> dict[date, AsOfDate]:
+    """What the metrics of the given as-of dates should be built from, by the event dates that are built."""
+    daily = built_event_dates(tables)
+    snapshots = tables.read(RESOURCE_SNAPSHOTS).select("taken_at", "snapshot_id").sort("taken_at").collect()
+    taken = list(snapshots.iter_rows())
+    return {as_of: _as_of_date(as_of, daily, taken) for as_of in as_of_dates}
+
+
+def _as_of_date(as_of: date, daily: Mapping[date, str], taken: list[tuple[datetime, str]]) -> AsOfDate:
+    event_dates = {day: daily[day] for day in window(as_of) if day in daily}
+    snapshot_id = snapshot_for(as_of, taken)
+    fingerprint = _digest([METRICS_VERSION, snapshot_id, *sorted(event_dates.items())])
+    return AsOfDate(fingerprint, snapshot_id, event_dates)
+
+
+def snapshot_for(as_of: date, taken: list[tuple[datetime, str]]) -> str:
+    """The newest snapshot taken not later than the end of the as-of date, else the oldest one.
+
+    `taken` holds (taken at, snapshot ID), oldest first. Raises `LookupError` if there is none at all.
+    """
+    if not taken:
+        raise LookupError("There is no snapshot of sigma_resources yet; materialize sigma_resources first.")
+    end = datetime.combine(as_of + timedelta(days=1), time.min, UTC)
+    return max((snapshot for snapshot in taken if snapshot[0] < end), default=taken[0])[1]
+
+
+def built_as_of_dates(tables: Tables) -> dict[date, str]:
+    """The as-of dates whose metric tables are complete, with the fingerprint of what they were built from."""
+    registered = tables.read(AS_OF_DATES).collect()
+    held = [partition_fingerprints(tables.open(table), "as_of_date") for table in METRIC_TABLES]
+    complete: dict[date, str] = {}
+    for row in registered.iter_rows(named=True):
+        counts = (row["resource_rows"], row["user_rows"], row["unmatched_rows"])
+        if all(
+            fingerprints.get(str(row["as_of_date"]), set()) == ({row["fingerprint"]} if rows else set())
+            for fingerprints, rows in zip(held, counts, strict=True)
+        ):
+            complete[row["as_of_date"]] = row["fingerprint"]
+    return complete

@@ -1,0 +1,1 @@
+"""What people read: the DuckDB database that each run leaves behind."""

@@ -1,0 +1,162 @@
+"""Publish `sigma_impressions.duckdb`: one complete, consistent result in a file of its own (spec, "Results")."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, date, datetime
+from pathlib import Path
+
+import duckdb
+import polars as pl
+
+from sigma_impressions.metrics import engine
+from sigma_impressions.metrics.state import AsOfDate, built_as_of_dates, expected_as_of_dates
+from sigma_impressions.scratch import locked, scratch_folder
+from sigma_impressions.tables import (
+    AS_OF_DATES,
+    DAILY_IMPRESSIONS,
+    EXPORT_FILES,
+    METRIC_TABLES,
+    REJECTED_ROWS,
+    RESOURCE_IMPRESSIONS,
+    SIGMA_RESOURCES,
+    WORK_FOLDER,
+    InputsChanged,
+    Tables,
+    data_files,
+    partition_fingerprints,
+)
+from sigma_impressions.windows import window
+
+DATABASE_NAME = "sigma_impressions.duckdb"
+
+
+@dataclass(frozen=True)
+class Published:
+    """The database that is in place; `is_new` is false if it already held just this result."""
+
+    path: Path
+    as_of: date
+    is_new: bool
+    tables: dict[str, int]
+
+
+def publish_database(tables: Tables, as_of: date | None = None) -> Published:
+    """Build the database of an as-of date (default: the newest one computed) and move it into place.
+
+    A reader that holds the old file open keeps it; a new reader gets the new one, complete. Raises
+    `InputsChanged` if the as-of date is not up to date (any more), and `LookupError` if there is none.
+    """
+    target = tables.root / DATABASE_NAME
+    # One publisher at a time, so that an older result never replaces a newer one.
+    with locked(tables.root / f".{DATABASE_NAME}.lock"):
+        chosen = as_of or _newest(tables)
+        wanted = expected_as_of_dates(tables, [chosen])[chosen]
+        if built_as_of_dates(tables).get(chosen) != wanted.fingerprint:
+            raise InputsChanged(f"The metrics as of {chosen} are not up to date.")
+        made_from = _made_from(tables, wanted)
+        existing = _existing(target)
+        if existing is not None and existing[0] == (chosen, made_from):
+            return Published(target, chosen, False, existing[1])
+        with scratch_folder(tables.root / WORK_FOLDER) as scratch:
+            counts = _build(tables, chosen, wanted, made_from, scratch)
+            (scratch / DATABASE_NAME).replace(target)
+    return Published(target, chosen, True, counts)
+
+
+def _newest(tables: Tables) -> date:
+    newest = tables.read(AS_OF_DATES).select(pl.col("as_of_date").max()).collect().item()
+    if newest is None:
+        raise LookupError("No as-of date is computed yet; materialize resource_impressions first.")
+    assert isinstance(newest, date)
+    return newest
+
+
+def _made_from(tables: Tables, wanted: AsOfDate) -> str:
+    """What the database depends on: the as-of date's inputs, and the registry that `export_files` shows."""
+    return f"{wanted.fingerprint} export_files@{tables.open(EXPORT_FILES).version()}"
+
+
+def _existing(target: Path) -> tuple[tuple[date, str], dict[str, int]] | None:
+    """What the database in place holds and was made from; None if there is none, or one that cannot be read."""
+    if not target.exists():
+        return None
+    try:
+        with duckdb.connect(str(target), read_only=True) as connection:
+            found = connection.execute("SELECT as_of_date, made_from FROM publication").fetchall()
+            names = connection.execute("SELECT table_name, estimated_size FROM duckdb_tables()").fetchall()
+    except duckdb.Error:
+        # Made by another version, or locked by a program that writes to it: it is replaced all the same.
+        return None
+    return (found[0], dict(names)) if found else None
+
+
+def _build(tables: Tables, as_of: date, wanted: AsOfDate, made_from: str, scratch: Path) -> dict[str, int]:
+    with engine.connect(scratch) as connection:
+        connection.execute(f"ATTACH {engine.quoted(str(scratch / DATABASE_NAME))} AS published")
+        for table in METRIC_TABLES:
+            engine.view(connection, table, data_files(tables.open(table), "as_of_date", [as_of]))
+            held = partition_fingerprints(tables.open(table), "as_of_date").get(str(as_of), {wanted.fingerprint})
+            if held != {wanted.fingerprint}:
+                raise InputsChanged(f"The metrics as of {as_of} were restated in between.")
+            _create(connection, table.name, f"SELECT * EXCLUDE (fingerprint) FROM {table.name}")
+        daily = tables.open(DAILY_IMPRESSIONS)
+        engine.view(connection, DAILY_IMPRESSIONS, data_files(daily, "event_date", wanted.event_dates))
+        engine.view(
+            connection,
+            SIGMA_RESOURCES,
+            data_files(tables.open(SIGMA_RESOURCES), "snapshot_id", [wanted.snapshot_id]),
+        )
+        _create(
+            connection,
+            SIGMA_RESOURCES.name,
+            "SELECT * EXCLUDE (snapshot_id) FROM sigma_resources "
+            "ORDER BY resource_type, workbook_url_id, element_id NULLS FIRST",
+        )
+        connection.execute("CREATE TEMP VIEW resources AS FROM published.sigma_resources")
+        connection.execute(engine.query("workbook_matches"))
+        _create(connection, DAILY_IMPRESSIONS.name, engine.query("published_daily_impressions"))
+        files = _export_files(tables, as_of)
+        connection.register("files", files.to_arrow())
+        _create(
+            connection,
+            EXPORT_FILES.name,
+            "SELECT * EXCLUDE (capture_id) FROM files ORDER BY file_date, key, captured_at",
+        )
+        engine.view(
+            connection,
+            REJECTED_ROWS,
+            data_files(tables.open(REJECTED_ROWS), "file_date", files["file_date"].unique()),
+        )
+        _create(connection, REJECTED_ROWS.name, engine.query("published_rejected_rows"))
+        connection.execute(
+            "CREATE TABLE published.publication AS "
+            "SELECT $as_of::DATE AS as_of_date, $now::TIMESTAMPTZ AS published_at, $made_from AS made_from",
+            {"as_of": as_of, "now": datetime.now(UTC), "made_from": made_from},
+        )
+        counts = connection.execute(
+            "SELECT table_name, estimated_size FROM duckdb_tables() WHERE database_name = 'published'"
+        ).fetchall()
+        connection.execute("DETACH published")
+    return dict(counts)
+
+
+def _create(connection: duckdb.DuckDBPyConnection, name: str, select: str) -> None:
+    connection.execute(f"CREATE TABLE published.{name} AS {select}")
+
+
+def _export_files(tables: Tables, as_of: date) -> pl.DataFrame:
+    """Captured files of the 60 file dates up to the newest captured one, and those with rows in the window."""
+    registry = tables.read(EXPORT_FILES).collect()
+    days = window(as_of)
+    newest = registry["file_date"].max()
+    recent = window(newest) if isinstance(newest, date) else []
+    return registry.filter(
+        pl.col("file_date").is_in(recent) | pl.col("event_dates").list.eval(pl.element().is_in(days)).list.any()
+    )
+
+
+def read_metrics(tables: Tables, as_of: date) -> pl.DataFrame:
+    """`resource_impressions` as of a day, for previews and summaries."""
+    frame = tables.read(RESOURCE_IMPRESSIONS).filter(pl.col("as_of_date") == as_of)
+    return frame.drop("fingerprint", "used").collect()

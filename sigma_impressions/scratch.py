@@ -1,0 +1,58 @@
+"""Temporary folders of a run, which disappear with it, also when its process is killed."""
+
+from __future__ import annotations
+
+import fcntl
+import shutil
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+_LOCK_NAME = ".lock"
+
+
+@contextmanager
+def locked(path: Path) -> Iterator[None]:
+    """Hold an exclusive operating-system lock on the file `path`; it is freed when the process dies."""
+    with path.open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+@contextmanager
+def scratch_folder(parent: Path) -> Iterator[Path]:
+    """A fresh folder under `parent`, removed at the end.
+
+    Its owner holds a lock on it; the next caller removes the folders whose lock is free, which are those of
+    dead processes. They lie beside the tables, so that a finished file moves into a table without a copy.
+    """
+    parent.mkdir(parents=True, exist_ok=True)
+    folder = parent / uuid.uuid4().hex
+    with locked(parent / _LOCK_NAME):
+        # Under one lock for all, so that nobody sweeps a folder between its creation and its own lock.
+        for other in parent.iterdir():
+            if other.is_dir() and _is_abandoned(other):
+                shutil.rmtree(other)
+        folder.mkdir()
+        own = (folder / _LOCK_NAME).open("w")
+        fcntl.flock(own, fcntl.LOCK_EX)
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder)
+        own.close()
+
+
+def _is_abandoned(folder: Path) -> bool:
+    try:
+        lock = (folder / _LOCK_NAME).open("r+")
+    except FileNotFoundError:
+        # Its process was killed before it locked the folder, or its owner is removing it just now.
+        return not any(folder.iterdir())
+    with lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+    return True

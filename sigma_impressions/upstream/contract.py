@@ -1,0 +1,152 @@
+"""What `sigma_resources` must look like (spec, "sigma_resources"), and what is refused."""
+
+from __future__ import annotations
+
+import polars as pl
+
+WORKBOOK = "sigma_workbook"
+ELEMENT = "sigma_element"
+
+_TYPES = {WORKBOOK: WORKBOOK, ELEMENT: ELEMENT, "sigma_workbook_element": ELEMENT}
+"""Accepted resource types, and what each is stored as."""
+
+_UTC_TIME = pl.Datetime("us", "UTC")
+SCHEMA: dict[str, pl.DataType | type[pl.DataType]] = {
+    "resource_type": pl.String,
+    "workbook_id": pl.String,
+    "workbook_url_id": pl.String,
+    "element_id": pl.String,
+    "name": pl.String,
+    "workbook_name": pl.String,
+    "path": pl.String,
+    "url": pl.String,
+    "owner_email": pl.String,
+    "created_at": _UTC_TIME,
+    "updated_at": _UTC_TIME,
+    "is_archived": pl.Boolean,
+    "is_deleted": pl.Boolean,
+}
+_REQUIRED = ("resource_type", "workbook_url_id")
+_EXAMPLES = 5
+
+
+class ResourcesRefused(Exception):
+    """A snapshot of `sigma_resources` breaks the contract; the message names the rows and what to do."""
+
+
+def conform(frame: pl.DataFrame, read_from: str) -> pl.DataFrame:
+    """The snapshot with the columns of the contract, in order and typed, sorted by its key.
+
+    Columns that the contract does not name are left out, absent ones become null, and blank text is null.
+    Raises `ResourcesRefused` for a missing column, an unreadable value, an unknown type, a missing required
+    value, a duplicate key, or an element whose workbook has no row; the message names the offending rows by
+    number (1 is the first).
+    """
+    missing = [name for name in _REQUIRED if name not in frame.columns]
+    if missing:
+        raise ResourcesRefused(
+            f"{read_from} lacks the column {' and '.join(missing)}. It has: {', '.join(frame.columns) or 'none'}."
+        )
+    typed = _typed(frame, read_from).with_row_index("row", offset=1)
+    problems = [
+        _problem(typed.filter(~pl.col("resource_type").is_in(list(_TYPES)) | pl.col("resource_type").is_null()),
+                 f"resource_type is none of {', '.join(_TYPES)}"),
+        _problem(typed.filter(pl.col("workbook_url_id").is_null()), "workbook_url_id is missing"),
+    ]  # fmt: skip
+    known = typed.with_columns(resource_type=pl.col("resource_type").replace(_TYPES))
+    is_element = pl.col("resource_type") == ELEMENT
+    problems.append(_problem(known.filter(is_element & pl.col("element_id").is_null()), "element_id is missing"))
+    # A workbook's own row has no element; an ID that was left there would hide it from the impressions.
+    problems.append(
+        _problem(
+            known.filter(~is_element & pl.col("element_id").is_not_null()), "a workbook's row has an element_id"
+        )
+    )
+    key = ("resource_type", "workbook_url_id", "element_id")
+    problems.append(_problem(known.filter(pl.struct(key).is_duplicated()), "the same resource is there twice"))
+    workbooks = known.filter(~is_element)
+    repeated_id = pl.col("workbook_id").is_not_null() & pl.col("workbook_id").str.to_lowercase().is_duplicated()
+    problems.append(_problem(workbooks.filter(repeated_id), "two workbooks have the same workbook_id"))
+    orphans = known.filter(is_element).join(workbooks, on="workbook_url_id", how="anti").sort("row")
+    problems.append(_problem(orphans, "the element's workbook has no row"))
+    found = [problem for problem in problems if problem]
+    if found:
+        raise ResourcesRefused(f"{read_from} cannot be used as sigma_resources: {'; '.join(found)}.")
+    return known.drop("row").sort(key, nulls_last=False)
+
+
+def _typed(frame: pl.DataFrame, read_from: str) -> pl.DataFrame:
+    columns = []
+    for name, dtype in SCHEMA.items():
+        if name not in frame.columns:
+            columns.append(pl.lit(None, dtype).alias(name))
+        else:
+            columns.append(_as_type(frame[name], dtype, read_from).alias(name))
+    return frame.select(columns)
+
+
+def _as_type(column: pl.Series, dtype: pl.DataType | type[pl.DataType], read_from: str) -> pl.Series:
+    if column.dtype == dtype:
+        result = column
+    elif dtype == _UTC_TIME:
+        result = _as_time(column)
+    elif dtype == pl.Boolean and column.dtype == pl.String:
+        words = {
+            "true": True,
+            "t": True,
+            "1": True,
+            "yes": True,
+            "false": False,
+            "f": False,
+            "0": False,
+            "no": False,
+        }
+        result = (
+            _blank_as_null(column).str.to_lowercase().replace_strict(words, default=None, return_dtype=pl.Boolean)
+        )
+    else:
+        result = column.cast(dtype, strict=False)  # type: ignore[arg-type]
+    if dtype == pl.String:
+        return _blank_as_null(result)
+    present = _blank_as_null(column) if column.dtype == pl.String else column
+    unreadable = (result.is_null() & present.is_not_null()).arg_true()
+    if len(unreadable):
+        rows = ", ".join(str(row + 1) for row in unreadable.head(_EXAMPLES))
+        raise ResourcesRefused(f"{read_from}: {column.name} cannot be read as {dtype} in row {rows}.")
+    return result
+
+
+def _as_time(column: pl.Series) -> pl.Series:
+    if column.dtype == pl.String:
+        text = _blank_as_null(column)
+        return text.to_frame().select(
+            pl.coalesce(
+                pl.col(column.name).str.to_datetime("%+", time_unit="us", time_zone="UTC", strict=False),
+                pl.col(column.name).str.to_datetime("%Y-%m-%d %H:%M:%S%.f", time_unit="us", strict=False)
+                .dt.replace_time_zone("UTC"),
+                pl.col(column.name).str.to_datetime("%Y-%m-%dT%H:%M:%S%.f", time_unit="us", strict=False)
+                .dt.replace_time_zone("UTC"),
+                pl.col(column.name).str.to_date("%Y-%m-%d", strict=False).cast(pl.Datetime("us"))
+                .dt.replace_time_zone("UTC"),
+            )
+        ).to_series()  # fmt: skip
+    if isinstance(column.dtype, pl.Datetime):
+        zoned = column if column.dtype.time_zone else column.dt.replace_time_zone("UTC")
+        return zoned.dt.convert_time_zone("UTC").cast(_UTC_TIME)
+    return column.cast(pl.Datetime("us"), strict=False).dt.replace_time_zone("UTC")
+
+
+def _blank_as_null(column: pl.Series) -> pl.Series:
+    trimmed = column.str.strip_chars()
+    return trimmed.to_frame().select(pl.when(pl.first() != "").then(pl.first())).to_series()
+
+
+def _problem(rows: pl.DataFrame, sentence: str) -> str | None:
+    if rows.is_empty():
+        return None
+    named = [
+        f"row {row['row']} ({row['resource_type']}, {row['workbook_url_id']}, {row['element_id']})"
+        for row in rows.head(_EXAMPLES).iter_rows(named=True)
+    ]
+    more = f" and {rows.height - _EXAMPLES} more" if rows.height > _EXAMPLES else ""
+    return f"{sentence}: {', '.join(named)}{more}"

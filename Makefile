@@ -31,7 +31,7 @@ lint: $(STAMP) ## Lint, format check, type check, and load the code location
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/dagster definitions validate --load-with-grpc=false
+	$(BIN)/dagster definitions validate
 
 format: $(STAMP) ## Rewrite the code in the project's format
 	$(BIN)/ruff check --fix .

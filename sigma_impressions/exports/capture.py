@@ -85,9 +85,7 @@ def forget_missing(tables: Tables, listing: Listing, days: Collection[date]) -> 
     """
     listed = {file.file_id for file in listing.files}
     manifest = tables.open(RAW_EXPORT_FILES)
-    lost = scan(manifest).filter(
-        pl.col("file_date").is_in(list(days)) & ~pl.col("file_id").is_in(list(listed))
-    )
+    lost = scan(manifest).filter(pl.col("file_date").is_in(list(days)) & ~pl.col("file_id").is_in(list(listed)))
     lost_files = lost.select("file_id", "key").collect()
     ids = set(lost_files["file_id"])
     if ids:
@@ -129,11 +127,7 @@ def _manifest_rows(files: Sequence[ExportFile], now: datetime) -> pl.DataFrame:
 
 def read_manifest(tables: Tables) -> pl.LazyFrame:
     """The manifest, one row per export file; of two that were added at the same time the first counts."""
-    return (
-        tables.read(RAW_EXPORT_FILES)
-        .sort("first_seen_at")
-        .unique("file_id", keep="first", maintain_order=True)
-    )
+    return tables.read(RAW_EXPORT_FILES).sort("first_seen_at").unique("file_id", keep="first", maintain_order=True)
 
 
 @dataclass(frozen=True)

@@ -40,9 +40,7 @@ class Listing:
     undated: list[str] = field(default_factory=list)
 
 
-def sort_out(
-    objects: Iterable[StoredObject], days: Collection[date], pattern: re.Pattern[str] | None
-) -> Listing:
+def sort_out(objects: Iterable[StoredObject], days: Collection[date], pattern: re.Pattern[str] | None) -> Listing:
     """Sort listed objects into export files of `days`, of other days, and ignored ones."""
     listing = Listing()
     for item in objects:

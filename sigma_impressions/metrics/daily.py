@@ -51,9 +51,7 @@ def _refresh(tables: Tables, overlapping_exports: str) -> Refreshed:
         with scratch_folder(tables.root / WORK_FOLDER) as scratch:
             for start in range(0, len(stale), _DATES_AT_ONCE):
                 days = stale[start : start + _DATES_AT_ONCE]
-                target.write(
-                    days, _build(tables, {day: expected[day] for day in days}, overlapping_exports, scratch)
-                )
+                target.write(days, _build(tables, {day: expected[day] for day in days}, overlapping_exports, scratch))
         target.drop(dropped)
     return Refreshed(tuple(stale), dropped, len(expected) - len(stale))
 

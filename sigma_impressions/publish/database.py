@@ -18,7 +18,6 @@ from sigma_impressions.tables import (
     EXPORT_FILES,
     METRIC_TABLES,
     REJECTED_ROWS,
-    RESOURCE_IMPRESSIONS,
     SIGMA_RESOURCES,
     WORK_FOLDER,
     InputsChanged,
@@ -156,7 +155,19 @@ def _export_files(tables: Tables, as_of: date) -> pl.DataFrame:
     )
 
 
-def read_metrics(tables: Tables, as_of: date) -> pl.DataFrame:
-    """`resource_impressions` as of a day, for previews and summaries."""
-    frame = tables.read(RESOURCE_IMPRESSIONS).filter(pl.col("as_of_date") == as_of)
-    return frame.drop("fingerprint", "used").collect()
+def top_workbooks(database: Path, most: int = 5) -> pl.DataFrame:
+    """The workbooks with the most impressions of 30 days, those of their elements included."""
+    with duckdb.connect(str(database), read_only=True) as connection:
+        return connection.sql(
+            """
+            SELECT
+                coalesce(name, workbook_url_id) AS workbook,
+                total_impressions_with_elements_30d AS impressions_30d,
+                distinct_impressions_users_with_elements_30d AS users_30d
+            FROM resource_impressions
+            WHERE resource_type = 'sigma_workbook' AND total_impressions_with_elements_30d > 0
+            ORDER BY impressions_30d DESC, users_30d DESC, workbook
+            LIMIT $most
+            """,
+            params={"most": most},
+        ).pl()

@@ -58,9 +58,7 @@ def conform(frame: pl.DataFrame, read_from: str) -> pl.DataFrame:
     problems.append(_problem(known.filter(is_element & pl.col("element_id").is_null()), "element_id is missing"))
     # A workbook's own row has no element; an ID that was left there would hide it from the impressions.
     problems.append(
-        _problem(
-            known.filter(~is_element & pl.col("element_id").is_not_null()), "a workbook's row has an element_id"
-        )
+        _problem(known.filter(~is_element & pl.col("element_id").is_not_null()), "a workbook's row has an element_id")
     )
     key = ("resource_type", "workbook_url_id", "element_id")
     problems.append(_problem(known.filter(pl.struct(key).is_duplicated()), "the same resource is there twice"))
@@ -101,9 +99,7 @@ def _as_type(column: pl.Series, dtype: pl.DataType | type[pl.DataType], read_fro
             "0": False,
             "no": False,
         }
-        result = (
-            _blank_as_null(column).str.to_lowercase().replace_strict(words, default=None, return_dtype=pl.Boolean)
-        )
+        result = _blank_as_null(column).str.to_lowercase().replace_strict(words, default=None, return_dtype=pl.Boolean)
     else:
         result = column.cast(dtype, strict=False)  # type: ignore[arg-type]
     if dtype == pl.String:

@@ -1,0 +1,125 @@
+"""Test the source step by step, as the form's "Test & Save" does: one line a step, never a traceback."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import polars as pl
+
+from sigma_impressions.defs.resources import (
+    object_store,
+    reading_rules,
+    resources_location,
+    snapshot_storage_options,
+)
+from sigma_impressions.exports.normalize import normalize_file
+from sigma_impressions.exports.objects import (
+    ObjectChanged,
+    ObjectGone,
+    ObjectStore,
+    StoredObject,
+    StoreError,
+    is_export_key,
+)
+from sigma_impressions.exports.refused import RefusedFile
+from sigma_impressions.source import SettingsError, Source, read_source
+from sigma_impressions.upstream.contract import WORKBOOK, ResourcesRefused
+from sigma_impressions.upstream.snapshot_file import ResourcesUnreadable, read_snapshot
+
+
+@dataclass(frozen=True)
+class Step:
+    """One step of the test; `passed` is None if it could not be tried because an earlier one failed."""
+
+    name: str
+    passed: bool | None
+    message: str
+
+
+def check_source(values: Mapping[str, str | None]) -> Iterator[Step]:
+    """Try the settings, the bucket, the newest export file and the resources, in this order."""
+    try:
+        source = read_source(values)
+    except SettingsError as error:
+        yield Step("settings", False, "\n      ".join(str(error).splitlines()))
+        return
+    yield Step("settings", True, f"{source.bucket_uri}, {source.days_back} days back, time zone {source.time_zone}")
+    with tempfile.TemporaryDirectory(prefix="sigma-impressions-check-") as folder:
+        viewed = yield from _check_exports(source, Path(folder))
+        yield from _check_resources(source, viewed)
+
+
+def _check_exports(source: Source, folder: Path) -> Iterator[Step]:  # type: ignore[misc]
+    try:
+        store = object_store(source)
+        newest, listed = _newest_export(store, source.bucket_uri.prefix)
+    except StoreError as error:
+        yield Step("list", False, str(error))
+        return None
+    if newest is None:
+        yield Step(
+            "list",
+            False,
+            f"allowed, but none of the {listed} objects under {source.bucket_uri} ends in .csv or .csv.gz. "
+            "Is the prefix right, and has Sigma's export run?",
+        )
+        return None
+    yield Step("list", True, f"{listed} objects under {source.bucket_uri}, the newest export is {newest.key}")
+    file = folder / "newest"
+    try:
+        store.download(newest, file)
+    except (StoreError, ObjectChanged, ObjectGone) as error:
+        yield Step("get", False, str(error) or f"{newest.key} changed while it was read; try again.")
+        return None
+    yield Step("get", True, f"{newest.key}, {newest.size:,} bytes")
+    try:
+        read = normalize_file(
+            file,
+            last_modified=newest.last_modified,
+            rules=reading_rules(source),
+            accepted_to=folder / "accepted.parquet",
+            rejected_to=folder / "rejected.parquet",
+            scratch=folder,
+        )
+    except RefusedFile as refusal:
+        yield Step("rows", False, f"{newest.key} is refused: {refusal.reason}. {refusal.detail}")
+        return None
+    yield Step(
+        "rows",
+        True,
+        f"{read.rows:,} rows: {read.accepted:,} accepted, {read.rejected:,} rejected, {read.skipped:,} skipped",
+    )
+    return pl.read_parquet(folder / "accepted.parquet", columns=["workbook_url_id"])["workbook_url_id"]
+
+
+def _newest_export(store: ObjectStore, prefix: str) -> tuple[StoredObject | None, int]:
+    newest: StoredObject | None = None
+    listed = 0
+    for item in store.list(prefix):
+        listed += 1
+        if is_export_key(item.key) and (newest is None or item.last_modified > newest.last_modified):
+            newest = item
+    return newest, listed
+
+
+def _check_resources(source: Source, viewed: pl.Series | None) -> Iterator[Step]:
+    try:
+        where = resources_location(source)
+        resources = read_snapshot(where, snapshot_storage_options(source, where))
+    except (SettingsError, ResourcesUnreadable, ResourcesRefused) as error:
+        yield Step("resources", False, str(error))
+        return
+    workbooks = resources.filter(pl.col("resource_type") == WORKBOOK)
+    yield Step("resources", True, f"{workbooks.height} workbooks, {resources.height - workbooks.height} elements")
+    if viewed is None or viewed.is_empty():
+        yield Step("match", None, "no sample rows to match with the resources")
+        return
+    known = viewed.is_in(workbooks["workbook_url_id"].implode()) | viewed.str.to_lowercase().is_in(
+        workbooks["workbook_id"].drop_nulls().str.to_lowercase().implode()
+    )
+    share = float(known.mean() or 0)  # type: ignore[arg-type]
+    advice = "" if share else ". Are these the resources of the same Sigma organization?"
+    yield Step("match", share > 0, f"{share:.0%} of the sample rows are views of a known workbook{advice}")

@@ -1,0 +1,171 @@
+"""The command `sigma-impressions`."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Mapping, Sequence
+from datetime import UTC, date, datetime, timedelta
+from typing import TYPE_CHECKING, NoReturn
+
+import click
+from dotenv import load_dotenv
+from rich.console import Console
+from rich.text import Text
+
+from sigma_impressions.project import project_folder, use_dagster_home
+from sigma_impressions.source import MAX_DAYS_BACK, SettingsError, Source, environment_values, read_source
+
+if TYPE_CHECKING:
+    from sigma_impressions.scan import ScanOptions
+
+_DAY = click.DateTime(formats=["%Y-%m-%d"])
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(package_name="sigma-impressions")
+def main() -> None:
+    """Count who views which Sigma workbooks, from the audit log that Sigma exports to S3 or GCS.
+
+    Settings come from environment variables, or from a file .env in the project's folder. The least that is needed:
+
+    \b
+      SIGMA_IMPRESSIONS_BUCKET_URI   where Sigma writes its exports, for example s3://acme-audit/sigma
+      SIGMA_IMPRESSIONS_RESOURCES    the snapshot of workbooks and elements: Parquet, CSV or NDJSON
+
+    \b
+    Start with:   sigma-impressions check      are the settings and rights all right?
+    Then:         sigma-impressions run        scan the last days, publish the metrics
+    History:      sigma-impressions backfill --from 2026-09-01 --to 2026-10-31
+    Just looking: sigma-impressions demo       everything on generated data, no account needed
+    """
+    load_dotenv(project_folder() / ".env", override=False)
+
+
+@main.command()
+@click.option("--as-of", type=_DAY, help="State the metrics as of the end of this day (default: today, UTC).")
+@click.option("--days-back", type=int, help=f"File dates to scan, counting today: 1 to {MAX_DAYS_BACK}.")
+@click.option("--renormalize", is_flag=True, help="Read captured files of these days again, under the settings of now.")
+@click.option(
+    "--forget-missing-files",
+    is_flag=True,
+    help="Stop counting files of these days that the bucket no longer holds.",
+)
+def run(as_of: datetime | None, days_back: int | None, renormalize: bool, forget_missing_files: bool) -> None:
+    """Scan the last days now and publish the metrics.
+
+    Reads the export files of the last days (SIGMA_IMPRESSIONS_DAYS_BACK, default 3) that are not captured yet, counts,
+    and publishes sigma_impressions.duckdb in the storage location. Repeating it changes nothing. The run is recorded in
+    Dagster, in DAGSTER_HOME. Exit code 0, or 1 if something failed; the result before then stays.
+    """
+    settings = {} if days_back is None else {"days_back": str(days_back)}
+    source = _source(settings)
+    today = datetime.now(UTC).date()
+    if as_of is not None and as_of.date() > today:
+        _fail(f"--as-of {as_of.date()} lies in the future; today is {today} (UTC). Choose today or an earlier day.")
+    days = [today - timedelta(days=age) for age in reversed(range(source.days_back))]
+    days = [day for day in days if day >= source.start_date]
+    if not days:
+        _fail(f"SIGMA_IMPRESSIONS_START_DATE {source.start_date} lies in the future; there is no day to scan yet.")
+    from sigma_impressions.scan import ScanOptions
+
+    options = ScanOptions(as_of.date() if as_of else today, renormalize, forget_missing_files)
+    _scan(source, [days], options, "cli run")
+
+
+@main.command()
+@click.option("--from", "first", type=_DAY, required=True, help="First file date.")
+@click.option("--to", "last", type=_DAY, required=True, help="Last file date, included.")
+@click.option("--renormalize", is_flag=True, help="Read captured files of these days again, under the settings of now.")
+@click.option(
+    "--forget-missing-files",
+    is_flag=True,
+    help="Stop counting files of these days that the bucket no longer holds.",
+)
+def backfill(first: datetime, last: datetime, renormalize: bool, forget_missing_files: bool) -> None:
+    """Scan the file dates from one day to another, in runs of at most six days.
+
+    Interrupted, it is started again with the same days: what was captured is not read again.
+    """
+    source = _source({})
+    begin, end, today = first.date(), last.date(), datetime.now(UTC).date()
+    if begin > end:
+        _fail(f"--from {begin} lies after --to {end}.")
+    if end > today:
+        _fail(f"--to {end} lies in the future; today is {today} (UTC).")
+    if begin < source.start_date:
+        _fail(
+            f"--from {begin} lies before the first daily partition, {source.start_date}. Set "
+            f"SIGMA_IMPRESSIONS_START_DATE={begin} to go further back."
+        )
+    from sigma_impressions.scan import ScanOptions, chunks
+
+    options = ScanOptions(renormalize=renormalize, forget_missing_files=forget_missing_files)
+    _scan(source, list(chunks(begin, end)), options, "cli backfill")
+
+
+@main.command()
+def check() -> None:
+    """Test the source: settings, credentials, rights, the newest export file, the resources.
+
+    One line for each step, with what to do where it fails. Nothing is captured. Exit code 0 or 1.
+    """
+    from sigma_impressions.check import check_source
+
+    console = Console(highlight=False)
+    passed = True
+    for step in check_source(_values({})):
+        mark, style = {True: ("ok  ", "green"), False: ("FAIL", "red"), None: ("skip", "dim")}[step.passed]
+        console.print(Text.assemble((mark, style), f"  {step.name}: {step.message}"), soft_wrap=True)
+        passed = passed and step.passed is not False
+    sys.exit(0 if passed else 1)
+
+
+@main.command()
+@click.option("--no-ui", is_flag=True, help="Stop after the metrics, without the Dagster UI.")
+@click.option(
+    "--port", type=int, default=3000, show_default=True, help="Port of the Dagster UI; the next free one is taken."
+)
+@click.option("--days", type=click.IntRange(1, 180), default=70, show_default=True, help="Days of exports to generate.")
+def demo(no_ui: bool, port: int, days: int) -> None:
+    """Show everything on generated data: an embedded S3 server, exports, metrics, the Dagster UI.
+
+    Keeps its data in data/demo of the project's folder; started again, it takes what is there. Ctrl-C stops
+    everything it started.
+    """
+    from sigma_impressions.demo.run import run_demo
+
+    sys.exit(run_demo(project_folder(), days=days, ui_port=None if no_ui else port))
+
+
+def _values(settings: Mapping[str, str]) -> dict[str, str | None]:
+    return {**environment_values(os.environ), **settings}
+
+
+def _source(settings: Mapping[str, str]) -> Source:
+    try:
+        return read_source(_values(settings))
+    except SettingsError as error:
+        _fail(str(error))
+
+
+def _fail(message: str) -> NoReturn:
+    Console(stderr=True, highlight=False).print(Text(message, style="red"), soft_wrap=True)
+    sys.exit(1)
+
+
+def _scan(source: Source, chunks: Sequence[Sequence[date]], options: ScanOptions, trigger: str) -> None:
+    from sigma_impressions.console import print_summary
+    from sigma_impressions.defs.resources import tables
+    from sigma_impressions.scan import scan_all
+
+    console = Console(highlight=False)
+    started = datetime.now(UTC)
+    try:
+        stored = tables(source)
+    except SettingsError as error:
+        _fail(str(error))
+    failure = scan_all(console, use_dagster_home(project_folder()), chunks, options, trigger)
+    if failure is not None:
+        _fail(failure)
+    print_summary(console, stored, started)

@@ -1,0 +1,122 @@
+"""What a terminal shows of a run: progress while it goes on, a summary at its end."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+import dagster as dg
+import duckdb
+import polars as pl
+from rich.console import Console
+from rich.table import Table as RichTable
+from rich.text import Text
+
+from sigma_impressions.publish.database import DATABASE_NAME, top_workbooks
+from sigma_impressions.tables import EXPORT_FILES, Tables
+
+
+class Progress(logging.Handler):
+    """Shows the messages of our assets, line by line, and on a terminal the step that is under way."""
+
+    def __init__(self, console: Console) -> None:
+        super().__init__(logging.INFO)
+        self._console = console
+        self._status = console.status("starting") if console.is_terminal else None
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Take a record of Dagster's log: an event of the run, or a message of an asset."""
+        details = getattr(record, "dagster_meta", {})
+        event = details.get("dagster_event") if isinstance(details, dict) else None
+        if event is None:
+            message = details.get("orig_message", record.getMessage()) if isinstance(details, dict) else record.msg
+            style = "yellow" if record.levelno >= logging.WARNING else ""
+            self._console.print(Text(str(message), style=style), soft_wrap=True)
+        elif event.is_step_start and self._status is not None:
+            self._status.update(f"{event.step_key} …")
+
+    @contextmanager
+    def shown(self) -> Iterator[None]:
+        """Inside, a spinner tells on a terminal that work is going on."""
+        if self._status is None:
+            yield
+        else:
+            with self._status:
+                yield
+
+    def logger_definition(self) -> dg.LoggerDefinition:
+        """This handler as the only logger of a Dagster run."""
+
+        @dg.logger
+        def console_progress(_: dg.InitLoggerContext) -> logging.Logger:
+            logger = logging.Logger("sigma_impressions.progress", logging.INFO)
+            logger.addHandler(self)
+            return logger
+
+        return console_progress
+
+
+@dataclass(frozen=True)
+class _Figures:
+    files: int
+    refused: int
+    rows: int
+    accepted: int
+    rejected: int
+    skipped: int
+
+
+def _captured_since(tables: Tables, started: datetime) -> _Figures:
+    rows = tables.read(EXPORT_FILES).filter(pl.col("captured_at") >= started).collect()
+    counts = [int(rows[name].sum()) for name in ("rows", "accepted", "rejected", "skipped")]
+    return _Figures(rows.height, rows.filter(pl.col("status") == "refused").height, *counts)
+
+
+def print_summary(console: Console, tables: Tables, started: datetime) -> None:
+    """What was captured since `started`, and the main figures of the published result."""
+    captured = _captured_since(tables, started)
+    database = tables.root / DATABASE_NAME
+    with duckdb.connect(str(database), read_only=True) as connection:
+        as_of = connection.execute("SELECT as_of_date FROM publication").fetchall()[0][0]
+        counted, resources, unused = connection.execute(
+            "SELECT coalesce(sum(total_impressions_60d), 0), count(*), "
+            "count(*) FILTER (WHERE total_impressions_60d = 0) FROM resource_impressions"
+        ).fetchall()[0]
+        (unmatched,) = connection.execute(
+            "SELECT coalesce(sum(total_impressions_60d), 0) FROM unmatched_impressions"
+        ).fetchall()[0]
+        (users,) = connection.execute("SELECT count(*) FROM user_activity").fetchall()[0]
+    lines = [
+        ("Files captured", f"{captured.files:,} ({captured.refused:,} refused)"),
+        (
+            "Rows",
+            f"{captured.rows:,}: {captured.accepted:,} accepted, {captured.rejected:,} rejected, "
+            f"{captured.skipped:,} skipped",
+        ),
+        ("As of", f"{as_of}"),
+        ("Impressions, 60 days", f"{counted + unmatched:,} ({unmatched:,} unmatched) by {users:,} users"),
+        ("Resources", f"{resources:,} ({unused:,} without an impression)"),
+    ]
+    console.print()
+    for label, value in lines:
+        console.print(Text(f"{label:<22}{value}"), soft_wrap=True)
+    _print_top(console, database)
+    console.print(Text(f"\nResults: {database}"), soft_wrap=True)
+
+
+def _print_top(console: Console, database: Path) -> None:
+    top = top_workbooks(database)
+    if top.is_empty():
+        return
+    table = RichTable(title="Most viewed workbooks, 30 days", title_justify="left", box=None, pad_edge=False)
+    table.add_column("workbook", max_width=60, no_wrap=True)
+    table.add_column("impressions", justify="right")
+    table.add_column("users", justify="right")
+    for name, impressions, users in top.iter_rows():
+        table.add_row(Text(name), f"{impressions:,}", f"{users:,}")
+    console.print()
+    console.print(table)

@@ -1,0 +1,39 @@
+"""The S3 client of a source, through dagster-aws."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import boto3
+from dagster_aws.s3 import S3Resource
+
+from sigma_impressions.exports.s3 import client_config
+from sigma_impressions.source import Source
+
+
+class _S3(S3Resource):
+    """dagster-aws's S3 resource, with the time-outs and retries that it has no setting for.
+
+    `AWS_ENDPOINT_URL_S3` and `AWS_ENDPOINT_URL` are read by the SDK itself.
+    """
+
+    def get_client(self) -> Any:
+        session = boto3.session.Session(profile_name=self.profile_name)
+        return session.client(
+            "s3",
+            region_name=self.region_name,
+            aws_access_key_id=self.aws_access_key_id,
+            aws_secret_access_key=self.aws_secret_access_key,
+            aws_session_token=self.aws_session_token,
+            config=client_config(),
+        )
+
+
+def s3_client(source: Source) -> Any:
+    """A boto3 client with the credentials of the source, or the ambient ones where it has none."""
+    return _S3(
+        region_name=source.aws_region,
+        aws_access_key_id=source.aws_access_key_id,
+        aws_secret_access_key=source.aws_secret_access_key,
+        aws_session_token=source.aws_session_token,
+    ).get_client()

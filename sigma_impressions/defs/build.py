@@ -1,0 +1,57 @@
+"""All definitions of the code location, from one function, so that tests and other deployments build their own."""
+
+from __future__ import annotations
+
+import os
+import warnings
+from collections.abc import Mapping
+
+import dagster as dg
+
+from sigma_impressions.defs.exports import build_export_assets
+from sigma_impressions.defs.metadata import GROUP
+from sigma_impressions.defs.metrics import build_metric_assets
+from sigma_impressions.defs.partitions import daily_partitions, first_day
+from sigma_impressions.defs.publish import build_publish_assets
+from sigma_impressions.defs.resources import SigmaSource
+from sigma_impressions.defs.upstream import build_upstream_assets
+
+JOB_NAME = "sigma_impressions"
+
+
+def build_definitions(
+    source: SigmaSource | None = None,
+    environ: Mapping[str, str] | None = None,
+    loggers: Mapping[str, dg.LoggerDefinition] | None = None,
+) -> dg.Definitions:
+    """Assets, checks, the job and the source; by default with the settings of the environment.
+
+    `loggers` replace Dagster's console logger, for a program that shows progress in its own way.
+    """
+    environment = os.environ if environ is None else environ
+    partitions = daily_partitions(first_day(environment))
+    with warnings.catch_warnings():
+        # Backfill policies and code references have been marked as beta for many releases; pinned, they are safe.
+        warnings.simplefilter("ignore", dg.BetaWarning)
+        assets = dg.with_source_code_references(
+            [
+                *build_export_assets(partitions),
+                *build_metric_assets(partitions),
+                *build_upstream_assets(),
+                *build_publish_assets(),
+            ]
+        )
+    return dg.Definitions(
+        assets=assets,
+        jobs=[
+            dg.define_asset_job(
+                JOB_NAME,
+                selection=dg.AssetSelection.groups(GROUP),
+                description="Scan the days of the run, from the exports in the bucket to the published database.",
+            )
+        ],
+        resources={"source": source or SigmaSource.from_environment(environment)},
+        # Steps share one process: starting one per step takes longer than most steps do.
+        executor=dg.in_process_executor,
+        loggers=loggers,
+    )

@@ -1,0 +1,210 @@
+"""The assets of the exports: what lies in the bucket, and its rows."""
+
+from collections.abc import Iterable, Sequence
+from datetime import UTC, date, datetime
+from typing import Any
+
+import dagster as dg
+import polars as pl
+
+from sigma_impressions.defs import export_checks as checks
+from sigma_impressions.defs.days import days_of, note_days
+from sigma_impressions.defs.export_checks import NORMALIZED_KEY, RAW_KEY, ROW_COUNTS
+from sigma_impressions.defs.failures import clear_failures
+from sigma_impressions.defs.metadata import GROUP, OWNERS, definition_metadata, location, preview, table_of
+from sigma_impressions.defs.partitions import BACKFILL_POLICY
+from sigma_impressions.defs.resources import (
+    SigmaSource,
+    file_date_pattern,
+    object_store,
+    reading_rules,
+    tables,
+)
+from sigma_impressions.exports.capture import (
+    Recorded,
+    capture_pending,
+    forget_missing,
+    read_manifest,
+    record_listing,
+)
+from sigma_impressions.exports.listing import Listing, sort_out
+from sigma_impressions.tables import EXPORT_FILES, NORMALIZED_IMPRESSIONS, RAW_EXPORT_FILES, Tables
+
+_EXAMPLES = 10
+
+
+class ListingOptions(dg.Config):
+    """Options of one run for the listing."""
+
+    forget_missing_files: bool = False
+    """Drop captured files of the run's days that the bucket does not hold any more. They stop counting."""
+
+
+class NormalizationOptions(dg.Config):
+    """Options of one run for the normalization."""
+
+    renormalize: bool = False
+    """Read the files of the run's days again, where they still exist, under the settings of now."""
+
+
+def build_export_assets(partitions: dg.DailyPartitionsDefinition) -> list[dg.AssetsDefinition]:
+    """The assets `raw_export_files` and `normalized_impressions`."""
+
+    @dg.asset(
+        name=RAW_EXPORT_FILES.name,
+        partitions_def=partitions,
+        backfill_policy=BACKFILL_POLICY,
+        group_name=GROUP,
+        owners=OWNERS,
+        kinds={"delta", "csv"},
+        metadata=definition_metadata(RAW_EXPORT_FILES),
+        description=(
+            "The export files that Sigma wrote to the bucket, by file date: key, version, size and time. "
+            "Captured once and kept, also when the object is overwritten or expires later. "
+            "Updated by every run over the day. If it fails: the message names the missing permission or setting."
+        ),
+        check_specs=checks.RAW_SPECS,
+    )
+    def raw_export_files(
+        context: dg.AssetExecutionContext, config: ListingOptions, source: SigmaSource
+    ) -> dg.MaterializeResult:  # type: ignore[type-arg]
+        with clear_failures():
+            settings = source.source()
+            store, stored = object_store(settings), tables(settings)
+            days = days_of(context)
+            listing = sort_out(store.list(settings.bucket_uri.prefix), set(days), file_date_pattern(settings))
+            recorded = record_listing(stored, listing, datetime.now(UTC))
+            forgotten = forget_missing(stored, listing, days) if config.forget_missing_files else []
+        _log_listing(context, str(settings.bucket_uri), listing, recorded, forgotten)
+        manifest = read_manifest(stored).collect()
+        note_days(context, RAW_KEY, partitions, days, _files_per_day(manifest, days))
+        return dg.MaterializeResult(
+            asset_key=RAW_KEY,
+            metadata=_listing_metadata(stored, listing, recorded, forgotten),
+            check_results=[checks.freshness(manifest, settings.days_back, datetime.now(UTC).date())],
+        )
+
+    @dg.asset(
+        name=NORMALIZED_IMPRESSIONS.name,
+        deps=[RAW_KEY],
+        partitions_def=partitions,
+        backfill_policy=BACKFILL_POLICY,
+        group_name=GROUP,
+        owners=OWNERS,
+        kinds={"delta", "polars"},
+        metadata=definition_metadata(NORMALIZED_IMPRESSIONS),
+        description=(
+            "The good rows of the export files, typed, each with its file and row number; rejected rows are kept "
+            "beside them with their reason. Only files that are not captured yet are read. "
+            "If a check is red: its table names the files or rows and the reason."
+        ),
+        check_specs=checks.NORMALIZED_SPECS,
+    )
+    def normalized_impressions(
+        context: dg.AssetExecutionContext, config: NormalizationOptions, source: SigmaSource
+    ) -> dg.MaterializeResult:  # type: ignore[type-arg]
+        with clear_failures():
+            settings = source.source()
+            stored, rules = tables(settings), reading_rules(settings)
+            days = days_of(context)
+            captured = capture_pending(
+                stored,
+                object_store(settings),
+                rules,
+                pattern=file_date_pattern(settings),
+                report=context.log.info,
+                renormalize=days if config.renormalize else (),
+            )
+        files = stored.read(EXPORT_FILES).collect()
+        touched = {*days, *(row["file_date"] for row in captured)}
+        note_days(context, NORMALIZED_KEY, partitions, touched, _rows_per_day(files, touched))
+        of_the_run = files.filter(pl.col("file_date").is_in(list(touched)))
+        return dg.MaterializeResult(
+            asset_key=NORMALIZED_KEY,
+            metadata=_normalization_metadata(stored, captured, touched),
+            check_results=[
+                checks.readable(of_the_run),
+                checks.rows_add_up(of_the_run),
+                checks.rows_are_good(stored, of_the_run),
+                checks.settings_are_uniform(files, rules.fingerprint()),
+            ],
+        )
+
+    return [raw_export_files, normalized_impressions]
+
+
+def _log_listing(
+    context: dg.AssetExecutionContext, bucket: str, listing: Listing, recorded: Recorded, forgotten: list[str]
+) -> None:
+    context.log.info(
+        f"{bucket}: {len(listing.files)} export files of {context.partition_keys[0]} to {context.partition_keys[-1]}, "
+        f"{len(recorded.new)} of them new; {listing.other_days} of other days, {len(listing.ignored)} ignored keys"
+    )
+    if listing.undated:
+        context.log.warning(
+            f"{len(listing.undated)} keys do not match SIGMA_IMPRESSIONS_FILE_DATE_PATTERN; their last-modified day "
+            f"is taken, for example {listing.undated[0]}"
+        )
+    if recorded.overwritten:
+        context.log.warning(
+            f"{len(recorded.overwritten)} exports were overwritten, for example {recorded.overwritten[0].object.key}. "
+            'What was captured before is kept and counted. Tick "Prefix file name with the current date and time" in '
+            "the export's settings in Sigma, so that no export is lost before it is read."
+        )
+    if forgotten:
+        context.log.warning(f"{len(forgotten)} files that the bucket does not hold any more are forgotten")
+
+
+def _listing_metadata(stored: Tables, listing: Listing, recorded: Recorded, forgotten: Sequence[str]) -> dict[str, Any]:
+    metadata: dict[str, Any] = {
+        "new_files": len(recorded.new),
+        "known_files": recorded.known,
+        "files_of_other_days": listing.other_days,
+        "ignored_keys": len(listing.ignored),
+        "table": location(stored, RAW_EXPORT_FILES),
+    }
+    for name, keys in (
+        ("ignored_keys_examples", listing.ignored),
+        ("undated_keys_examples", listing.undated),
+        ("overwritten_keys_examples", [file.object.key for file in recorded.overwritten]),
+        ("forgotten_keys_examples", forgotten),
+    ):
+        if keys:
+            metadata[name] = table_of([{"key": key} for key in keys[:_EXAMPLES]], ["key"])
+    return metadata
+
+
+def _files_per_day(manifest: pl.DataFrame, days: Iterable[date]) -> dict[date, dict[str, Any]]:
+    found = {}
+    for day in days:
+        files = manifest.filter(pl.col("file_date") == day)
+        found[day] = {
+            "files": files.height,
+            "bytes": int(files["size"].sum()),
+            "preview": preview(files.select("key", "version", "size", "last_modified")),
+        }
+    return found
+
+
+def _rows_per_day(files: pl.DataFrame, days: Iterable[date]) -> dict[date, dict[str, Any]]:
+    found: dict[date, dict[str, Any]] = {}
+    for day in days:
+        of_day = files.filter(pl.col("file_date") == day)
+        figures = {name: int(of_day[name].sum()) for name in ROW_COUNTS}
+        found[day] = {
+            "files": of_day.height,
+            "refused_files": of_day.filter(pl.col("status") == "refused").height,
+            **figures,
+            "rejected_share": figures["rejected"] / figures["rows"] if figures["rows"] else 0.0,
+        }
+    return found
+
+
+def _normalization_metadata(stored: Tables, captured: Sequence[dict[str, Any]], days: Iterable[date]) -> dict[str, Any]:
+    first_rows = stored.read(NORMALIZED_IMPRESSIONS).filter(pl.col("file_date").is_in(list(days))).head(10).collect()
+    return {
+        "captured_files": len(captured),
+        "captured_rows": sum(row["rows"] for row in captured),
+        "preview": preview(first_rows.drop("file_id", "capture_id")),
+        "table": location(stored, NORMALIZED_IMPRESSIONS),
+    }

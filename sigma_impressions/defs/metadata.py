@@ -1,0 +1,60 @@
+"""What the UI shows of an asset: column schemas, previews, sizes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import dagster as dg
+import polars as pl
+import pyarrow as pa
+
+from sigma_impressions.tables import Table, Tables
+
+OWNERS = ["team:data-platform"]
+GROUP = "sigma_impressions"
+PREVIEW_ROWS = 10
+
+
+def column_schema(table: Table) -> dg.TableSchema:
+    """The columns of a table as Dagster shows them."""
+    return dg.TableSchema(columns=[dg.TableColumn(field.name, _type_name(field.type)) for field in table.schema])
+
+
+def _type_name(dtype: pa.DataType) -> str:
+    return "list of records" if pa.types.is_list(dtype) and pa.types.is_struct(dtype.value_type) else str(dtype)
+
+
+def definition_metadata(table: Table) -> dict[str, Any]:
+    """Metadata that an asset has before anything was materialized."""
+    return {"dagster/column_schema": column_schema(table), "dagster/table_name": table.name}
+
+
+def location(tables: Tables, table: Table) -> dg.MetadataValue:
+    """Where the Delta table lies."""
+    return dg.MetadataValue.path(str(tables.root / table.name))
+
+
+def preview(rows: pl.DataFrame, most: int = PREVIEW_ROWS) -> dg.MetadataValue:
+    """The first rows as a table; e-mail addresses are shortened, so that no event holds one."""
+    shown = rows.head(most).with_columns(
+        pl.col(name).str.replace(r"^(.).*(@.*)$", "$1…$2")
+        for name in rows.columns
+        if name.endswith("_email") and rows.schema[name] == pl.String
+    )
+    records: Sequence[dict[str, Any]] = shown.to_dicts()
+    return table_of(records, rows.columns)
+
+
+def table_of(records: Sequence[dict[str, Any]], columns: Sequence[str]) -> dg.MetadataValue:
+    """Records as a table that the UI shows as plain text, whatever they hold."""
+    return dg.MetadataValue.table(
+        records=[dg.TableRecord({name: _cell(record.get(name)) for name in columns}) for record in records],
+        schema=dg.TableSchema(columns=[dg.TableColumn(name) for name in columns]),
+    )
+
+
+def _cell(value: Any) -> str | int | float | bool:
+    if isinstance(value, str | int | float | bool):
+        return value
+    return "" if value is None else str(value)

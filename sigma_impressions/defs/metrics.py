@@ -1,0 +1,262 @@
+"""The assets of the metrics: daily impressions, and usage as of a day."""
+
+from collections.abc import Iterable, Iterator
+from datetime import date
+from typing import Any
+
+import dagster as dg
+import polars as pl
+
+from sigma_impressions.defs.days import days_of, note_days
+from sigma_impressions.defs.export_checks import NORMALIZED_KEY
+from sigma_impressions.defs.failures import clear_failures
+from sigma_impressions.defs.metadata import GROUP, OWNERS, definition_metadata, location, preview, table_of
+from sigma_impressions.defs.partitions import BACKFILL_POLICY
+from sigma_impressions.defs.resources import SigmaSource, tables
+from sigma_impressions.defs.upstream import RESOURCES_KEY
+from sigma_impressions.metrics.as_of import read_as_of, refresh_metrics
+from sigma_impressions.metrics.daily import refresh_daily_impressions
+from sigma_impressions.tables import (
+    AS_OF_DATES,
+    DAILY_IMPRESSIONS,
+    EVENT_DATES,
+    METRIC_TABLES,
+    RESOURCE_IMPRESSIONS,
+    UNMATCHED_IMPRESSIONS,
+    USER_ACTIVITY,
+    Table,
+    Tables,
+)
+from sigma_impressions.windows import WINDOW_DAYS
+
+DAILY_KEY = dg.AssetKey(DAILY_IMPRESSIONS.name)
+METRIC_KEYS = {table.name: dg.AssetKey(table.name) for table in METRIC_TABLES}
+
+_DESCRIPTIONS = {
+    RESOURCE_IMPRESSIONS.name: (
+        "Usage of every workbook and element as of the end of a day: impressions and distinct users of 14, 30 and 60 "
+        "days, and who used it. Also for resources that nobody viewed."
+    ),
+    USER_ACTIVITY.name: (
+        "Who is active: impressions, workbooks, resources and active days of every user, as of the end of a day."
+    ),
+    UNMATCHED_IMPRESSIONS.name: (
+        "Good impressions whose workbook or element no resource has, so that no number is lost. "
+        "If it grows: is sigma_resources up to date, and does it hold all workbooks?"
+    ),
+}
+
+
+class AsOf(dg.Config):
+    """The as-of date of one run, beside the days it covers."""
+
+    as_of: str | None = None
+    """A day as YYYY-MM-DD, not in the future; default: the days of the run, and the newest one is published."""
+
+    def day(self) -> date | None:
+        """The as-of date asked for, if one was."""
+        return date.fromisoformat(self.as_of) if self.as_of else None
+
+
+def build_metric_assets(partitions: dg.DailyPartitionsDefinition) -> list[dg.AssetsDefinition]:
+    """The assets `daily_impressions`, `resource_impressions`, `user_activity`, `unmatched_impressions`."""
+
+    @dg.asset(
+        name=DAILY_IMPRESSIONS.name,
+        deps=[NORMALIZED_KEY],
+        partitions_def=partitions,
+        backfill_policy=BACKFILL_POLICY,
+        group_name=GROUP,
+        owners=OWNERS,
+        kinds={"delta", "duckdb"},
+        metadata=definition_metadata(DAILY_IMPRESSIONS),
+        description=(
+            "Impressions counted once, per event date, workbook, element and user: what is exported twice counts "
+            "once. A run rebuilds exactly the event dates whose files changed, also outside the days it covers."
+        ),
+    )
+    def daily_impressions(context: dg.AssetExecutionContext, source: SigmaSource) -> dg.MaterializeResult:  # type: ignore[type-arg]
+        with clear_failures():
+            settings = source.source()
+            stored = tables(settings)
+            refreshed = refresh_daily_impressions(stored, settings.overlapping_exports)
+        touched = {*days_of(context), *refreshed.built, *refreshed.dropped}
+        event_dates = stored.read(EVENT_DATES).collect()
+        note_days(context, DAILY_KEY, partitions, touched, _daily_figures(event_dates, touched, refreshed.built))
+        context.log.info(f"{len(refreshed.built)} event dates rebuilt, {refreshed.current} up to date")
+        return dg.MaterializeResult(
+            metadata={
+                "rebuilt_event_dates": len(refreshed.built),
+                "dropped_event_dates": len(refreshed.dropped),
+                "current_event_dates": refreshed.current,
+                "table": location(stored, DAILY_IMPRESSIONS),
+            }
+        )
+
+    @dg.multi_asset(
+        name="metrics",
+        specs=[
+            dg.AssetSpec(
+                METRIC_KEYS[table.name],
+                deps=[DAILY_KEY, RESOURCES_KEY],
+                group_name=GROUP,
+                owners=OWNERS,
+                kinds={"delta", "duckdb"},
+                metadata=definition_metadata(table),
+                description=_DESCRIPTIONS[table.name],
+            )
+            for table in METRIC_TABLES
+        ],
+        partitions_def=partitions,
+        backfill_policy=BACKFILL_POLICY,
+        check_specs=[
+            dg.AssetCheckSpec(
+                "impressions_are_conserved",
+                asset=METRIC_KEYS[RESOURCE_IMPRESSIONS.name],
+                blocking=True,
+                description=(
+                    "Impressions of a window = those attached to resources + those unmatched, for 14, 30 and 60 days. "
+                    "Nothing is published if it does not hold."
+                ),
+            ),
+            dg.AssetCheckSpec(
+                "impressions_are_matched",
+                asset=METRIC_KEYS[UNMATCHED_IMPRESSIONS.name],
+                description="Warns when impressions have no resource: the largest ones and their share.",
+            ),
+        ],
+    )
+    def metrics(context: dg.AssetExecutionContext, config: AsOf, source: SigmaSource) -> Iterator[dg.MaterializeResult]:  # type: ignore[type-arg]
+        with clear_failures():
+            stored = tables(source.source())
+            asked = [*days_of(context), *([day] if (day := config.day()) else [])]
+            refreshed = refresh_metrics(stored, asked)
+        context.log.info(f"{len(refreshed.built)} as-of dates computed, {refreshed.current} up to date")
+        touched = {*asked, *refreshed.built}
+        as_of_dates = stored.read(AS_OF_DATES).filter(pl.col("as_of_date").is_in(list(touched))).collect()
+        figures = _as_of_figures(as_of_dates)
+        newest = max(asked)
+        checks = {
+            RESOURCE_IMPRESSIONS.name: _conserved(as_of_dates),
+            UNMATCHED_IMPRESSIONS.name: _matched(stored, as_of_dates.filter(pl.col("as_of_date") == newest), newest),
+        }
+        for table in METRIC_TABLES:
+            key = METRIC_KEYS[table.name]
+            note_days(context, key, partitions, touched, figures[table.name])
+            yield dg.MaterializeResult(
+                asset_key=key,
+                metadata={
+                    "preview": _preview(stored, table, newest),
+                    "computed_as_of_dates": len(refreshed.built),
+                    "table": location(stored, table),
+                },
+                check_results=[checks[table.name]] if table.name in checks else [],
+            )
+
+    return [daily_impressions, metrics]
+
+
+def _daily_figures(
+    event_dates: pl.DataFrame, days: Iterable[date], built: Iterable[date]
+) -> dict[date, dict[str, Any]]:
+    rows = {row["event_date"]: row for row in event_dates.iter_rows(named=True)}
+    rebuilt = set(built)
+    return {
+        day: {
+            "impressions": rows.get(day, {}).get("impressions", 0),
+            "active_users": rows.get(day, {}).get("distinct_users", 0),
+            "export_files": rows.get(day, {}).get("export_files", 0),
+            "rebuilt": day in rebuilt,
+        }
+        for day in days
+    }
+
+
+def _as_of_figures(as_of_dates: pl.DataFrame) -> dict[str, dict[date, dict[str, Any]]]:
+    """Per metric table and as-of date: what the UI plots over time."""
+    figures: dict[str, dict[date, dict[str, Any]]] = {table.name: {} for table in METRIC_TABLES}
+    for row in as_of_dates.iter_rows(named=True):
+        day = row["as_of_date"]
+        figures[RESOURCE_IMPRESSIONS.name][day] = {
+            "resources": row["resource_rows"],
+            **{f"total_impressions_{days}d": row[f"matched_impressions_{days}d"] for days in WINDOW_DAYS},
+        }
+        figures[USER_ACTIVITY.name][day] = {"users_60d": row["user_rows"]}
+        figures[UNMATCHED_IMPRESSIONS.name][day] = {
+            "unmatched_resources": row["unmatched_rows"],
+            **{f"unmatched_impressions_{days}d": row[f"unmatched_impressions_{days}d"] for days in WINDOW_DAYS},
+        }
+    return figures
+
+
+_ORDER_OF_PREVIEW = {
+    RESOURCE_IMPRESSIONS.name: [
+        "name",
+        "resource_type",
+        "workbook_url_id",
+        "element_id",
+        "total_impressions_60d",
+        "total_impressions_30d",
+        "total_impressions_14d",
+        "distinct_impressions_users_60d",
+    ],
+    USER_ACTIVITY.name: ["user_email", "total_impressions_60d", "distinct_workbooks_60d", "active_days_60d"],
+    UNMATCHED_IMPRESSIONS.name: ["workbook_url_id", "element_id", "reason", "total_impressions_60d"],
+}
+
+
+def _preview(stored: Tables, table: Table, as_of: date) -> dg.MetadataValue:
+    rows = read_as_of(stored, table, as_of).sort("total_impressions_60d", descending=True)
+    return preview(rows.select(_ORDER_OF_PREVIEW[table.name]))
+
+
+def _conserved(as_of_dates: pl.DataFrame) -> dg.AssetCheckResult:
+    # refresh_metrics refuses to write a date that does not add up; the check shows the figures.
+    columns = [
+        "as_of_date",
+        *(
+            f"{kind}_{days}d"
+            for days in WINDOW_DAYS
+            for kind in ("impressions", "matched_impressions", "unmatched_impressions")
+        ),
+    ]
+    wrong = as_of_dates.filter(
+        pl.any_horizontal(
+            pl.col(f"impressions_{days}d")
+            != pl.col(f"matched_impressions_{days}d") + pl.col(f"unmatched_impressions_{days}d")
+            for days in WINDOW_DAYS
+        )
+    )
+    return dg.AssetCheckResult(
+        check_name="impressions_are_conserved",
+        asset_key=METRIC_KEYS[RESOURCE_IMPRESSIONS.name],
+        passed=wrong.is_empty(),
+        severity=dg.AssetCheckSeverity.ERROR,
+        metadata={"figures": table_of(as_of_dates.sort("as_of_date").tail(10).select(columns).to_dicts(), columns)},
+    )
+
+
+def _matched(stored: Tables, figures: pl.DataFrame, as_of: date) -> dg.AssetCheckResult:
+    unmatched = read_as_of(stored, UNMATCHED_IMPRESSIONS, as_of).sort("total_impressions_60d", descending=True)
+    counted = int(figures["impressions_60d"].sum())
+    missed = int(figures["unmatched_impressions_60d"].sum())
+    columns = [
+        "workbook_url_id",
+        "element_id",
+        "reason",
+        "total_impressions_60d",
+        "distinct_impressions_users_60d",
+    ]
+    return dg.AssetCheckResult(
+        check_name="impressions_are_matched",
+        asset_key=METRIC_KEYS[UNMATCHED_IMPRESSIONS.name],
+        passed=missed == 0,
+        severity=dg.AssetCheckSeverity.WARN,
+        description=f"{missed} of {counted} impressions as of {as_of} have no resource." if missed else None,
+        metadata={
+            "as_of": str(as_of),
+            "unmatched_impressions_60d": missed,
+            "unmatched_share": missed / counted if counted else 0.0,
+            "examples": table_of(unmatched.select(columns).head(10).to_dicts(), columns),
+        },
+    )

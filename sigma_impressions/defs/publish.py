@@ -1,0 +1,57 @@
+"""The asset `sigma_impressions_database`: the DuckDB file that people read."""
+
+import dagster as dg
+
+from sigma_impressions.defs.failures import clear_failures
+from sigma_impressions.defs.metadata import GROUP, OWNERS, table_of
+from sigma_impressions.defs.metrics import METRIC_KEYS, AsOf
+from sigma_impressions.defs.resources import SigmaSource, tables
+from sigma_impressions.publish.database import DATABASE_NAME, top_workbooks
+from sigma_impressions.publish.settle import publish_settled
+
+DATABASE_KEY = dg.AssetKey("sigma_impressions_database")
+
+
+def build_publish_assets() -> list[dg.AssetsDefinition]:
+    """The asset `sigma_impressions_database`."""
+
+    @dg.asset(
+        key=DATABASE_KEY,
+        deps=list(METRIC_KEYS.values()),
+        group_name=GROUP,
+        owners=OWNERS,
+        kinds={"duckdb"},
+        description=(
+            f"`{DATABASE_NAME}`: one complete, consistent result in a DuckDB file, made anew beside the old one and "
+            "moved into place. Open it read-only at any time. Holds the newest as-of date, or the one asked for."
+        ),
+    )
+    def sigma_impressions_database(
+        context: dg.AssetExecutionContext, config: AsOf, source: SigmaSource
+    ) -> dg.MaterializeResult:  # type: ignore[type-arg]
+        asked = config.day()
+        with clear_failures():
+            settings = source.source()
+            published = publish_settled(
+                tables(settings),
+                settings.overlapping_exports,
+                as_of_dates=[asked] if asked else [],
+                as_of=asked,
+                report=context.log.info,
+            )
+        context.log.info(
+            f"{published.path}: as of {published.as_of}, {'published' if published.is_new else 'already up to date'}"
+        )
+        top = top_workbooks(published.path)
+        return dg.MaterializeResult(
+            metadata={
+                "database": dg.MetadataValue.path(str(published.path)),
+                "as_of": str(published.as_of),
+                "is_new": published.is_new,
+                "top_workbooks": table_of(top.to_dicts(), top.columns),
+                "bytes": published.path.stat().st_size,
+                **{f"rows_{name}": rows for name, rows in sorted(published.tables.items())},
+            }
+        )
+
+    return [sigma_impressions_database]

@@ -1,0 +1,139 @@
+"""The source as a Dagster resource: settings from the environment, and what is made of them."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+from pydantic import Field
+
+from sigma_impressions.exports.normalize import ReadingRules
+from sigma_impressions.exports.objects import ObjectStore
+from sigma_impressions.project import project_folder
+from sigma_impressions.source import SETTINGS, Problem, SettingsError, Source, read_source
+from sigma_impressions.tables import Tables
+
+_HELP = {setting.name: setting.help for setting in SETTINGS}
+
+
+def _field(name: str) -> Any:
+    return Field(default=None, description=_HELP[name])
+
+
+class SigmaSource(dg.ConfigurableResource):  # type: ignore[type-arg]
+    """Where the Sigma exports lie and how they are read; every value is text, as the environment gives it.
+
+    Values are checked when a run uses them, so that a code location with nothing set, or with a mistake, loads.
+    """
+
+    name: str | None = _field("name")
+    bucket_uri: str | None = _field("bucket_uri")
+    days_back: str | None = _field("days_back")
+    aws_access_key_id: str | None = _field("aws_access_key_id")
+    aws_secret_access_key: str | None = _field("aws_secret_access_key")
+    aws_session_token: str | None = _field("aws_session_token")
+    aws_region: str | None = _field("aws_region")
+    storage: str | None = _field("storage")
+    resources: str | None = _field("resources")
+    time_zone: str | None = _field("time_zone")
+    excluded_users: str | None = _field("excluded_users")
+    file_date_pattern: str | None = _field("file_date_pattern")
+    users: str | None = _field("users")
+    users_key: str | None = _field("users_key")
+    overlapping_exports: str | None = _field("overlapping_exports")
+    start_date: str | None = _field("start_date")
+
+    @classmethod
+    def from_environment(cls, environ: Mapping[str, str] | None = None) -> SigmaSource:
+        """A source whose set values are read from the environment when a run starts.
+
+        Only the variables that are set become `EnvVar`s: Dagster refuses a run for one that is not, before we
+        could say what to set.
+        """
+        present = os.environ if environ is None else environ
+        return cls(
+            **{
+                setting.name: dg.EnvVar(setting.environment_variable)
+                for setting in SETTINGS
+                if present.get(setting.environment_variable, "").strip()
+            }
+        )
+
+    def source(self) -> Source:
+        """The validated settings. Raises `SettingsError` that lists every problem and what to write instead."""
+        return read_source({setting.name: getattr(self, setting.name) for setting in SETTINGS})
+
+
+def object_store(source: Source) -> ObjectStore:
+    """The bucket of the source, through dagster-aws or dagster-gcp.
+
+    Imported here because each of them takes about a second to import and a source needs one only.
+    """
+    if source.bucket_uri.scheme == "s3":
+        from sigma_impressions.defs.aws import s3_client
+        from sigma_impressions.exports.s3 import S3Store
+
+        return S3Store(s3_client(source), source.bucket_uri.bucket)
+    from sigma_impressions.defs.gcp import gcs_client
+    from sigma_impressions.exports.gcs import GcsStore
+
+    return GcsStore(gcs_client(), source.bucket_uri.bucket)
+
+
+def tables(source: Source) -> Tables:
+    """The tables under the storage location; a relative path starts at the project's folder."""
+    if "://" in source.storage:
+        raise SettingsError(
+            (
+                Problem(
+                    "SIGMA_IMPRESSIONS_STORAGE",
+                    "a remote storage location is not supported in this version; write a local directory",
+                ),
+            )
+        )
+    return Tables(project_folder() / Path(source.storage).expanduser())
+
+
+def resources_location(source: Source) -> str:
+    """Where the snapshot of `sigma_resources` lies; a relative path starts at the project's folder."""
+    if source.resources is None:
+        raise SettingsError(
+            (
+                Problem(
+                    "SIGMA_IMPRESSIONS_RESOURCES",
+                    "is not set. Write the path or URI of the Parquet, CSV or newline-delimited JSON file that the "
+                    "upstream Sigma integration leaves, for example /srv/sigma/sigma_resources.parquet",
+                ),
+            )
+        )
+    if "://" in source.resources:
+        return source.resources
+    return str(project_folder() / Path(source.resources).expanduser())
+
+
+def reading_rules(source: Source) -> ReadingRules:
+    """How export files are read, as far as the settings decide it."""
+    return ReadingRules(time_zone=source.time_zone, excluded_users=source.excluded_users)
+
+
+def file_date_pattern(source: Source) -> re.Pattern[str] | None:
+    """The compiled pattern that reads the file date from a key, if one is set."""
+    return re.compile(source.file_date_pattern) if source.file_date_pattern else None
+
+
+def snapshot_storage_options(source: Source, where: str) -> dict[str, str]:
+    """Credentials for a snapshot file on S3: those of the source, else the ambient ones."""
+    if not where.startswith("s3://"):
+        return {}
+    options = {
+        "aws_access_key_id": source.aws_access_key_id,
+        "aws_secret_access_key": source.aws_secret_access_key,
+        "aws_session_token": source.aws_session_token,
+        "aws_region": source.aws_region,
+        "aws_endpoint_url": os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL"),
+    }
+    return {name: value for name, value in options.items() if value}

@@ -1,0 +1,173 @@
+"""The demo from start to end: server, exports, metrics, summary, Dagster UI."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+from types import FrameType
+
+from rich.console import Console
+from rich.text import Text
+
+from sigma_impressions.console import print_summary
+from sigma_impressions.defs.resources import tables
+from sigma_impressions.demo.generate import (
+    FILE_DATE_PATTERN,
+    PREFIX,
+    export_files,
+    export_period,
+    last_export_day,
+    resources,
+)
+from sigma_impressions.demo.object_store import EmbeddedObjectStore
+from sigma_impressions.project import project_folder
+from sigma_impressions.scan import ScanOptions, chunks, scan_all
+from sigma_impressions.source import MAX_DAYS_BACK, environment_values, read_source
+from sigma_impressions.tables import RAW_EXPORT_FILES, Tables
+
+BUCKET = "sigma-demo"
+
+
+def run_demo(project: Path, days: int, ui_port: int | None) -> int:
+    """Run the demo in `project`/data/demo; with a port, end with the Dagster UI and stay until Ctrl-C.
+
+    Returns the exit code. Everything that was started is stopped, also after an error.
+    """
+    # A terminal that is closed and a service manager's stop end like Ctrl-C does: with everything stopped.
+    signal.signal(signal.SIGTERM, _interrupt)
+    console = Console(highlight=False)
+    folder = project / "data" / "demo"
+    folder.mkdir(parents=True, exist_ok=True)
+    started = datetime.now(UTC)
+    today = started.date()
+    try:
+        console.print("Starting an S3 server (SeaweedFS) on this machine ...")
+        with EmbeddedObjectStore(folder / "object_store") as store:
+            first = today - timedelta(days=days - 1)
+            uploaded = _upload(store, days, started)
+            resources_file = folder / "sigma_resources.parquet"
+            resources().write_parquet(resources_file)
+            console.print(f"{uploaded} new objects in s3://{BUCKET}/{PREFIX}", markup=False)
+            _use_settings(folder, store, first)
+            home = _dagster_home(folder)
+            stored = tables(read_source(environment_values(os.environ)))
+            failure = _scan(console, stored, home, first, today)
+            if failure is not None:
+                console.print(Text(failure, style="red"), soft_wrap=True)
+                return 1
+            print_summary(console, stored, started)
+            if ui_port is None:
+                return 0
+            return _serve(console, project, home, _free_port(ui_port))
+    except KeyboardInterrupt:
+        console.print("\nStopped.")
+        return 0
+
+
+def _interrupt(_signal: int, _frame: FrameType | None) -> None:
+    raise KeyboardInterrupt
+
+
+def _upload(store: EmbeddedObjectStore, days: int, now: datetime) -> int:
+    """Write what Sigma would have exported by now and the bucket does not hold yet; how many objects were written."""
+    store.create_bucket(BUCKET)
+    client = store.client()
+    pages = client.get_paginator("list_objects_v2").paginate(Bucket=BUCKET, Prefix=PREFIX)
+    present = [item["Key"] for page in pages for item in page.get("Contents", ())]
+    last = last_export_day(now)
+    if present:
+        exported = {match[0] for key in present if (match := re.search(r"\d{4}-\d\d-\d\d", key))}
+        missing = [day for age in range(days) if str(day := last - timedelta(days=age)) not in exported]
+        files = [file for day in missing for file in export_files(day)]
+    else:
+        files = list(export_period(last, days))
+    for key, data in files:
+        client.put_object(Bucket=BUCKET, Key=key, Body=data)
+    return len(files)
+
+
+def _use_settings(folder: Path, store: EmbeddedObjectStore, first: date) -> None:
+    """Set the demo's settings for this process and those it starts; none of the user's own is left."""
+    for name in list(os.environ):
+        if name.startswith(("SIGMA_", "AWS_")) or name == "STORAGE_EMULATOR_HOST":
+            del os.environ[name]
+    os.environ.update(store.environment())
+    os.environ.update(
+        {
+            "SIGMA_IMPRESSIONS_NAME": "Sigma Impressions demo",
+            "SIGMA_IMPRESSIONS_BUCKET_URI": f"s3://{BUCKET}/{PREFIX}",
+            "SIGMA_IMPRESSIONS_AWS_ACCESS_KEY_ID": store.access_key_id,
+            "SIGMA_IMPRESSIONS_AWS_SECRET_ACCESS_KEY": store.secret_access_key,
+            "SIGMA_IMPRESSIONS_FILE_DATE_PATTERN": FILE_DATE_PATTERN,
+            "SIGMA_IMPRESSIONS_RESOURCES": str(folder / "sigma_resources.parquet"),
+            "SIGMA_IMPRESSIONS_STORAGE": str(folder / "storage"),
+            "SIGMA_IMPRESSIONS_START_DATE": first.isoformat(),
+        }
+    )
+
+
+def _dagster_home(folder: Path) -> Path:
+    """A Dagster instance of the demo's own, with the project's settings."""
+    home = folder / "dagster_home"
+    home.mkdir(exist_ok=True)
+    settings = project_folder() / "dagster_home" / "dagster.yaml"
+    if settings.is_file():
+        shutil.copyfile(settings, home / "dagster.yaml")
+    os.environ["DAGSTER_HOME"] = str(home)
+    return home
+
+
+def _scan(console: Console, stored: Tables, home: Path, first: date, today: date) -> str | None:
+    """Backfill the days that were never scanned; afterwards, like any day, scan the last ones."""
+    newest = stored.read(RAW_EXPORT_FILES).select("file_date").max().collect().item()
+    begin = first if newest is None else max(first, min(newest, today - timedelta(days=2)))
+    days = list(chunks(begin, today, MAX_DAYS_BACK))
+    return scan_all(console, home, days, ScanOptions(), "demo")
+
+
+def _free_port(wanted: int) -> int:
+    """The wanted port of the loopback interface, or the next one that is free."""
+    for port in range(wanted, wanted + 100):
+        with socket.socket() as probe:
+            try:
+                probe.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+            return port
+    raise RuntimeError(f"No port from {wanted} to {wanted + 99} is free; name another one with --port.")
+
+
+def _serve(console: Console, project: Path, home: Path, port: int) -> int:
+    """Run `dagster dev` until it ends or Ctrl-C."""
+    url = f"http://127.0.0.1:{port}"
+    console.print(f"\nDagster UI: {url}/asset-groups  (Ctrl-C stops everything)\n", markup=False)
+    command = [sys.executable, "-m", "dagster", "dev", "--module-name", "sigma_impressions.definitions"]
+    process = subprocess.Popen(
+        [*command, "--host", "127.0.0.1", "--port", str(port)],
+        cwd=project,
+        env={**os.environ, "DAGSTER_HOME": str(home)},
+        start_new_session=True,
+    )
+    try:
+        return process.wait()
+    finally:
+        _stop(process)
+
+
+def _stop(process: subprocess.Popen[bytes]) -> None:
+    """End the UI and what it started: politely, then for good."""
+    for number, patience in ((signal.SIGINT, 15), (signal.SIGTERM, 5), (signal.SIGKILL, 5)):
+        if process.poll() is not None:
+            break
+        os.killpg(process.pid, number)
+        try:
+            process.wait(timeout=patience)
+        except subprocess.TimeoutExpired:
+            continue

@@ -1,0 +1,1 @@
+"""From the bucket to rows: object stores, file dates, decoding, headers, normalization."""

@@ -1,0 +1,167 @@
+"""From an object's bytes to plain UTF-8 text: compression and encodings, streamed within bounded memory."""
+
+from __future__ import annotations
+
+import codecs
+import zlib
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO
+
+from sigma_impressions.exports.refused import RefusedFile
+
+GZIP_MAGIC = b"\x1f\x8b"
+
+EXPANDED_LIMIT = 20 * 10**9
+"""Bytes of text one file may decompress to. Sigma writes at most 5 GB; more would only fill the disk."""
+
+EXPANSION_LIMIT = 200
+"""How many times its compressed size a file may decompress to; audit logs compress 5 to 40 times."""
+
+EXPANSION_FLOOR = 256 * 2**20
+"""Bytes below which the ratio is not looked at: a small file of equal rows may well compress 1,000 times."""
+
+_BLOCK = 256 * 2**10
+"""Small enough that a decoded block stays in the processor's cache: bigger ones were seen to be slower."""
+
+
+@dataclass(frozen=True)
+class DecodedText:
+    """A local file that holds an export's text as valid UTF-8 from byte `start` on (after a byte order mark).
+
+    `path` is the object's own file if that is such text already, else a new file in the scratch folder.
+    """
+
+    path: Path
+    start: int
+    warnings: tuple[str, ...]
+
+
+def decode(path: Path, scratch: Path) -> DecodedText:
+    """Decompress and decode the file `path` as spec §3 says, writing into the folder `scratch` if needed.
+
+    Raises RefusedFile: "empty file", "cannot be decompressed", "cannot be decoded", "expands too far".
+    """
+    with path.open("rb") as source:
+        magic = source.read(2)
+    if not magic:
+        raise RefusedFile("empty file", "The file has no bytes at all; export it again.")
+    if magic == GZIP_MAGIC:
+        path = _decompress(path, scratch / "decompressed")
+    return _to_utf8(path, scratch / "decoded")
+
+
+def _decompress(path: Path, target: Path) -> Path:
+    compressed = path.stat().st_size
+    limit = min(EXPANDED_LIMIT, max(EXPANSION_FLOOR, EXPANSION_LIMIT * compressed))
+    written = 0
+    with path.open("rb") as source, target.open("wb") as out:
+        for block in _inflate(source):
+            written += len(block)
+            if written > limit:
+                raise RefusedFile(
+                    "expands too far",
+                    f"Its {compressed:,} compressed bytes hold more than the {limit:,} bytes of text that are "
+                    "accepted; export fewer rows per file, or not compressed.",
+                )
+            out.write(block)
+    return target
+
+
+def _inflate(source: BinaryIO) -> Iterator[bytes]:
+    """The decompressed blocks of all gzip members; zero bytes after a member are padding, as for `gzip -d`."""
+    member = zlib.decompressobj(wbits=31)
+    begun = True  # inside the first member even before its first byte
+    while pending := source.read(_BLOCK):
+        while pending:
+            if not begun:
+                pending = pending.lstrip(b"\0")
+                if not pending:
+                    break
+                member, begun = zlib.decompressobj(wbits=31), True
+            try:
+                yield member.decompress(pending, _BLOCK)
+            except zlib.error as error:
+                raise RefusedFile(
+                    "cannot be decompressed",
+                    f"The gzip data is damaged before compressed byte {source.tell():,} ({error}); "
+                    "export the file again.",
+                ) from error
+            pending = member.unused_data if member.eof else member.unconsumed_tail
+            begun = not member.eof
+    if begun:
+        raise RefusedFile(
+            "cannot be decompressed",
+            f"The gzip data breaks off at compressed byte {source.tell():,}, before its end mark; the upload was "
+            "probably cut short: export the file again.",
+        )
+
+
+def _to_utf8(path: Path, target: Path) -> DecodedText:
+    with path.open("rb") as source:
+        mark = source.read(3)
+    if mark[:2] in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE):
+        _transcode(path, 0, "utf-16", "strict", target)
+        return DecodedText(target, 0, ())
+    start = 3 if mark == codecs.BOM_UTF8 else 0
+    invalid = _first_invalid_utf8(path, start)
+    if invalid is None:
+        return DecodedText(path, start, ())
+    if _holds_multibyte_utf8(path, start):
+        _transcode(path, start, "utf-8", "replace", target)
+        answer = "invalid bytes are read as U+FFFD"
+    else:
+        _transcode(path, start, "cp1252", "replace", target)
+        answer = "the file is read as Windows-1252"
+    return DecodedText(target, 0, (f"not valid UTF-8 (byte {invalid + 1:,}): {answer}",))
+
+
+def _blocks(path: Path, start: int) -> Iterator[bytes]:
+    with path.open("rb") as source:
+        source.seek(start)
+        while block := source.read(_BLOCK):
+            yield block
+
+
+def _first_invalid_utf8(path: Path, start: int) -> int | None:
+    """Offset of the first byte that is not valid UTF-8; None if all are."""
+    decoder = codecs.getincrementaldecoder("utf-8")()
+    offset = start
+    pending = 0  # bytes of an unfinished character that the decoder keeps from the block before
+    try:
+        for block in _blocks(path, start):
+            if pending or not block.isascii():
+                decoder.decode(block)
+                pending = len(decoder.getstate()[0])
+            offset += len(block)
+        decoder.decode(b"", final=True)
+    except UnicodeDecodeError as error:
+        return offset - pending + error.start
+    return None
+
+
+def _holds_multibyte_utf8(path: Path, start: int) -> bool:
+    decoder = codecs.getincrementaldecoder("utf-8")("ignore")
+    return any(not decoder.decode(block).isascii() for block in _blocks(path, start))
+
+
+def _transcode(path: Path, start: int, encoding: str, errors: str, target: Path) -> None:
+    decoder = codecs.getincrementaldecoder(encoding)(errors)
+    decoded: Iterable[str] = _decoded(_blocks(path, start), decoder.decode)
+    try:
+        with target.open("wb") as out:
+            for text in decoded:
+                out.write(text.encode("utf-8"))
+    except UnicodeDecodeError as error:
+        raise RefusedFile(
+            "cannot be decoded",
+            f"The file begins with the byte order mark of UTF-16 but is not UTF-16 ({error.reason}); "
+            "export it again, best as UTF-8.",
+        ) from error
+
+
+def _decoded(blocks: Iterable[bytes], decode_block: Callable[[bytes, bool], str]) -> Iterator[str]:
+    for block in blocks:
+        yield decode_block(block, False)
+    yield decode_block(b"", True)

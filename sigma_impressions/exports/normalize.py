@@ -1,0 +1,304 @@
+"""From one export file to its accepted and its rejected rows, in Parquet (spec §4)."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+import tempfile
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+
+import polars as pl
+from polars.io.plugins import register_io_source
+
+from sigma_impressions.exports.decoding import decode
+from sigma_impressions.exports.headers import COLUMNS, normalize_name
+from sigma_impressions.exports.records import open_export, raw_rows
+from sigma_impressions.exports.times import parse_times
+
+NORMALIZATION_VERSION = 1
+"""Raised whenever the same file would give other rows than before, so that it is read again."""
+
+ACCEPTED_SCHEMA: dict[str, pl.DataType] = {
+    "row_number": pl.Int64(),
+    "request_time": pl.Datetime("us", "UTC"),
+    "event_date": pl.Date(),
+    "user_email": pl.String(),
+    "workbook_url_id": pl.String(),
+    "element_id": pl.String(),
+    "count": pl.Int64(),
+    "event_id": pl.String(),
+}
+REJECTED_SCHEMA: dict[str, pl.DataType] = {
+    "row_number": pl.Int64(),
+    "reason": pl.String(),
+    "text": pl.String(),
+}
+
+ABSENT_VALUES = ("", r"\N", "null", "NULL")
+EARLIEST_TIME = datetime(2010, 1, 1, tzinfo=UTC)
+LATEST_AFTER_LAST_MODIFIED = timedelta(hours=24)
+LARGEST_COUNT = 1_000_000_000
+REJECTED_TEXT_LIMIT = 2_000
+"""Characters of a rejected row that are kept."""
+
+
+@dataclass(frozen=True)
+class ReadingRules:
+    """The settings that decide what rows a file gives.
+
+    `time_zone`: IANA zone of times without an offset. `excluded_users`: lower-cased e-mails, or globs with `*`
+    (any characters) and `?` (any one). `extra_aliases`: column -> more accepted header names.
+
+    Raises ValueError if `extra_aliases` names an unknown column, or a header name that has no letter or digit or
+    already stands for another column.
+    """
+
+    time_zone: str = "UTC"
+    excluded_users: tuple[str, ...] = ()
+    extra_aliases: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        owners = {name: column for column, aliases in COLUMNS.items() for name in (column, *aliases)}
+        for column, aliases in self.extra_aliases.items():
+            if column not in COLUMNS:
+                raise ValueError(f"no column is called {column!r}; the columns are {', '.join(COLUMNS)}")
+            for alias in aliases:
+                name = normalize_name(alias)
+                if not name:
+                    raise ValueError(f"the alias {alias!r} of {column} holds no ASCII letter or digit")
+                if owners.setdefault(name, column) != column:
+                    raise ValueError(f"the alias {alias!r} of {column} already stands for {owners[name]}")
+
+    def fingerprint(self) -> str:
+        """A short hash that changes whenever the same file could give other rows."""
+        rules = {
+            "version": NORMALIZATION_VERSION,
+            "time_zone": self.time_zone,
+            "excluded_users": sorted(set(self.excluded_users)),
+            "extra_aliases": {
+                column: sorted(set(map(normalize_name, aliases)))
+                for column, aliases in self.extra_aliases.items()
+                if aliases
+            },
+        }
+        return hashlib.sha256(json.dumps(rules, sort_keys=True).encode()).hexdigest()[:16]
+
+
+@dataclass(frozen=True)
+class NormalizedFile:
+    """What a file held: `rows` = `accepted` + `rejected` + `skipped`, exactly.
+
+    `reasons`: rejected rows per reason. `event_dates`: the distinct UTC days of the accepted rows, sorted.
+    `warnings`: sentences about what was repaired. `unused_columns`: header cells nothing was read from.
+    """
+
+    rows: int
+    accepted: int
+    rejected: int
+    skipped: int
+    reasons: dict[str, int]
+    event_dates: tuple[date, ...]
+    warnings: tuple[str, ...]
+    unused_columns: tuple[str, ...]
+
+
+def normalize_file(
+    path: Path,
+    *,
+    last_modified: datetime,
+    rules: ReadingRules,
+    accepted_to: Path,
+    rejected_to: Path,
+    scratch: Path,
+) -> NormalizedFile:
+    """Read the export file whose bytes are at `path` and write its accepted and its rejected rows.
+
+    `last_modified` is the object's, with its time zone; no row may be more than 24 h later. The Parquet files
+    `accepted_to` and `rejected_to` have ACCEPTED_SCHEMA and REJECTED_SCHEMA, in row order. What is put into the
+    folder `scratch` meanwhile is gone at the end. Memory does not grow with the file.
+
+    Raises RefusedFile if the file as a whole is unusable; what the two Parquet files then hold is not defined.
+    """
+    with tempfile.TemporaryDirectory(dir=scratch) as folder:
+        decoded = decode(path, Path(folder))
+        opened = open_export(decoded, rules.extra_aliases)
+        tally = _Tally()
+        rejected = _Spool(Path(folder))
+        outcomes = (classify(raw, pl.lit(last_modified), rules) for raw in raw_rows(opened))
+        _write(_accepted(outcomes, tally, rejected), accepted_to)
+        rejected.write(rejected_to)
+    return NormalizedFile(
+        rows=tally.accepted + tally.skipped + sum(tally.reasons.values()),
+        accepted=tally.accepted,
+        rejected=sum(tally.reasons.values()),
+        skipped=tally.skipped,
+        reasons=dict(tally.reasons),
+        event_dates=tuple(sorted(tally.event_dates)),
+        warnings=decoded.warnings,
+        unused_columns=opened.header.unused_columns,
+    )
+
+
+REASONS = (
+    "wrong_field_count",
+    "missing_request_time",
+    "unparseable_request_time",
+    "request_time_out_of_range",
+    "missing_user_email",
+    "missing_workbook_url_id",
+    "invalid_count",
+)
+"""Reasons of rejected rows; the first that applies is given."""
+
+_CLASSIFIED = (*ACCEPTED_SCHEMA, "reason", "is_skipped", "text")
+
+
+def classify(raw: pl.DataFrame, last_modified: pl.Expr, rules: ReadingRules) -> pl.DataFrame:
+    """Turn raw rows (RAW_SCHEMA) into values, and decide for each row what it is.
+
+    `last_modified` is an expression over `raw`. The result has the columns of ACCEPTED_SCHEMA and `text`;
+    `reason`, a number of REASONS, is null unless the row is rejected; `is_skipped` tells whether it is skipped.
+    """
+    values = raw.with_columns(map(_value, COLUMNS))
+    time, count = values.get_column("request_time"), values.get_column("count")
+    parsed = values.with_columns(
+        parse_times(time, rules.time_zone),
+        parse_counts(count),
+        reduce_workbook_urls(values.get_column("workbook_url_id")),
+        time.is_not_null().alias("has_time"),
+    ).lazy()
+    request_time, workbook = pl.col("request_time"), pl.col("workbook_url_id")
+    is_in_range = request_time.is_between(EARLIEST_TIME, last_modified + LATEST_AFTER_LAST_MODIFIED)
+    checks = (
+        pl.col("is_complete"),
+        pl.col("has_time"),
+        request_time.is_not_null(),
+        is_in_range,
+        pl.col("user_email").is_not_null(),
+        workbook.is_not_null() & (workbook != ""),
+        pl.col("count").is_not_null(),
+    )
+    reason = pl.coalesce(pl.when(~holds).then(pl.lit(number, pl.UInt8)) for number, holds in enumerate(checks))
+    is_success = pl.col("event_status").is_null() | (pl.col("event_status").str.to_lowercase() == "success")
+    return (
+        parsed.with_columns(pl.col("user_email").str.to_lowercase(), event_date=request_time.dt.date())
+        .with_columns(reason.alias("reason"))
+        .with_columns(is_skipped=pl.col("reason").is_null() & (~is_success | _is_excluded(rules.excluded_users)))
+        .select(_CLASSIFIED)
+        .collect()
+    )
+
+
+def parse_counts(texts: pl.Series) -> pl.Series:
+    """Counts from trimmed texts: 1 where the text is null, null where it is no count."""
+    number = r"^0*([0-9]{1,10})(?:\.0+)?$"
+    text = pl.col("text")
+    if texts.null_count() == len(texts):
+        counted = pl.lit(1, pl.Int64)
+    elif texts.str.contains(r"^[0-9]{1,10}$").all():  # nulls do not count
+        counted = text.cast(pl.Int64).fill_null(1)
+    else:
+        counted = pl.when(text.is_null()).then(1).otherwise(text.str.extract(number).cast(pl.Int64))
+    valid = pl.when(counted.is_between(1, LARGEST_COUNT)).then(counted)
+    return texts.to_frame("text").with_columns(valid.alias(texts.name)).get_column(texts.name)
+
+
+def reduce_workbook_urls(texts: pl.Series) -> pl.Series:
+    """URL IDs from trimmed texts that are URL IDs, UUIDs or workbook URLs; "" for a URL that ends in `-`.
+
+    Of a URL only the path counts: a query or fragment may hold another URL.
+    """
+    if not texts.str.contains("/", literal=True).any():
+        return texts
+    text = pl.col("text")
+    segment = text.str.extract(r"^[^?#]*/(?:workbook|b)/([^/?#]+)")
+    url_id = pl.coalesce(segment.str.replace(r"(?s)^.*-", ""), text)
+    return texts.to_frame("text").select(url_id.alias(texts.name)).to_series()
+
+
+def _value(column: str) -> pl.Expr:
+    """A column without the white space around its values, null where they mean absent."""
+    trimmed = pl.col(column).str.strip_chars()
+    return pl.when(~trimmed.is_in(ABSENT_VALUES)).then(trimmed).alias(column)
+
+
+def _is_excluded(excluded_users: tuple[str, ...]) -> pl.Expr:
+    if not excluded_users:
+        return pl.lit(False)
+    return pl.col("user_email").str.contains(f"(?s)^(?:{'|'.join(map(_glob, excluded_users))})$")
+
+
+def _glob(pattern: str) -> str:
+    """A regular expression for a glob in which only `*` and `?` are special."""
+    return "".join({"*": ".*", "?": "."}.get(part, pl.escape_regex(part)) for part in re.split(r"([*?])", pattern))
+
+
+# --- writing
+
+
+@dataclass
+class _Tally:
+    """The counts of a file, while its rows go by."""
+
+    accepted: int = 0
+    skipped: int = 0
+    reasons: Counter[str] = field(default_factory=Counter)
+    event_dates: set[date] = field(default_factory=set)
+
+
+class _Spool:
+    """Rejected rows, kept on disk until the file ends: there may be as many as rows."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._parts: list[Path] = []
+
+    def add(self, rows: pl.DataFrame) -> None:
+        part = self._folder / f"rejected-{len(self._parts)}.arrow"
+        rows.write_ipc(part)
+        self._parts.append(part)
+
+    def write(self, path: Path) -> None:
+        if self._parts:
+            pl.scan_ipc(self._parts).sink_parquet(path)
+        else:
+            pl.DataFrame(schema=REJECTED_SCHEMA).write_parquet(path)
+
+
+def _accepted(outcomes: Iterator[pl.DataFrame], tally: _Tally, rejected: _Spool) -> Iterator[pl.DataFrame]:
+    """The accepted rows of each frame; the others are counted, and the rejected ones spooled."""
+    for outcome in outcomes:
+        bad = outcome.filter(pl.col("reason").is_not_null())
+        if bad.height:
+            reasons = pl.Series(REASONS).gather(bad.get_column("reason")).alias("reason")
+            tally.reasons.update(dict(reasons.value_counts().iter_rows()))
+            text = pl.col("text").str.strip_chars_end("\r\n").str.head(REJECTED_TEXT_LIMIT)
+            rejected.add(bad.with_columns(reasons, text).select(*REJECTED_SCHEMA))
+        skipped = int(outcome.get_column("is_skipped").sum())
+        if bad.height or skipped:
+            outcome = outcome.filter(pl.col("reason").is_null() & ~pl.col("is_skipped"))  # noqa: PLW2901
+        good = outcome.select(*ACCEPTED_SCHEMA)
+        tally.skipped += skipped
+        tally.accepted += good.height
+        tally.event_dates.update(good.get_column("event_date").unique().to_list())
+        yield good
+
+
+def _write(frames: Iterator[pl.DataFrame], path: Path) -> None:
+    """Write frames one after the other; polars encodes one while the next is read."""
+    first = next(frames, pl.DataFrame(schema=ACCEPTED_SCHEMA))
+    second = next(frames, None)
+    if second is None:
+        first.write_parquet(path)  # without the overhead of a query, for days of many small files
+        return
+
+    def all_frames(*_pushdown: object) -> Iterator[pl.DataFrame]:
+        yield from (first, second)
+        yield from frames
+
+    register_io_source(all_frames, schema=ACCEPTED_SCHEMA).sink_parquet(path)

@@ -1,0 +1,180 @@
+"""What every object store of exports offers, its errors, and the download that resumes after a fault."""
+
+from __future__ import annotations
+
+import logging
+import random
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import BinaryIO, Protocol, TypeVar
+
+T = TypeVar("T")
+
+_log = logging.getLogger(__name__)
+
+_PROGRESS_BYTES = 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class StoredObject:
+    """One object of a bucket at one version.
+
+    `version` is the S3 ETag without quotes or the GCS generation; `size` is in bytes as stored;
+    `last_modified` is in UTC.
+    """
+
+    bucket: str
+    key: str
+    version: str
+    size: int
+    last_modified: datetime
+
+
+class StoreError(Exception):
+    """The store refuses or cannot be reached; the message says what an operator has to change.
+
+    It never holds a secret, and never the text of an SDK's error, because that may hold one.
+    """
+
+
+class ObjectChanged(Exception):
+    """The object exists, but no longer at the version that was asked for."""
+
+
+class ObjectGone(Exception):
+    """There is no such object any more."""
+
+
+class ObjectStore(Protocol):
+    """A bucket whose objects are listed and downloaded; every method raises `StoreError` as it must."""
+
+    @property
+    def bucket(self) -> str:
+        """Name of the bucket."""
+
+    def list(self, prefix: str, start_after: str | None = None) -> Iterator[StoredObject]:
+        """The objects under a prefix, in the order of their keys, fetched page by page while iterating.
+
+        With `start_after` only keys that sort after it. Empty objects whose key ends in a slash ("directory
+        markers") are left out.
+        """
+
+    def stat(self, key: str) -> StoredObject:
+        """The object as it is now. Raises `ObjectGone`."""
+
+    def download(self, item: StoredObject, target: Path) -> None:
+        """Write exactly that version of the object, as stored, to `target`; what was there is replaced.
+
+        Faults on the way are retried with back-off, from where the transfer stopped. After an error there is no
+        file at `target`. Raises `ObjectChanged`, `ObjectGone`.
+        """
+
+
+def is_export_key(key: str) -> bool:
+    """Whether the key can be an export file: it ends in `.csv` or `.csv.gz`, in any case."""
+    return key.lower().endswith((".csv", ".csv.gz"))
+
+
+def is_directory_marker(key: str, size: int) -> bool:
+    """Whether this is the empty object that consoles create to show a folder."""
+    return size == 0 and key.endswith("/")
+
+
+def uri(scheme: str, bucket: str, key: str = "") -> str:
+    """A URI for messages. A key may hold anything, so line ends and control characters are shown as `?`."""
+    return "".join(c if c.isprintable() else "?" for c in f"{scheme}://{bucket}/{key}")
+
+
+@dataclass(frozen=True)
+class Backoff:
+    """How often something is tried, and the pauses in between: doubling from `first` to `longest` seconds.
+
+    Each pause is drawn at random from its upper half, so that runs that were throttled together do not come
+    back together.
+    """
+
+    attempts: int = 6
+    first: float = 0.5
+    longest: float = 20.0
+
+    def pause(self, failures: int) -> None:
+        """Sleep before the next try, after so many failures in a row."""
+        seconds = min(self.longest, self.first * 2 ** (failures - 1))
+        time.sleep(seconds * random.uniform(0.5, 1.0))
+
+
+class Interrupted(Exception):
+    """A fault that may be gone at the next try. The text names the kind of fault; it holds no secret.
+
+    With `restart` what has arrived so far is worthless.
+    """
+
+    def __init__(self, fault: str, *, restart: bool = False) -> None:
+        super().__init__(fault)
+        self.restart = restart
+
+
+def with_retries(call: Callable[[], T], backoff: Backoff, what: str) -> T:
+    """The result of `call`, tried again when it is interrupted. Raises `StoreError` when all tries failed."""
+    failures = 0
+    while True:
+        try:
+            return call()
+        except Interrupted as interrupted:
+            failures += 1
+            fault = str(interrupted)
+        if failures >= backoff.attempts:
+            raise StoreError(_gave_up(what, failures, fault))
+        backoff.pause(failures)
+
+
+def download_resuming(
+    item: StoredObject, target: Path, transfer: Callable[[BinaryIO], None], backoff: Backoff, shown: str
+) -> None:
+    """Fill `target` with the object, calling `transfer` until all its bytes have arrived.
+
+    `transfer` writes to the file, which stands at its end, beginning with the object's byte of that offset; it
+    raises `Interrupted` for a fault that is worth another try. `shown` is the object's name in messages. The
+    tries are counted anew after each mebibyte, so that a large file survives more faults than a small one.
+    Raises `StoreError` when the tries are used up, and whatever else `transfer` raises; then there is no file.
+    """
+    try:
+        with target.open("wb") as file:
+            _fill(file, item.size, transfer, backoff, shown)
+    except BaseException:
+        target.unlink(missing_ok=True)
+        raise
+
+
+def _fill(file: BinaryIO, size: int, transfer: Callable[[BinaryIO], None], backoff: Backoff, shown: str) -> None:
+    failures = 0
+    while True:
+        before = file.tell()
+        fault, restart = "", False
+        try:
+            transfer(file)
+        except Interrupted as interrupted:
+            fault, restart = str(interrupted), interrupted.restart
+        arrived = file.tell()
+        if arrived == size and not restart:
+            return
+        fault = fault or f"{arrived:,} bytes arrived instead of {size:,}"
+        if restart or arrived > size:
+            # More bytes than the version has: the store did not honour the range or the version.
+            file.seek(0)
+            file.truncate()
+        failures = 1 if arrived - before >= _PROGRESS_BYTES and not restart else failures + 1
+        if failures >= backoff.attempts:
+            raise StoreError(_gave_up(f"reading {shown}", failures, fault))
+        _log.warning("Reading %s broke off (%s); trying again from byte %s", shown, fault, file.tell())
+        backoff.pause(failures)
+
+
+def _gave_up(what: str, tries: int, fault: str) -> str:
+    return (
+        f"Gave up {what} after {tries} tries; the last one failed with: {fault}. Check the network and the "
+        "store's status, then run again: what was read before is kept"
+    )

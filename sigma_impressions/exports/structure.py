@@ -1,0 +1,144 @@
+"""Where the records of well-formed CSV text begin and end, found with a few vector operations on its bytes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+_LINE_FEED, _CARRIAGE_RETURN, _QUOTE = b'\n\r"'
+
+_Bytes = NDArray[np.uint8]
+_Bits = NDArray[np.uint64]
+"""One bit per byte of text, the first byte in the lowest bit of the first word; the last bit is never set."""
+
+
+@dataclass(frozen=True)
+class Records:
+    """The records of a piece of text.
+
+    Record i lies in the bytes `bounds[i]` to `bounds[i + 1]`, its line end included, and holds
+    `delimiters[i]` delimiters outside quotes. `quoted` tells whether the text holds any quote.
+    """
+
+    bounds: NDArray[np.int64]
+    delimiters: NDArray[np.int64]
+    quoted: bool
+
+
+def find_records(text: bytes, delimiter: str, *, ends_here: bool) -> Records | None:
+    r"""Find the complete records at the beginning of `text`, which begins where a record begins.
+
+    If `ends_here`, the file ends with `text`, and its end closes the last record. The answer is None if the
+    records cannot be told this way, which takes well-formed text: every quote is in a field that begins with
+    one, and there doubled or at the field's end, and every `\r` outside quotes belongs to a `\r\n`.
+    """
+    data = np.frombuffer(text, np.uint8)
+    delimiters = _bits(data == ord(delimiter))
+    quoted = b'"' in text
+    if not quoted:
+        ends = np.flatnonzero(data == _LINE_FEED)
+        bounds = _bounds(ends, len(data), ends_here)
+        used = data[: bounds[-1]]
+    else:
+        quotes = _bits(data == _QUOTE)
+        inside = _odd_so_far(quotes)
+        line_feeds = _bits(data == _LINE_FEED) & ~inside
+        bounds = _bounds(np.flatnonzero(_mask(line_feeds, len(data))), len(data), ends_here)
+        used = data[: bounds[-1]]
+        # What lies behind belongs to a record that is looked at with the next piece of text.
+        quotes, inside, line_feeds, delimiters = (
+            _head(bits, len(used)) for bits in (quotes, inside, line_feeds, delimiters)
+        )
+        delimiters &= ~inside
+        if not _are_well_formed(quotes, inside, delimiters | line_feeds, used):
+            return None
+    if b"\r" in text:
+        carriage_returns = np.flatnonzero(used == _CARRIAGE_RETURN)
+        if quoted:
+            carriage_returns = carriage_returns[~_at(inside, carriage_returns)]
+        if not _are_followed_by_line_feeds(carriage_returns, used):
+            return None
+    return Records(bounds, np.diff(_counts_before(delimiters, bounds)), quoted)
+
+
+def _bounds(line_feeds: NDArray[np.int64], size: int, ends_here: bool) -> NDArray[np.int64]:
+    bounds = np.zeros(len(line_feeds) + 1, np.int64)
+    np.add(line_feeds, 1, out=bounds[1:])
+    return np.append(bounds, size) if ends_here and bounds[-1] < size else bounds
+
+
+def _are_well_formed(quotes: _Bits, inside: _Bits, field_ends: _Bits, data: _Bytes) -> bool:
+    """Whether every opening quote begins a field and every closing quote ends it.
+
+    A doubled quote counts as a closing and an opening one side by side. `inside` is set from each opening quote
+    to the byte before its closing one; `field_ends` are the delimiters and line feeds outside quotes.
+    """
+    if not len(data):
+        return True
+    last = len(data) - 1
+    if _at(inside, np.array([last])).any():
+        return False  # the last quote is never closed
+    opening, closing = quotes & inside, quotes & ~inside
+    field_begins = _next(field_ends)
+    field_begins[0] |= np.uint64(1)
+    if (opening & ~(field_begins | _next(closing))).any():
+        return False
+    may_follow = field_ends | opening | _bits(data == _CARRIAGE_RETURN)
+    may_follow[len(data) // 64] |= np.uint64(1) << np.uint64(len(data) % 64)  # so may the end of the text
+    return not (_next(closing) & ~may_follow).any()
+
+
+def _are_followed_by_line_feeds(at: NDArray[np.int64], data: _Bytes) -> bool:
+    return not len(at) or bool(at[-1] + 1 < len(data) and (data[at + 1] == _LINE_FEED).all())
+
+
+def _bits(mask: NDArray[np.bool_]) -> _Bits:
+    packed = np.packbits(mask, bitorder="little")
+    bits = np.zeros(len(mask) // 64 + 1, np.uint64)
+    bits.view(np.uint8)[: len(packed)] = packed
+    return bits
+
+
+def _mask(bits: _Bits, size: int) -> NDArray[np.bool_]:
+    return np.unpackbits(bits.view(np.uint8), count=size, bitorder="little").view(np.bool_)
+
+
+def _head(bits: _Bits, size: int) -> _Bits:
+    """The bits of the first `size` bytes."""
+    head = bits[: size // 64 + 1].copy()
+    head[-1] &= np.uint64((1 << size % 64) - 1)
+    return head
+
+
+def _next(bits: _Bits) -> _Bits:
+    """Every bit moved to the byte behind."""
+    moved = bits << np.uint64(1)
+    moved[1:] |= bits[:-1] >> np.uint64(63)
+    return moved
+
+
+def _odd_so_far(bits: _Bits) -> _Bits:
+    """For every byte: whether the number of set bits up to and with it is odd."""
+    odd = bits.copy()
+    for distance in (1, 2, 4, 8, 16, 32):
+        odd ^= odd << np.uint64(distance)
+    odd_words = (odd >> np.uint64(63)).astype(np.bool_)
+    odd_before = np.zeros(len(bits), np.bool_)
+    np.logical_xor.accumulate(odd_words[:-1], out=odd_before[1:])
+    odd[odd_before] ^= ~np.uint64(0)
+    return odd
+
+
+def _at(bits: _Bits, positions: NDArray[np.int64]) -> NDArray[np.bool_]:
+    shifts = (positions % 64).astype(np.uint64)
+    return ((bits[positions // 64] >> shifts) & np.uint64(1)).astype(np.bool_)
+
+
+def _counts_before(bits: _Bits, positions: NDArray[np.int64]) -> NDArray[np.int64]:
+    """For every position: how many bits before it are set."""
+    before_word = np.zeros(len(bits), np.int64)
+    np.cumsum(np.bitwise_count(bits[:-1]), out=before_word[1:])
+    below = (np.uint64(1) << (positions % 64).astype(np.uint64)) - np.uint64(1)
+    return before_word[positions // 64] + np.bitwise_count(bits[positions // 64] & below)

@@ -1,0 +1,49 @@
+"""Publish a result that includes all that was captured, also by other runs in the meantime."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection
+from datetime import date
+
+from sigma_impressions.metrics.as_of import refresh_metrics, stale_as_of_dates
+from sigma_impressions.metrics.daily import refresh_daily_impressions
+from sigma_impressions.metrics.state import built_event_dates, expected_event_dates
+from sigma_impressions.publish.database import Published, publish_database
+from sigma_impressions.tables import InputsChanged, Tables
+
+_ROUNDS = 20
+"""More rounds than that mean that another process captures files without a pause; the result is then its task."""
+
+
+def publish_settled(
+    tables: Tables,
+    overlapping_exports: str,
+    as_of_dates: Collection[date],
+    as_of: date | None,
+    report: Callable[[str], None],
+) -> Published:
+    """Publish, and look at the inputs once more: if they grew meanwhile, compute and publish again.
+
+    So whoever finishes last has seen everything, and runs at the same time end in one result.
+    """
+    published: Published | None = None
+    for _ in range(_ROUNDS):
+        try:
+            published = publish_database(tables, as_of)
+        except InputsChanged as change:
+            report(f"{change} Computing again.")
+        else:
+            if not _is_stale(tables, overlapping_exports, as_of_dates):
+                return published
+            report("Another run has captured files in the meantime. Computing again.")
+        refresh_daily_impressions(tables, overlapping_exports)
+        refresh_metrics(tables, as_of_dates)
+    return published or publish_database(tables, as_of)
+
+
+def _is_stale(tables: Tables, overlapping_exports: str, as_of_dates: Collection[date]) -> bool:
+    expected = expected_event_dates(tables, overlapping_exports)
+    built = built_event_dates(tables)
+    return {day: wanted.fingerprint for day, wanted in expected.items()} != built or bool(
+        stale_as_of_dates(tables, as_of_dates)
+    )

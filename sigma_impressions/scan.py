@@ -1,0 +1,155 @@
+"""Run the Dagster job over some days in this process, recorded on the Dagster instance."""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import date, timedelta
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+from dagster._core.storage.tags import (
+    ASSET_PARTITION_RANGE_END_TAG,
+    ASSET_PARTITION_RANGE_START_TAG,
+)
+from rich.console import Console
+
+from sigma_impressions.console import Progress
+from sigma_impressions.defs.build import JOB_NAME, build_definitions
+from sigma_impressions.source import MAX_DAYS_BACK
+
+_PROCESS_TAG = "sigma_impressions/process"
+_TRIGGER_TAG = "sigma_impressions/trigger"
+
+
+@dataclass(frozen=True)
+class ScanOptions:
+    """Options of one scan: see the assets' run configuration, which they become."""
+
+    as_of: date | None = None
+    renormalize: bool = False
+    forget_missing_files: bool = False
+
+    def run_config(self) -> dict[str, Any]:
+        """The options as Dagster run configuration."""
+        as_of = {"config": {"as_of": self.as_of.isoformat()}} if self.as_of else {}
+        return {
+            # Named, so that the logger of the definitions is used; without, Dagster takes one of its own.
+            "loggers": {"console": {}},
+            "ops": {
+                "raw_export_files": {"config": {"forget_missing_files": self.forget_missing_files}},
+                "normalized_impressions": {"config": {"renormalize": self.renormalize}},
+                "metrics": as_of,
+                "sigma_impressions_database": as_of,
+            }
+        }
+
+
+@dataclass(frozen=True)
+class ScanResult:
+    """How a run ended: its ID, and why it failed if it did."""
+
+    run_id: str
+    failure: str | None
+
+
+def scan_all(
+    console: Console,
+    dagster_home: Path,
+    chunks: Sequence[Sequence[date]],
+    options: ScanOptions,
+    trigger: str,
+) -> str | None:
+    """One run per chunk of days, with progress on the console, until one fails; its message, or None."""
+    progress = Progress(console)
+    definitions = build_definitions(loggers={"console": progress.logger_definition()})
+    with dg.DagsterInstance.from_config(str(dagster_home)) as instance, progress.shown():
+        end_dead_runs(instance)
+        for number, days in enumerate(chunks, 1):
+            if len(chunks) > 1:
+                console.print(f"[{number}/{len(chunks)}] {days[0]} to {days[-1]}", markup=False)
+            result = scan(definitions, instance, days, options, trigger)
+            if result.failure is not None:
+                return f"{result.failure}\nRun {result.run_id} failed; its log is in the Dagster UI."
+    return None
+
+
+def scan(
+    definitions: dg.Definitions,
+    instance: dg.DagsterInstance,
+    days: Sequence[date],
+    options: ScanOptions,
+    trigger: str,
+) -> ScanResult:
+    """Run the job over consecutive days (at most six), oldest first in `days`."""
+    result = definitions.resolve_job_def(JOB_NAME).execute_in_process(
+        instance=instance,
+        tags={
+            ASSET_PARTITION_RANGE_START_TAG: days[0].isoformat(),
+            ASSET_PARTITION_RANGE_END_TAG: days[-1].isoformat(),
+            _PROCESS_TAG: f"{socket.gethostname()}/{os.getpid()}",
+            _TRIGGER_TAG: trigger,
+        },
+        run_config=options.run_config(),
+        raise_on_error=False,
+    )
+    return ScanResult(result.run_id, None if result.success else _failure(result))
+
+
+def _failure(result: dg.ExecuteInProcessResult) -> str:
+    """The message of the first failed step: the operator's sentence, or the innermost unexpected error."""
+    for event in result.all_events:
+        if not event.is_step_failure:
+            continue
+        data = event.step_failure_data
+        if data.user_failure_data is not None and data.user_failure_data.description:
+            return str(data.user_failure_data.description)
+        error = data.error
+        while error is not None and error.cause is not None:
+            error = error.cause
+        reason = error.message.strip() if error is not None else "unknown error"
+        return f"{event.step_key}: {reason}"
+    blocked = [
+        event.asset_check_evaluation_data
+        for event in result.all_events
+        if event.event_type_value == dg.DagsterEventType.ASSET_CHECK_EVALUATION.value
+        and not event.asset_check_evaluation_data.passed
+        and event.asset_check_evaluation_data.blocking
+    ]
+    names = ", ".join(f"{check.asset_key.to_user_string()}: {check.check_name}" for check in blocked)
+    return f"A blocking check failed ({names})" if names else "The run did not finish; see its log in the Dagster UI"
+
+
+def chunks(first: date, last: date, size: int = MAX_DAYS_BACK) -> Iterator[list[date]]:
+    """The days from `first` to `last`, both included, in runs of consecutive days."""
+    days = [first + timedelta(days=n) for n in range((last - first).days + 1)]
+    for start in range(0, len(days), size):
+        yield days[start : start + size]
+
+
+def end_dead_runs(instance: dg.DagsterInstance) -> int:
+    """Mark as failed the runs that a killed process of this host left as started; their number is returned.
+
+    Dagster's daemon cannot tell: these runs were started by no launcher of its own.
+    """
+    ended = 0
+    for run in instance.get_runs(dg.RunsFilter(statuses=[dg.DagsterRunStatus.STARTED])):
+        host, _, process = run.tags.get(_PROCESS_TAG, "").rpartition("/")
+        if host == socket.gethostname() and not _is_alive(int(process)):
+            instance.report_run_failed(run, "Its process is gone.")
+            instance.event_log_storage.free_concurrency_slots_for_run(run.run_id)
+            ended += 1
+    return ended
+
+
+def _is_alive(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True

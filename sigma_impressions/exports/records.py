@@ -162,6 +162,7 @@ def _parse(text: bytes | memoryview, header: Header, quoted: bool) -> pl.DataFra
         separator=header.delimiter,
         quote_char='"' if quoted else None,
         infer_schema=False,
+        empty_string_is_null=False,
     )
     return frame.select(
         pl.col(names[header.positions[column]]).alias(column)
@@ -290,11 +291,12 @@ def _refused(source: BinaryIO, begin: int, error: csv.Error, where: str) -> Refu
 
 
 def _skip_blank_lines(source: BinaryIO, start: int) -> int:
-    source.seek(start)
-    while line := source.readline(RECORD_LIMIT):
-        if line.decode("utf-8", "replace").strip(WHITE_SPACE):
-            return start
-        start += len(line)
+    lines = _Lines(source, start)
+    for line in lines:
+        if line.strip(WHITE_SPACE):
+            break
+        lines.next_record()
+        start = lines.offset
     return start
 
 

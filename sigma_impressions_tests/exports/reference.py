@@ -1,0 +1,246 @@
+"""Spec §3 and §4 once more, in plain and slow Python, one character and one row at a time: what tests compare with."""
+
+from __future__ import annotations
+
+import gzip
+import re
+import zlib
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta, timezone
+from zoneinfo import ZoneInfo
+
+COLUMNS = {
+    "request_time": "requesttime timestamp event_time event_timestamp created_at viewed_at time",
+    "user_email": "useremail email user actor_email viewer_email",
+    "workbook_url_id": "workbookurlid workbook_urlid url_id workbook_id workbook_url workbook",
+    "element_id": "elementid node_id workbook_element_id",
+    "count": "impressions impression_count views view_count",
+    "event_id": "request_id audit_log_id",
+    "event_status": "status",
+}
+REQUIRED = ["request_time", "user_email", "workbook_url_id"]
+# https://www.unicode.org/Public/UCD/latest/ucd/PropList.txt, property White_Space
+WHITE_SPACE = "".join(
+    map(chr, [*range(0x9, 0xE), 0x20, 0x85, 0xA0, 0x1680, *range(0x2000, 0x200B), 0x2028, 0x2029, 0x202F, 0x205F, 0x3000])
+)
+FIRST_MOMENT = datetime(2010, 1, 1, tzinfo=UTC)
+
+
+class Refused(Exception):
+    """The file as a whole is refused; the argument is the reason."""
+
+
+@dataclass
+class Expected:
+    """What a file gives: accepted rows as tuples in the order of the accepted columns."""
+
+    accepted: list[tuple[object, ...]] = field(default_factory=list)
+    rejected: list[tuple[int, str, str]] = field(default_factory=list)
+    skipped: list[int] = field(default_factory=list)
+
+
+def read(data: bytes, last_modified: datetime, time_zone: str = "UTC", excluded: tuple[str, ...] = ()) -> Expected:
+    text = decode(data)
+    start = 0
+    for line in re.findall(r"[^\r\n]*(?:\r\n|\r|\n|\Z)", text):
+        if line.strip(WHITE_SPACE):
+            break
+        start += len(line)
+    if start == len(text):
+        raise Refused("no header line")
+    delimiter = find_delimiter(text[start:])
+    records = split(text[start:], delimiter)
+    header, _ = next(records)
+    at = find_columns(header)
+    expected = Expected()
+    number = 0
+    for fields, raw in records:
+        if len(fields) == 1 and not raw.strip(WHITE_SPACE):
+            continue
+        number += 1
+        reason: str | None = "wrong_field_count"
+        row: tuple[object, ...] | None = None
+        if len(fields) == len(header):
+            values = {column: absent(fields[i].strip(WHITE_SPACE)) for column, i in at.items()}
+            reason, row = read_row(values, last_modified, time_zone, excluded)
+        if reason:
+            expected.rejected.append((number, reason, raw[:2000]))
+        elif row:
+            expected.accepted.append((number, *row))
+        else:
+            expected.skipped.append(number)
+    return expected
+
+
+def decode(data: bytes) -> str:
+    if not data:
+        raise Refused("empty file")
+    if data.startswith(b"\x1f\x8b"):
+        try:
+            data = gzip.decompress(data)
+        except (OSError, EOFError, zlib.error):
+            raise Refused("cannot be decompressed") from None
+    if data.startswith((b"\xff\xfe", b"\xfe\xff")):
+        try:
+            return data.decode("utf-16")
+        except UnicodeDecodeError:
+            raise Refused("cannot be decoded") from None
+    data = data.removeprefix(b"\xef\xbb\xbf")
+    try:
+        return data.decode("utf-8")
+    except UnicodeDecodeError:
+        valid = data.decode("utf-8", "ignore")
+        return data.decode("cp1252" if valid.isascii() else "utf-8", "replace")
+
+
+def find_delimiter(text: str) -> str:
+    counts = dict.fromkeys(",;\t|", 0)
+    quoted = False
+    for character in text:
+        if character == '"':
+            quoted = not quoted
+        elif not quoted and character in "\r\n":
+            break
+        elif not quoted and character in counts:
+            counts[character] += 1
+    if quoted:  # never closed: only the first line counts, without what is between its pairs of quotes
+        line = re.sub('"[^"]*"', "", re.split("[\r\n]", text)[0])
+        counts = {delimiter: line.count(delimiter) for delimiter in counts}
+    return max(counts, key=lambda delimiter: counts[delimiter])
+
+
+def split(text: str, delimiter: str) -> Iterator[tuple[list[str], str]]:
+    """The records as lists of fields, each with its raw text without the line end."""
+    fields: list[str] = []
+    value, state, begin, i = "", "start", 0, 0
+    while i <= len(text):
+        character = text[i : i + 1]
+        if state == "quoted":
+            if character == "":
+                raise Refused("malformed quoting")
+            if character != '"':
+                value += character
+            elif text[i + 1 : i + 2] == '"':
+                value += '"'
+                i += 1
+            else:
+                state = "closed"
+        elif character in (delimiter, "\r", "\n", ""):
+            fields.append(value)
+            value, state = "", "start"
+            if character != delimiter:
+                if character or begin < len(text):
+                    yield fields, text[begin:i]
+                if text[i : i + 2] == "\r\n":
+                    i += 1
+                fields, begin = [], i + 1
+        elif state == "closed":
+            raise Refused("malformed quoting")
+        elif state == "start" and character == '"':
+            state = "quoted"
+        else:
+            value += character
+            state = "plain"
+        i += 1
+
+
+def find_columns(header: list[str]) -> dict[str, int]:
+    names = [re.sub("[^a-z0-9]+", "_", cell.casefold()).strip("_") for cell in header]
+    at = {}
+    for column, aliases in COLUMNS.items():
+        exact = [i for i, name in enumerate(names) if name == column]
+        found = exact or [i for i, name in enumerate(names) if name in aliases.split()]
+        if len(found) > 1:
+            raise Refused("ambiguous header")
+        if found:
+            at[column] = found[0]
+        elif column in REQUIRED:
+            raise Refused("missing required column")
+    return at
+
+
+def absent(value: str) -> str | None:
+    return None if value in ("", "\\N", "null", "NULL") else value
+
+
+def read_row(
+    values: dict[str, str | None], last_modified: datetime, time_zone: str, excluded: tuple[str, ...]
+) -> tuple[str | None, tuple[object, ...] | None]:
+    """(reason, None) for a rejected row, (None, values) for an accepted one, (None, None) for a skipped one."""
+    time, email, workbook = values["request_time"], values["user_email"], values["workbook_url_id"]
+    if time is None:
+        return "missing_request_time", None
+    try:
+        moment = read_time(time, time_zone)
+    except ValueError:
+        return "unparseable_request_time", None
+    if moment is None or not FIRST_MOMENT <= moment <= last_modified + timedelta(hours=24):
+        return "request_time_out_of_range", None
+    if email is None:
+        return "missing_user_email", None
+    workbook = workbook and reduce_url(workbook)
+    if not workbook:
+        return "missing_workbook_url_id", None
+    count = values.get("count") or "1"
+    if not re.fullmatch(r"[0-9]+(\.0+)?", count) or not 1 <= int(count.split(".")[0]) <= 10**9:
+        return "invalid_count", None
+    email = email.lower()
+    if (values.get("event_status") or "success").lower() != "success" or any(matches(p, email) for p in excluded):
+        return None, None
+    row = (moment, moment.date(), email, workbook, values.get("element_id"), int(count.split(".")[0]))
+    return None, (*row, values.get("event_id"))
+
+
+def read_time(text: str, time_zone: str) -> datetime | None:
+    """The moment in UTC; None if it is beyond the years a datetime has."""
+    if re.fullmatch("[0-9]{10}", text):
+        return datetime.fromtimestamp(int(text), UTC)
+    if re.fullmatch("[0-9]{13}", text):
+        return datetime(1970, 1, 1, tzinfo=UTC) + timedelta(milliseconds=int(text))
+    date = re.match(r"([0-9]{4})-([0-9]{2})-([0-9]{2})", text)
+    if not date:
+        raise ValueError(text)
+    year, month, day = map(int, date.groups())
+    local, rest = datetime(year, month, day), text[10:]
+    zone = ""
+    if rest:
+        clock = re.fullmatch(
+            r"[T ]([0-9]{2}):([0-9]{2}):([0-9]{2})(?:\.([0-9]{1,9}))?( ?Z| UTC| ?[+-][0-9]{2}(?::?[0-9]{2})?)?", rest
+        )
+        if not clock:
+            raise ValueError(text)
+        hour, minute, second, fraction, offset = clock.groups()
+        local = local.replace(hour=int(hour), minute=int(minute), second=int(second))
+        local = local.replace(microsecond=int((fraction or "").ljust(6, "0")[:6]))
+        zone = (offset or "").strip()
+    try:
+        if zone in ("Z", "UTC"):
+            return local.replace(tzinfo=UTC)
+        if zone:
+            digits = zone[1:].replace(":", "")
+            offset_by = timedelta(hours=int(digits[:2]), minutes=int(digits[2:] or 0))
+            return local.replace(tzinfo=timezone(-offset_by if zone[0] == "-" else offset_by)).astimezone(UTC)
+        moment = local.replace(tzinfo=ZoneInfo(time_zone), fold=0).astimezone(UTC)
+    except OverflowError:
+        return None
+    if moment.astimezone(ZoneInfo(time_zone)).replace(tzinfo=None) != local:
+        raise ValueError("the clocks skip this time")
+    return moment
+
+
+def reduce_url(value: str) -> str:
+    segments = re.split("[?#]", value)[0].split("/")
+    for i in range(len(segments) - 1, 1, -1):
+        if segments[i - 1] in ("workbook", "b") and segments[i]:
+            return segments[i].split("-")[-1]
+    return value
+
+
+def matches(pattern: str, text: str) -> bool:
+    """Whether a glob with `*` and `?` matches the whole text."""
+    if not pattern:
+        return not text
+    if pattern[0] == "*":
+        return any(matches(pattern[1:], text[i:]) for i in range(len(text) + 1))
+    return bool(text) and pattern[0] in ("?", text[0]) and matches(pattern[1:], text[1:])

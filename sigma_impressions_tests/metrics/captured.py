@@ -1,0 +1,51 @@
+"""Put accepted rows into the tables as if export files had been captured."""
+
+from __future__ import annotations
+
+from datetime import UTC, date, datetime
+
+import polars as pl
+
+from sigma_impressions.tables import EXPORT_FILES, NORMALIZED_IMPRESSIONS, Table, Tables, append_rows
+from sigma_impressions_tests.metrics.reference import Row
+
+
+def polars_schema(table: Table) -> pl.Schema:
+    empty = pl.from_arrow(table.schema.empty_table())
+    assert isinstance(empty, pl.DataFrame)
+    return empty.schema
+
+
+def capture(tables: Tables, file_id: str, rows: list[Row], file_date: date = date(2026, 11, 20)) -> None:
+    """Register a file that holds the rows."""
+    origin = {"file_date": file_date, "file_id": file_id, "capture_id": f"capture of {file_id}"}
+    accepted = [
+        {
+            **origin,
+            "row_number": number,
+            "request_time": row.request_time,
+            "event_date": row.request_time.date(),
+            "user_email": row.user_email,
+            "workbook_url_id": row.workbook_url_id,
+            "element_id": row.element_id,
+            "count": row.count,
+            "event_id": row.event_id,
+        }
+        for number, row in enumerate(rows, 1)
+    ]
+    if accepted:
+        frame = pl.DataFrame(accepted, schema=polars_schema(NORMALIZED_IMPRESSIONS), infer_schema_length=None)
+        append_rows(tables.open(NORMALIZED_IMPRESSIONS), NORMALIZED_IMPRESSIONS, frame)
+    registered = {
+        **origin,
+        "key": f"exports/{file_id}.csv",
+        "version": "1",
+        "status": "read",
+        "rows": len(rows),
+        "accepted": len(rows),
+        "rejected": 0,
+        "skipped": 0,
+        "event_dates": sorted({row.request_time.date() for row in rows}),
+        "captured_at": datetime.now(UTC),
+    }
+    append_rows(tables.open(EXPORT_FILES), EXPORT_FILES, pl.DataFrame([registered], schema=polars_schema(EXPORT_FILES)))

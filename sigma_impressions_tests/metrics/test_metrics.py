@@ -1,0 +1,188 @@
+"""Counting once and the metrics, against the reference in plain Python."""
+
+from __future__ import annotations
+
+import tempfile
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from sigma_impressions.metrics.as_of import ConservationError, _check_conservation, read_as_of, refresh_metrics
+from sigma_impressions.metrics.daily import refresh_daily_impressions
+from sigma_impressions.metrics.state import snapshot_for
+from sigma_impressions.tables import (
+    AS_OF_DATES,
+    DAILY_IMPRESSIONS,
+    METRIC_TABLES,
+    RESOURCE_IMPRESSIONS,
+    UNMATCHED_IMPRESSIONS,
+    USER_ACTIVITY,
+    Tables,
+)
+from sigma_impressions.upstream.capture import capture_snapshot
+from sigma_impressions.upstream.contract import conform
+from sigma_impressions_tests.metrics.captured import capture
+from sigma_impressions_tests.metrics.reference import Reference, Row, count_once
+
+AS_OF = date(2026, 11, 20)
+WORKBOOK_ID = "0e8d4c1a-52a1-4f0e-9b2e-6f3b5d6a7c81"
+RESOURCES: list[dict[str, Any]] = [
+    {"resource_type": "sigma_workbook", "workbook_url_id": "Sales", "workbook_id": WORKBOOK_ID},
+    {"resource_type": "sigma_element", "workbook_url_id": "Sales", "element_id": "chart"},
+    {"resource_type": "sigma_workbook", "workbook_url_id": "sales", "workbook_id": None},
+    {"resource_type": "sigma_element", "workbook_url_id": "sales", "element_id": "chart"},
+    {"resource_type": "sigma_workbook", "workbook_url_id": "Unused", "workbook_id": None},
+]
+
+ROWS = st.builds(
+    Row,
+    request_time=st.builds(
+        lambda age, second, micro: datetime(2026, 11, 20, tzinfo=UTC)
+        - timedelta(days=age)
+        + timedelta(seconds=second, microseconds=micro),
+        st.sampled_from([-1, 0, 0, 1, 13, 14, 27, 28, 29, 30, 59, 60]),
+        st.sampled_from([0, 1, 86_399]),
+        st.sampled_from([0, 999_999]),
+    ),
+    user_email=st.sampled_from(["ann@example.com", "bob@example.com", "ζoë@example.com", "=x()@example.com"]),
+    workbook_url_id=st.sampled_from(["Sales", "sales", "Gone", WORKBOOK_ID, WORKBOOK_ID.upper()]),
+    element_id=st.sampled_from([None, None, "chart", "Chart", "other"]),
+    count=st.sampled_from([1, 1, 2, 1_000_000_000]),
+    event_id=st.sampled_from([None, None, None, "e1", "e2"]),
+)
+FILES = st.lists(st.lists(ROWS, max_size=25), min_size=1, max_size=4)
+
+
+def tables_of(folder: Path) -> Tables:
+    tables = Tables(folder)
+    resources = conform(pl.DataFrame(RESOURCES, infer_schema_length=None), "the test")
+    capture_snapshot(tables, resources, "the test", datetime.now(UTC))
+    return tables
+
+
+def content(tables: Tables, as_of: date = AS_OF) -> dict[str, list[dict[str, Any]]]:
+    """All results, without what says when they were made."""
+    daily = tables.read(DAILY_IMPRESSIONS).drop("fingerprint").collect()
+    results = {table.name: read_as_of(tables, table, as_of) for table in METRIC_TABLES}
+    return {
+        name: sorted(frame.to_dicts(), key=str) for name, frame in ({DAILY_IMPRESSIONS.name: daily} | results).items()
+    }
+
+
+@settings(max_examples=12, deadline=None, suppress_health_check=list(HealthCheck))
+@given(files=FILES, overlapping_exports=st.sampled_from(["largest", "sum"]))
+def test_tables_equal_the_reference(files: list[list[Row]], overlapping_exports: str) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        tables = tables_of(Path(folder))
+        for number, rows in enumerate(files):
+            capture(tables, f"f{number}", rows)
+        refresh_daily_impressions(tables, overlapping_exports)
+        refresh_metrics(tables, [AS_OF])
+        reference = Reference(count_once(files, overlapping_exports), RESOURCES, AS_OF)
+
+        found = read_as_of(tables, RESOURCE_IMPRESSIONS, AS_OF)
+        assert found.height == len(RESOURCES)
+        for resource in RESOURCES:
+            wanted = reference.resource(resource)
+            (row,) = [
+                row
+                for row in found.to_dicts()
+                if row["resource_type"] == resource["resource_type"]
+                and row["workbook_url_id"] == resource["workbook_url_id"]
+                and row["element_id"] == resource.get("element_id")
+            ]
+            assert {name: row[name] for name in wanted} == wanted
+
+        activity = {row["user_email"]: row for row in read_as_of(tables, USER_ACTIVITY, AS_OF).to_dicts()}
+        assert activity.keys() == reference.users()
+        for user, row in activity.items():
+            wanted = reference.user(user)
+            assert {name: row[name] for name in wanted} == wanted
+
+        unmatched = {
+            (row["workbook_url_id"], row["element_id"], row["reason"]): row
+            for row in read_as_of(tables, UNMATCHED_IMPRESSIONS, AS_OF).to_dicts()
+        }
+        expected = reference.unmatched()
+        assert unmatched.keys() == expected.keys()
+        for key, wanted in expected.items():
+            assert {name: unmatched[key][name] for name in wanted} == wanted
+
+
+@settings(max_examples=5, deadline=None, suppress_health_check=list(HealthCheck))
+@given(files=FILES, data=st.data())
+def test_order_and_grouping_of_runs_do_not_matter(files: list[list[Row]], data: st.DataObject) -> None:
+    """Any order of arrival, with a run after any of the files: the same tables, restated where needed."""
+    earlier = AS_OF - timedelta(days=14)
+    with tempfile.TemporaryDirectory() as one, tempfile.TemporaryDirectory() as other:
+        at_once, stepwise = tables_of(Path(one)), tables_of(Path(other))
+        for number, rows in enumerate(files):
+            capture(at_once, f"f{number}", rows)
+        refresh_daily_impressions(at_once, "largest")
+        refresh_metrics(at_once, [earlier, AS_OF])
+
+        for number in data.draw(st.permutations(range(len(files)))):
+            capture(stepwise, f"f{number}", files[number])
+            if data.draw(st.booleans()):
+                refresh_daily_impressions(stepwise, "largest")
+                refresh_metrics(stepwise, [data.draw(st.sampled_from([earlier, AS_OF]))])
+        refresh_daily_impressions(stepwise, "largest")
+        refresh_metrics(stepwise, [earlier, AS_OF])
+
+        assert content(stepwise) == content(at_once)
+        assert content(stepwise, earlier) == content(at_once, earlier)
+
+
+def test_a_second_refresh_writes_nothing(tmp_path: Path) -> None:
+    tables = tables_of(tmp_path)
+    capture(tables, "f1", [Row(datetime(2026, 11, 19, 8, tzinfo=UTC), "ann@example.com", "Sales", None)])
+    refresh_daily_impressions(tables, "largest")
+    refresh_metrics(tables, [AS_OF])
+    versions = {table.name: tables.open(table).version() for table in (DAILY_IMPRESSIONS, AS_OF_DATES, *METRIC_TABLES)}
+
+    assert refresh_daily_impressions(tables, "largest").built == ()
+    assert refresh_metrics(tables, [AS_OF]).built == ()
+    assert {name: version for name, version in versions.items()} == {
+        table.name: tables.open(table).version() for table in (DAILY_IMPRESSIONS, AS_OF_DATES, *METRIC_TABLES)
+    }
+
+
+def test_a_late_file_rebuilds_exactly_its_event_dates_and_restates_their_windows(tmp_path: Path) -> None:
+    tables = tables_of(tmp_path)
+    for age in range(3):
+        day = datetime(2026, 11, 20, 8, tzinfo=UTC) - timedelta(days=age)
+        capture(tables, f"f{age}", [Row(day, "ann@example.com", "Sales", None)])
+    refresh_daily_impressions(tables, "largest")
+    before = AS_OF - timedelta(days=5)
+    refresh_metrics(tables, [AS_OF, before])
+
+    late = datetime(2026, 11, 18, 9, tzinfo=UTC)
+    capture(tables, "late", [Row(late, "bob@example.com", "Sales", None)])
+    assert refresh_daily_impressions(tables, "largest").built == (late.date(),)
+    assert refresh_metrics(tables, []).built == (AS_OF,)
+    total = read_as_of(tables, RESOURCE_IMPRESSIONS, AS_OF).filter(pl.col("workbook_url_id") == "Sales")
+    assert total["total_impressions_14d"].max() == 4
+
+
+def test_numbers_that_do_not_add_up_are_refused() -> None:
+    figures = {f"{kind}_{days}d": 5 for days in (14, 30, 60) for kind in ("impressions", "matched_impressions")}
+    figures |= {f"unmatched_impressions_{days}d": 0 for days in (14, 30, 60)}
+    _check_conservation(AS_OF, figures)
+    with pytest.raises(ConservationError, match="30 days: 5 impressions were counted, but 4"):
+        _check_conservation(AS_OF, figures | {"matched_impressions_30d": 4})
+
+
+def test_the_snapshot_of_an_as_of_date() -> None:
+    first, second = datetime(2026, 11, 10, 12, tzinfo=UTC), datetime(2026, 11, 12, 23, 59, 59, tzinfo=UTC)
+    taken = [(first, "first"), (second, "second")]
+    assert snapshot_for(date(2026, 11, 1), taken) == "first"
+    assert snapshot_for(date(2026, 11, 11), taken) == "first"
+    assert snapshot_for(date(2026, 11, 12), taken) == "second"
+    assert snapshot_for(date(2026, 12, 1), taken) == "second"
+    with pytest.raises(LookupError, match="no snapshot"):
+        snapshot_for(date(2026, 11, 1), [])

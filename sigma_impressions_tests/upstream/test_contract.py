@@ -1,0 +1,104 @@
+"""What is accepted as sigma_resources, and what is refused."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+from sigma_impressions.tables import SIGMA_RESOURCES, Tables
+from sigma_impressions.upstream.capture import capture_snapshot
+from sigma_impressions.upstream.contract import SCHEMA, ResourcesRefused, conform
+from sigma_impressions.upstream.snapshot_file import ResourcesUnreadable, read_snapshot
+
+WORKBOOK = {"resource_type": "sigma_workbook", "workbook_url_id": "w1", "name": "Sales"}
+ELEMENT = {"resource_type": "sigma_workbook_element", "workbook_url_id": "w1", "element_id": "e1"}
+NOW = datetime(2026, 11, 20, tzinfo=UTC)
+
+
+def frame(*rows: dict[str, object]) -> pl.DataFrame:
+    return pl.DataFrame(list(rows), infer_schema_length=None)
+
+
+def test_columns_are_completed_and_ordered() -> None:
+    found = conform(frame(WORKBOOK, ELEMENT), "the file")
+    assert found.columns == list(SCHEMA)
+    assert found["resource_type"].to_list() == ["sigma_element", "sigma_workbook"]
+    assert found["owner_email"].null_count() == 2
+
+
+@pytest.mark.parametrize(
+    ("rows", "message"),
+    [
+        ([{"resource_type": "sigma_workbook", "name": "x"}], "lacks the column workbook_url_id"),
+        ([WORKBOOK, {**WORKBOOK, "name": "again"}], r"the same resource is there twice: row 1 .*, row 2"),
+        ([WORKBOOK, ELEMENT, ELEMENT], "the same resource is there twice: row 2"),
+        ([{**WORKBOOK, "resource_type": "dashboard"}], r"resource_type is none of .*: row 1 \(dashboard, w1"),
+        ([{**WORKBOOK, "workbook_url_id": " "}], "workbook_url_id is missing: row 1"),
+        ([WORKBOOK, {**ELEMENT, "element_id": None}], "element_id is missing: row 2"),
+        ([WORKBOOK, {**ELEMENT, "workbook_url_id": "w2"}], "the element's workbook has no row: row 2"),
+        (
+            [{**WORKBOOK, "workbook_id": "A"}, {**WORKBOOK, "workbook_url_id": "w2", "workbook_id": "a"}],
+            "two workbooks have the same workbook_id: row 1",
+        ),
+        ([{**WORKBOOK, "element_id": "e1"}], "a workbook's row has an element_id"),
+        ([{**WORKBOOK, "created_at": "yesterday"}], "created_at cannot be read as .* in row 1"),
+        ([{**WORKBOOK, "is_archived": "maybe"}], "is_archived cannot be read as Boolean in row 1"),
+    ],
+)
+def test_refusals_name_the_rows(rows: list[dict[str, object]], message: str) -> None:
+    with pytest.raises(ResourcesRefused, match=message):
+        conform(frame(*rows), "the file")
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["2026-11-20T08:00:00Z", "2026-11-20T09:00:00+01:00", "2026-11-20 08:00:00", "2026-11-20T08:00:00.000000"],
+)
+def test_times_are_utc(text: str) -> None:
+    found = conform(frame({**WORKBOOK, "created_at": text}), "the file")
+    assert found["created_at"].item() == datetime(2026, 11, 20, 8, tzinfo=UTC)
+
+
+@pytest.mark.parametrize("ending", ["parquet", "csv", "ndjson", "jsonl"])
+def test_all_formats_say_the_same(tmp_path: Path, ending: str) -> None:
+    rows = frame(
+        {**WORKBOOK, "is_archived": True, "created_at": "2026-11-20T08:00:00Z", "element_id": None},
+        {**ELEMENT, "name": 'a,b;"c"', "is_archived": None, "created_at": None},
+    )
+    path = tmp_path / f"resources.{ending}"
+    write = {"parquet": rows.write_parquet, "csv": rows.write_csv}.get(ending, rows.write_ndjson)
+    write(path)
+    assert read_snapshot(str(path)).equals(conform(rows, "memory"))
+
+
+def test_unreadable_files_are_named(tmp_path: Path) -> None:
+    with pytest.raises(ResourcesUnreadable, match=r"There is no file .*nowhere\.parquet"):
+        read_snapshot(str(tmp_path / "nowhere.parquet"))
+    with pytest.raises(ResourcesUnreadable, match=r"ends in none of \.parquet"):
+        read_snapshot(str(tmp_path / "resources.xlsx"))
+    (tmp_path / "torn.parquet").write_bytes(b"PAR1 and no more")
+    with pytest.raises(ResourcesUnreadable, match="cannot be read"):
+        read_snapshot(str(tmp_path / "torn.parquet"))
+
+
+def test_a_snapshot_is_kept_only_when_something_changed(tmp_path: Path) -> None:
+    tables = Tables(tmp_path)
+    first = capture_snapshot(tables, conform(frame(WORKBOOK, ELEMENT), "f"), "f", NOW)
+    again = capture_snapshot(tables, conform(frame(ELEMENT, WORKBOOK), "f"), "f", NOW)
+    later = NOW + timedelta(hours=1)
+    changed = capture_snapshot(tables, conform(frame({**WORKBOOK, "name": "New"}), "f"), "f", later)
+    assert (first.is_new, again.is_new, changed.is_new) == (True, False, True)
+    assert again.snapshot_id == first.snapshot_id
+    assert tables.read(SIGMA_RESOURCES).collect().height == 3
+
+
+def test_an_empty_snapshot_after_a_full_one_is_refused(tmp_path: Path) -> None:
+    tables = Tables(tmp_path)
+    empty = conform(pl.DataFrame(schema={"resource_type": pl.String, "workbook_url_id": pl.String}), "f")
+    assert capture_snapshot(tables, empty, "f", NOW).is_new
+    capture_snapshot(tables, conform(frame(WORKBOOK), "f"), "f", NOW + timedelta(hours=1))
+    with pytest.raises(ResourcesRefused, match="holds no resources"):
+        capture_snapshot(tables, empty, "f", NOW + timedelta(hours=2))

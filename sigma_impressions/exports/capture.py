@@ -42,6 +42,9 @@ Report = Callable[[str], None]
 MISSING = "missing"
 """Status of a file that was listed, and deleted or overwritten before it could be read."""
 
+_VERSIONS_TRIED = 5
+"""How often a file may be overwritten while it is read, before it is left to the next run."""
+
 _BATCH_FILES = 500
 _BATCH_ROWS = 2_000_000
 """A batch of files is committed at once: small files cost little each, and a crash loses little work."""
@@ -195,22 +198,33 @@ def _read(
     report: Report,
 ) -> list[dict[str, object]]:
     """Normalize one file at the version that was listed; if that is gone, the version that replaced it."""
-    file = pending.file
-    try:
-        return [batch.add(store, file)]
-    except ObjectGone:
-        lost = f"{file.object.key}: deleted since it was listed"
-        found: list[dict[str, object]] = []
-    except ObjectChanged:
-        lost = f"{file.object.key}: overwritten since it was listed; the new version is read"
-        current = store.stat(file.object.key)
-        newer = ExportFile(current, file_date(current, pattern)[0])
-        manifest = batch.tables.open(RAW_EXPORT_FILES)
-        append_rows(manifest, RAW_EXPORT_FILES, _manifest_rows([newer], datetime.now(UTC)))
-        found = [batch.add(store, newer)]
-    report(f"{lost}; what was captured of it before is kept" if pending.again else lost)
-    if not pending.again:
-        found.append(batch.add_missing(file, lost))
+    file, lost = pending.file, ""
+    for _ in range(_VERSIONS_TRIED):
+        try:
+            found = [batch.add(store, file)]
+            break
+        except ObjectGone:
+            lost = f"{file.object.key}: deleted since it was listed"
+            found = []
+            break
+        except ObjectChanged:
+            lost = f"{file.object.key}: overwritten since it was listed; the new version is read"
+            try:
+                current = store.stat(file.object.key)
+            except ObjectGone:
+                # Deleted after all: the next try says so.
+                continue
+            file = ExportFile(current, file_date(current, pattern)[0])
+            manifest = batch.tables.open(RAW_EXPORT_FILES)
+            append_rows(manifest, RAW_EXPORT_FILES, _manifest_rows([file], datetime.now(UTC)))
+    else:
+        # Its newest version stands in the manifest and is read by the next run.
+        report(f"{pending.file.object.key}: overwritten again and again while it was read; left to the next run")
+        return []
+    if lost:
+        report(f"{lost}; what was captured of it before is kept" if pending.again else lost)
+        if not pending.again:
+            found.append(batch.add_missing(pending.file, lost))
     return found
 
 

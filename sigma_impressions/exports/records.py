@@ -241,7 +241,7 @@ class _Lines:
 
 def _split(line: bytes) -> Iterator[tuple[str, int]]:
     text = line.decode("utf-8", "replace")  # only a line that is too long, and refused, can be cut in a character
-    if "\r" not in text or text.find("\r") == len(text) - 2:
+    if "\r" not in text.removesuffix("\r\n"):
         yield text, len(line)
         return
     for part in re.split(r"(?<=\r)(?!\n)", text):

@@ -22,7 +22,10 @@ COLUMNS = {
 REQUIRED = ["request_time", "user_email", "workbook_url_id"]
 # https://www.unicode.org/Public/UCD/latest/ucd/PropList.txt, property White_Space
 WHITE_SPACE = "".join(
-    map(chr, [*range(0x9, 0xE), 0x20, 0x85, 0xA0, 0x1680, *range(0x2000, 0x200B), 0x2028, 0x2029, 0x202F, 0x205F, 0x3000])
+    map(
+        chr,
+        [*range(0x9, 0xE), 0x20, 0x85, 0xA0, 0x1680, *range(0x2000, 0x200B), 0x2028, 0x2029, 0x202F, 0x205F, 0x3000],
+    )
 )
 FIRST_MOMENT = datetime(2010, 1, 1, tzinfo=UTC)
 

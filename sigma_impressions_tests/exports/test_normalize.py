@@ -1,0 +1,443 @@
+"""Whole files: the shared cases, generated files against the reference, the two readers against each other."""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import io
+import json
+import tempfile
+from collections import Counter
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
+from itertools import count
+from pathlib import Path
+
+import polars as pl
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+from polars.testing import assert_frame_equal
+
+from sigma_impressions.exports import normalize, records
+from sigma_impressions.exports.decoding import DecodedText
+from sigma_impressions.exports.normalize import (
+    ACCEPTED_SCHEMA,
+    REJECTED_SCHEMA,
+    NormalizedFile,
+    ReadingRules,
+    normalize_file,
+    parse_counts,
+    reduce_workbook_urls,
+)
+from sigma_impressions.exports.records import exact_rows, fast_rows, open_export, raw_rows
+from sigma_impressions.exports.refused import RefusedFile
+from sigma_impressions_tests.exports import reference
+
+CASES = Path(__file__).parents[1] / "cases"
+LAST_MODIFIED = datetime(2026, 11, 20, 6, tzinfo=UTC)
+DEFAULT_RULES = ReadingRules()
+HEADER = b"request_time,user_email,workbook_url_id,comment\n"
+ROW = b"2026-11-19T08:00:00Z,ann@example.com,2opi6VLEne4BaPyj00US50,%s\n"
+
+
+@dataclass
+class Read:
+    """What normalize_file gave: its result and the rows of both files."""
+
+    result: NormalizedFile
+    accepted: pl.DataFrame
+    rejected: pl.DataFrame
+
+
+def read(data: bytes, rules: ReadingRules = DEFAULT_RULES, last_modified: datetime = LAST_MODIFIED) -> Read:
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        scratch = folder / "scratch"
+        scratch.mkdir()
+        (folder / "object").write_bytes(data)
+        accepted, rejected = folder / "accepted.parquet", folder / "rejected.parquet"
+        try:
+            result = normalize_file(
+                folder / "object",
+                last_modified=last_modified,
+                rules=rules,
+                accepted_to=accepted,
+                rejected_to=rejected,
+                scratch=scratch,
+            )
+        finally:
+            assert not list(scratch.iterdir())
+        return Read(result, pl.read_parquet(accepted), pl.read_parquet(rejected))
+
+
+def refusal(data: bytes) -> RefusedFile:
+    with pytest.raises(RefusedFile) as caught:
+        read(data)
+    return caught.value
+
+
+def assert_as_reference(data: bytes, time_zone: str = "UTC", excluded: tuple[str, ...] = ()) -> None:
+    rules = ReadingRules(time_zone=time_zone, excluded_users=excluded)
+    try:
+        expected = reference.read(data, LAST_MODIFIED, time_zone, excluded)
+    except reference.Refused as refused:
+        with pytest.raises(RefusedFile) as caught:
+            read(data, rules)
+        assert caught.value.reason == str(refused)
+        assert caught.value.detail
+        return
+    got = read(data, rules)
+    assert got.accepted.schema == pl.Schema(ACCEPTED_SCHEMA)
+    assert got.rejected.schema == pl.Schema(REJECTED_SCHEMA)
+    assert got.accepted.rows() == expected.accepted
+    assert got.rejected.rows() == expected.rejected
+    assert got.result.reasons == Counter(reason for _, reason, _ in expected.rejected)
+    assert (got.result.accepted, got.result.rejected, got.result.skipped) == (
+        len(expected.accepted),
+        len(expected.rejected),
+        len(expected.skipped),
+    )
+    assert got.result.rows == got.result.accepted + got.result.rejected + got.result.skipped
+    assert got.result.event_dates == tuple(sorted({row[2] for row in expected.accepted}))
+
+
+# --- the shared cases
+
+
+def case_files() -> list[object]:
+    files = []
+    for folder in sorted(path.parent for path in CASES.glob("*/case.json")):
+        case = json.loads((folder / "case.json").read_text())
+        expected = json.loads((folder / "expected.json").read_text())
+        for file, figures in zip(case["files"], expected["files"], strict=True):
+            arguments = (folder / file["path"], file["last_modified"], case.get("settings", {}), figures)
+            files.append(pytest.param(*arguments, id=f"{folder.name}:{file['key']}"))
+    return files
+
+
+@pytest.mark.parametrize(("path", "last_modified", "case_settings", "expected"), case_files())
+def test_cases(path, last_modified, case_settings, expected):
+    excluded = case_settings.get("SIGMA_IMPRESSIONS_EXCLUDED_USERS", "").split(",")
+    rules = ReadingRules(
+        time_zone=case_settings.get("SIGMA_IMPRESSIONS_TIME_ZONE", "UTC"),
+        excluded_users=tuple(user.strip().lower() for user in excluded if user.strip()),
+    )
+    figures = {"rows": 0, "accepted": 0, "rejected": 0, "skipped": 0, "reasons": {}, "refused": None}
+    try:
+        result = read(path.read_bytes(), rules, datetime.fromisoformat(last_modified)).result
+        figures |= {name: getattr(result, name) for name in figures if name != "refused"}
+    except RefusedFile as error:
+        figures["refused"] = error.reason
+    assert figures == {name: expected[name] for name in figures}
+
+
+# --- generated files
+
+
+SPACED = st.sampled_from(["{}", "{}", "{}", " {}", "{}\t", "\u3000{}\xa0", "\x1c{}", "\ufeff{}", "{}\r\n"])
+
+
+def spaced(*values: str) -> st.SearchStrategy[str]:
+    return st.builds(str.format, SPACED, st.sampled_from(values))
+
+
+VALUES = {
+    "request_time": spaced(
+        "2026-11-19T08:00:00Z",
+        "2026-11-19 08:00:00.123456",
+        "2026-11-18",
+        "2026-03-29 02:30:00",
+        "1763539200",
+        "1763539200123",
+        "2026-11-19T08:00:00+0200",
+        "2009-12-31T23:59:59Z",
+        "2026-11-21T06:00:00Z",
+        "2026-11-21T06:00:00.000001Z",
+        "9999-12-31T23:59:59-05:00",
+        "soon",
+        "",
+        "\\N",
+        "null",
+    ),
+    "user_email": spaced(
+        "Ann@Example.com", "zoë@example.com", "a.b@bots.example.com", "NULL", "Null", "", "ΑΣ@x.gr", "a"
+    ),
+    "workbook_url_id": spaced(
+        "2opi6VLEne4BaPyj00US50",
+        "https://app.sigmacomputing.com/acme/workbook/Sales-Overview-2opi6VLEne4BaPyj00US50?:displayNodeId=x",
+        "https://x/b/AbC/b/DeF#/b/no",
+        "/b/x?y=/workbook/z",
+        "/workbook/b/x",
+        "/workbook/a-b/b/",
+        "/workbook/a-",
+        "d6c07b3f-e008-f636-0377-333740d8a2fd",
+        "",
+        "null",
+    ),
+    "element_id": spaced("El_-1", "", "\\N"),
+    "count": spaced(
+        "1",
+        "2",
+        "3.0",
+        "07",
+        "1000000000",
+        "1000000001",
+        "0",
+        "00000000000000000000004.00",
+        "-1",
+        "1.5",
+        "+1",
+        "1.",
+        "",
+    ),
+    "event_id": spaced("e1", ""),
+    "event_status": spaced("success", "SUCCESS", "Failure", "null", ""),
+    "comment": st.sampled_from(["", "x", 'say "hi"', "a,b;c\td|e", "two\nlines", "\r\n", "  ", '"', "\x00", "é" * 3])
+    | st.text(max_size=6),
+}
+
+
+@st.composite
+def files(draw: st.DrawFn) -> bytes:
+    optional = st.sampled_from(["element_id", "count", "event_id", "event_status", "comment"])
+    columns = draw(st.permutations([*reference.REQUIRED, *draw(st.lists(optional, unique=True))]))
+    delimiter = draw(st.sampled_from(",;\t|"))
+    line_end = draw(st.sampled_from(["\n", "\r\n", "\n", "\r"]))
+    quoting = draw(st.sampled_from([csv.QUOTE_MINIMAL, csv.QUOTE_ALL, csv.QUOTE_NONE]))
+    header = [
+        draw(st.sampled_from([c, c.title(), c.replace("_", " "), *reference.COLUMNS.get(c, c).split()]))
+        for c in columns
+    ]
+    lines = []
+    for fields in [header, *draw(st.lists(st.tuples(*(VALUES[c] for c in columns)), max_size=6))]:
+        if quoting == csv.QUOTE_NONE:  # as a careless program writes: quotes and delimiters are not guarded
+            lines.append(delimiter.join(fields))
+        else:
+            out = io.StringIO()
+            csv.writer(out, delimiter=delimiter, quoting=quoting, lineterminator="").writerow(fields)
+            lines.append(out.getvalue())
+    odd = [
+        "",
+        " ",
+        "\t",
+        '""',
+        "x",
+        delimiter,
+        delimiter * 9,
+        'a"b',
+        '"a"b',
+        '"',
+        "\ufeff",
+        f'"a{delimiter}b',
+        "\u3000",
+    ]
+    for line in draw(st.lists(st.sampled_from(odd), max_size=2)):
+        lines.insert(draw(st.integers(0, len(lines))), line)
+    text = line_end.join(lines) + draw(st.sampled_from(["", line_end]))
+    encoding = draw(st.sampled_from(["utf-8", "utf-8", "utf-8-sig", "utf-16", "cp1252"]))
+    data = text.encode(encoding, "replace")
+    return gzip.compress(data) if draw(st.booleans()) else data
+
+
+@settings(max_examples=300)
+@given(
+    data=files(),
+    time_zone=st.sampled_from(["UTC", "Europe/Berlin"]),
+    excluded=st.sampled_from([(), ("*@bots.example.com",), ("a?n@example.com", "zoë@example.com")]),
+)
+def test_generated_files_give_what_the_reference_gives(data, time_zone, excluded):
+    assert_as_reference(data, time_zone, excluded)
+
+
+@settings(max_examples=150)
+@given(
+    before=st.sampled_from([b"", b"\xef\xbb\xbf", b"\xff\xfe", b"\x1f\x8b", HEADER, b"time;user;workbook\n"]),
+    data=st.binary(max_size=60) | st.text(alphabet='",;\r\n \t\x00a1é', max_size=60).map(str.encode),
+)
+@example(before=HEADER, data=b'"')
+@example(before=HEADER, data=b"x\x01\n")
+def test_any_bytes_give_rows_that_add_up_or_a_refusal(before, data):
+    assert_as_reference(before + data)
+
+
+ALPHABET = st.sampled_from(
+    ['"', '"', ",", ",", "\n", "\r\n", "\r", " ", "a", "é", '"a",', '""', "b,c,d\n", '"x\ny",1,2\n', "\ufeff"]
+)
+
+
+@settings(max_examples=400)
+@given(body=st.lists(ALPHABET, max_size=25).map("".join), piece=st.sampled_from([1, 7, 64, 2**20]))
+def test_both_readers_give_the_same_rows(body, piece):
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "object"
+        path.write_bytes(b"request_time,user_email,workbook_url_id\n" + body.encode())
+        opened = open_export(DecodedText(path, 0, ()), {})
+        empty = pl.DataFrame(schema=records.RAW_SCHEMA)
+        with path.open("rb") as source:
+            try:
+                exact, end = exact_rows(source, opened.rows_start, opened.header, 1, piece=2**30)
+            except RefusedFile as refused:
+                with pytest.raises(RefusedFile) as caught:
+                    list(raw_rows(opened, piece))
+                assert caught.value.reason == refused.reason
+                return
+        assert end == path.stat().st_size
+        assert_frame_equal(pl.concat([empty, *raw_rows(opened, piece)]), exact)
+
+
+# --- figures by hand
+
+
+def test_row_numbers_and_texts_of_rejected_rows():
+    got = read(
+        HEADER
+        + ROW % b"1"
+        + b"\n \t \n"
+        + b"2026-11-19T08:00:00Z,short\r\n"
+        + ROW % b'"two\nlines"'
+        + b'now,"ann",x,"two\r\nlines"\r\n'
+        + b"x" * 3000
+    )
+    assert got.accepted["row_number"].to_list() == [1, 3]
+    assert got.rejected.rows() == [
+        (2, "wrong_field_count", "2026-11-19T08:00:00Z,short"),
+        (4, "unparseable_request_time", 'now,"ann",x,"two\r\nlines"'),
+        (5, "wrong_field_count", "x" * 2000),
+    ]
+
+
+def test_a_header_and_no_rows_is_fine():
+    got = read(HEADER)
+    assert got.result == NormalizedFile(0, 0, 0, 0, {}, (), (), ("comment",))
+    assert got.accepted.schema == pl.Schema(ACCEPTED_SCHEMA)
+    assert got.rejected.schema == pl.Schema(REJECTED_SCHEMA)
+
+
+def test_warnings_of_the_decoding_are_passed_on():
+    got = read(HEADER + ROW % "zoë".encode("cp1252"))
+    assert "Windows-1252" in got.result.warnings[0]
+
+
+def test_the_last_modified_time_bounds_the_rows():
+    data = HEADER + ROW % b""
+    assert read(data, last_modified=datetime(2026, 11, 18, 8, tzinfo=UTC)).result.accepted == 1
+    early = read(data, last_modified=datetime(2026, 11, 18, 8, tzinfo=UTC) - timedelta(microseconds=1))
+    assert early.result.reasons == {"request_time_out_of_range": 1}
+
+
+@pytest.mark.parametrize(
+    ("data", "reason"),
+    [
+        (b"\xef\xbb\xbf", "no header line"),
+        (b"\r\n \t\n\xc2\xa0", "no header line"),
+        (gzip.compress(b""), "no header line"),
+        (HEADER + b'a,"b,c,d\n' + ROW % b"1", "malformed quoting"),
+        (HEADER + b'a,"b"x,c,d\n', "malformed quoting"),
+        (b'request_time,"user_email,workbook_url_id\n', "malformed quoting"),
+        (b"user_email,workbook_url_id\n", "missing required column"),
+        (HEADER + ROW % (b"x" * (2**20 + 1)), "field too large"),
+        (HEADER + ROW % b'"%s"' % (b"x\n" * 2**19 + b"y"), "field too large"),
+        (b"a" * 40_000_000, "field too large"),
+        (b",".join(b"c%d" % i for i in range(10_000)), "too many columns"),
+    ],
+    ids=range(11),
+)
+def test_refused_files(data, reason):
+    error = refusal(data)
+    assert error.reason == reason
+    assert str(error) == f"{reason}: {error.detail}"
+
+
+def test_a_field_of_exactly_the_limit_is_fine():
+    long = HEADER + ROW % (b"x" * 2**20) + ROW % b'"%s"' % (b"x\n" * 2**19)
+    assert read(long).result.accepted == 2
+
+
+def test_many_pieces_give_what_one_gives(monkeypatch):
+    numbers = count()
+    rows = [
+        ROW % (b'"a\n%d"' % i if i % 3 else b"%d" % i)
+        if i % 7
+        else (b"short\n", b"\n", b'a"b,c,d,e\n')[next(numbers) % 3]
+        for i in range(3000)
+    ]
+    data = HEADER + b"".join(rows)
+    whole = read(data)
+    monkeypatch.setattr(records, "PIECE", 1000)
+    pieces = read(data)
+    assert pieces.result == whole.result
+    assert_frame_equal(pieces.accepted, whole.accepted)
+    assert_frame_equal(pieces.rejected, whole.rejected)
+    assert whole.result.reasons == {"wrong_field_count": 143, "unparseable_request_time": 143}
+
+
+def test_a_long_file_with_quoted_line_ends_takes_the_fast_reader(tmp_path):
+    path = tmp_path / "object"
+    path.write_bytes(HEADER + b"".join(ROW % b'"%d,""\n"' % i for i in range(50_000)))
+    opened = open_export(DecodedText(path, 0, ()), {})
+    text = path.read_bytes()[opened.rows_start :]
+    fast = fast_rows(text, opened.header, 1, ends_here=True)
+    assert fast is not None
+    with path.open("rb") as source:
+        exact, _ = exact_rows(source, opened.rows_start, opened.header, 1, piece=2**30)
+    assert_frame_equal(fast[0], exact)
+
+
+# --- single rules
+
+
+def test_counts():
+    texts = ["1", "3.000", None, "1000000000", "1000000001", "0", "0.0", "1e3", "99999999999999999999", "٣", "00"]
+    assert parse_counts(pl.Series(texts)).to_list() == [1, 3, 1, 10**9, *[None] * 7]
+    assert parse_counts(pl.Series([None, None], dtype=pl.String)).to_list() == [1, 1]
+
+
+def test_workbook_urls():
+    urls = {
+        "https://app.sigmacomputing.com/acme/workbook/Sales-AbC?:displayNodeId=x": "AbC",
+        "https://x/b/AbC": "AbC",
+        "https://x/workbook/Sales-AbC/page/1": "AbC",
+        "https://x/b/AbC?from=/workbook/Other-DeF": "AbC",
+        "https://x/dashboard/AbC": "https://x/dashboard/AbC",
+        "https://x/workbook/Sales-": "",
+        "AbC-d": "AbC-d",
+    }
+    assert reduce_workbook_urls(pl.Series(list(urls))).to_list() == list(urls.values())
+
+
+@pytest.mark.parametrize(
+    ("pattern", "skipped"),
+    [("ann@example.com", 1), ("ann@example?com", 1), ("*@example.com", 1), ("ann@example.co", 0), (".*", 0), ("*", 1)],
+)
+def test_excluded_users(pattern, skipped):
+    assert read(HEADER + ROW % b"", ReadingRules(excluded_users=(pattern,))).result.skipped == skipped
+
+
+def test_the_fingerprint_tells_rules_apart_but_not_their_order():
+    rules = ReadingRules("UTC", ("a@x", "b@x"), {"count": ("Hits",)})
+    assert (
+        rules.fingerprint() == ReadingRules("UTC", ("b@x", "a@x"), {"count": ("hits",), "event_id": ()}).fingerprint()
+    )
+    others = [ReadingRules(), ReadingRules("Asia/Tokyo"), ReadingRules(excluded_users=("a@x",)), rules]
+    assert len({other.fingerprint() for other in others}) == 4
+
+
+def test_a_new_version_changes_the_fingerprint(monkeypatch):
+    before = ReadingRules().fingerprint()
+    monkeypatch.setattr(normalize, "NORMALIZATION_VERSION", normalize.NORMALIZATION_VERSION + 1)
+    assert ReadingRules().fingerprint() != before
+
+
+@pytest.mark.parametrize(
+    "aliases", [{"counts": ("n",)}, {"count": ("!",)}, {"count": ("Email",)}, {"count": ("n",), "event_id": ("N",)}]
+)
+def test_aliases_that_cannot_work_are_refused(aliases):
+    with pytest.raises(ValueError, match=r"alias|column"):
+        ReadingRules(extra_aliases=aliases)
+
+
+def test_event_dates_are_days_in_utc():
+    data = b"time,user,workbook\n2026-11-19 23:30:00,a,b\n2026-11-19T01:00:00Z,a,b\n"
+    result = read(data, ReadingRules("America/New_York")).result
+    assert result.event_dates == (date(2026, 11, 19), date(2026, 11, 20))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -52,7 +52,7 @@ def check_source(values: Mapping[str, str | None]) -> Iterator[Step]:
         yield from _check_resources(source, viewed)
 
 
-def _check_exports(source: Source, folder: Path) -> Iterator[Step]:  # type: ignore[misc]
+def _check_exports(source: Source, folder: Path) -> Generator[Step, None, pl.Series | None]:
     try:
         store = object_store(source)
         newest, listed = _newest_export(store, source.bucket_uri.prefix)

@@ -44,7 +44,7 @@ class ScanOptions:
                 "normalized_impressions": {"config": {"renormalize": self.renormalize}},
                 "metrics": as_of,
                 "sigma_impressions_database": as_of,
-            }
+            },
         }
 
 

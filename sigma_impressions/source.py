@@ -12,6 +12,8 @@ from typing import Literal, TypeVar, cast
 
 import polars as pl
 
+from sigma_impressions.exports.normalize import ReadingRules
+
 MAX_DAYS_BACK = 6
 """Most file dates that one run scans, counting today (UTC). A hard cap."""
 
@@ -85,6 +87,11 @@ SETTINGS: tuple[Setting, ...] = (
         "file_date_pattern",
         "Regular expression with the named groups year, month and day that reads the file date from a key; "
         "without it the file date is the UTC day of the last-modified time.",
+    ),
+    _setting(
+        "header_aliases",
+        "More header names for the columns of an export, as comma-separated column=header name pairs, for example "
+        "user_email=Login, request_time=Opened At.",
     ),
     _setting("users", "How users are stored; email is the only choice in this version.", default="email"),
     _setting(
@@ -269,6 +276,7 @@ class Source:
     time_zone: str
     excluded_users: tuple[str, ...]
     file_date_pattern: str | None
+    header_aliases: Mapping[str, tuple[str, ...]]
     users: Literal["email", "pseudonym"]
     users_key: str | None = field(repr=False)
     overlapping_exports: Literal["largest", "sum"]
@@ -280,10 +288,12 @@ class Source:
 
     def _shown(self, setting: Setting) -> str:
         value = getattr(self, setting.name)
-        if value is None or value == ():
+        if not value:
             return "not set"
         if setting.secret:
             return "set"
+        if isinstance(value, Mapping):
+            value = tuple(f"{column}={alias}" for column, aliases in value.items() for alias in aliases)
         return ", ".join(value) if isinstance(value, tuple) else str(value)
 
 
@@ -314,6 +324,7 @@ def read_source(values: Mapping[str, str | None]) -> Source:
         time_zone=reader.required("time_zone", _time_zone),
         excluded_users=reader.optional("excluded_users", _excluded_users) or (),
         file_date_pattern=reader.optional("file_date_pattern", _file_date_pattern),
+        header_aliases=reader.optional("header_aliases", _header_aliases) or {},
         users=reader.required("users", _users),
         users_key=reader.optional("users_key", _users_key),
         overlapping_exports=reader.required("overlapping_exports", _overlapping_exports),
@@ -471,6 +482,20 @@ def _file_date_pattern(text: str) -> str:
     if missing:
         raise _Refused(f"lacks the named groups {', '.join(missing)}. Name all three, {example}")
     return text
+
+
+def _header_aliases(text: str) -> dict[str, tuple[str, ...]]:
+    aliases: dict[str, tuple[str, ...]] = {}
+    for entry in filter(None, (part.strip() for part in text.split(","))):
+        column, sign, header = (part.strip() for part in entry.partition("="))
+        if not (column and sign and header):
+            raise _Refused(f"{_quoted(entry)} is not a pair. Write column=header name, for example user_email=Login")
+        aliases[column] = (*aliases.get(column, ()), header)
+    try:
+        ReadingRules(extra_aliases=aliases)
+    except ValueError as error:
+        raise _Refused(f"{error}. Write column=header name, for example user_email=Login") from None
+    return aliases
 
 
 def _users(text: str) -> Literal["email", "pseudonym"]:

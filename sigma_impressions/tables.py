@@ -19,7 +19,7 @@ import polars as pl
 import pyarrow as pa
 from deltalake import DeltaTable, Schema, write_deltalake
 from deltalake.exceptions import CommitFailedError
-from deltalake.transaction import AddAction
+from deltalake.transaction import AddAction, RemoveAction
 
 from sigma_impressions.windows import WINDOW_DAYS
 
@@ -335,7 +335,7 @@ class Tables:
         if not staged:
             return
         handle = self.open(table)
-        actions = [self._adopt(table, file) for file in staged]
+        actions: list[AddAction | RemoveAction] = [self._adopt(table, file) for file in staged]
         handle.create_write_transaction(
             actions,
             mode="append",

@@ -333,6 +333,29 @@ def test_settings_come_from_their_environment_variables() -> None:
 
 
 def test_settings_are_described_for_a_form() -> None:
-    assert len({setting.environment_variable for setting in SETTINGS}) == len(SETTINGS) == 16
+    assert len({setting.environment_variable for setting in SETTINGS}) == len(SETTINGS) == 17
     assert all(setting.help for setting in SETTINGS)
     assert all(setting.default is None for setting in SETTINGS if setting.secret)
+
+
+def test_header_aliases_are_pairs_of_column_and_header_name() -> None:
+    source = read_source(
+        {"bucket_uri": URI} | {"header_aliases": " user_email = Login , user_email=Konto,request_time=Opened At,"}
+    )
+    assert source.header_aliases == {"user_email": ("Login", "Konto"), "request_time": ("Opened At",)}
+    assert source.describe()["header_aliases"] == "user_email=Login, user_email=Konto, request_time=Opened At"
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("Login", "'Login' is not a pair"),
+        ("user_email=", "'user_email=' is not a pair"),
+        ("mail=Login", "no column is called 'mail'"),
+        ("user_email=Timestamp", "already stands for request_time"),
+        ("user_email=---", "holds no ASCII letter or digit"),
+    ],
+)
+def test_refused_header_aliases(text: str, message: str) -> None:
+    with pytest.raises(SettingsError, match=message):
+        read_source({"bucket_uri": URI} | {"header_aliases": text})

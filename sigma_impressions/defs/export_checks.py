@@ -60,10 +60,16 @@ NORMALIZED_SPECS = [
 ]
 
 
+def _newest(files: pl.DataFrame, newest_first: bool = True) -> date | None:
+    """The newest (or oldest) file date, None if there are no files."""
+    days: list[date] = files["file_date"].drop_nulls().sort(descending=newest_first).to_list()
+    return days[0] if days else None
+
+
 def freshness(manifest: pl.DataFrame, days_back: int, today: date) -> dg.AssetCheckResult:
     """Whether an export file is of the last days back, today included."""
-    newest = manifest["file_date"].max()
-    fresh = isinstance(newest, date) and newest > today - timedelta(days=days_back)
+    newest = _newest(manifest)
+    fresh = newest is not None and newest > today - timedelta(days=days_back)
     return dg.AssetCheckResult(
         check_name="source_is_fresh",
         asset_key=RAW_KEY,
@@ -140,11 +146,11 @@ def rows_are_good(stored: Tables, files: pl.DataFrame) -> dg.AssetCheckResult:
 
 def settings_are_uniform(files: pl.DataFrame, fingerprint: str) -> dg.AssetCheckResult:
     """Whether the files of the last 60 file dates were all read under the settings of now."""
-    newest = files["file_date"].max()
+    newest = _newest(files)
     recent = files.filter(pl.col("file_date") > newest - timedelta(days=LONGEST_WINDOW)) if newest else files
     other = recent.filter((pl.col("status") == "read") & (pl.col("rules_fingerprint") != fingerprint))
-    days = other["file_date"]
-    command = f"sigma-impressions backfill --renormalize --from {days.min()} --to {days.max()}"
+    oldest = _newest(other, newest_first=False)
+    command = f"sigma-impressions backfill --renormalize --from {oldest} --to {_newest(other)}"
     return _result(
         "settings_are_uniform",
         other.is_empty(),

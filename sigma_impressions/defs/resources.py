@@ -42,6 +42,7 @@ class SigmaSource(dg.ConfigurableResource):  # type: ignore[type-arg]
     time_zone: str | None = _field("time_zone")
     excluded_users: str | None = _field("excluded_users")
     file_date_pattern: str | None = _field("file_date_pattern")
+    header_aliases: str | None = _field("header_aliases")
     users: str | None = _field("users")
     users_key: str | None = _field("users_key")
     overlapping_exports: str | None = _field("overlapping_exports")
@@ -117,7 +118,7 @@ def resources_location(source: Source) -> str:
 
 def reading_rules(source: Source) -> ReadingRules:
     """How export files are read, as far as the settings decide it."""
-    return ReadingRules(time_zone=source.time_zone, excluded_users=source.excluded_users)
+    return ReadingRules(source.time_zone, source.excluded_users, source.header_aliases)
 
 
 def file_date_pattern(source: Source) -> re.Pattern[str] | None:

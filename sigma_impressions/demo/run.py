@@ -148,7 +148,11 @@ def _serve(console: Console, project: Path, home: Path, port: int) -> int:
     """Run `dagster dev` until it ends or Ctrl-C."""
     url = f"http://127.0.0.1:{port}"
     console.print(f"\nDagster UI: {url}/asset-groups  (Ctrl-C stops everything)\n", markup=False)
-    command = [sys.executable, "-m", "dagster", "dev", "--module-name", "sigma_impressions.definitions"]
+    workspace = project / "workspace.yaml"
+    location = (
+        ["--workspace", str(workspace)] if workspace.is_file() else ["--module-name", "sigma_impressions.definitions"]
+    )
+    command = [sys.executable, "-m", "dagster", "dev", *location]
     process = subprocess.Popen(
         [*command, "--host", "127.0.0.1", "--port", str(port)],
         cwd=project,

@@ -12,12 +12,12 @@ from pathlib import Path
 from typing import Any
 
 import polars as pl
+
 from sigma_impressions.exports.file_dates import file_date
+from sigma_impressions.exports.listing import ExportFile, Listing
 from sigma_impressions.exports.normalize import NormalizedFile, ReadingRules, normalize_file
 from sigma_impressions.exports.objects import ObjectChanged, ObjectGone, ObjectStore, StoredObject
 from sigma_impressions.exports.refused import RefusedFile
-
-from sigma_impressions.exports.listing import ExportFile, Listing
 from sigma_impressions.scratch import scratch_folder
 from sigma_impressions.tables import (
     EXPORT_FILES,
@@ -145,10 +145,11 @@ def capture_pending(
     tables: Tables,
     store: ObjectStore,
     rules: ReadingRules,
+    *,
     pattern: re.Pattern[str] | None,
     report: Report,
     renormalize: Collection[date] = (),
-) -> list[dict[str, object]]:
+) -> list[dict[str, Any]]:
     """Normalize every file of the manifest that is not registered yet, and register it.
 
     That includes files of other days that an interrupted run had listed. Files of the file dates in
@@ -157,7 +158,7 @@ def capture_pending(
 
     Raises `StoreError` when the bucket cannot be read; the files registered until then stay registered.
     """
-    captured: list[dict[str, object]] = []
+    captured: list[dict[str, Any]] = []
     pending = _pending(tables, renormalize)
     with scratch_folder(tables.root / WORK_FOLDER) as scratch:
         batch = _Batch(tables, scratch, rules)
@@ -176,8 +177,7 @@ def _pending(tables: Tables, renormalize: Collection[date]) -> list[_Pending]:
     rows = (
         manifest.join(registered, on="file_id", how="left")
         .filter(
-            pl.col("status").is_null()
-            | (pl.col("file_date").is_in(list(renormalize)) & (pl.col("status") != MISSING))
+            pl.col("status").is_null() | (pl.col("file_date").is_in(list(renormalize)) & (pl.col("status") != MISSING))
         )
         .sort("file_date", "key", "version")
         .collect()
@@ -196,7 +196,7 @@ def _read(
     pending: _Pending,
     pattern: re.Pattern[str] | None,
     report: Report,
-) -> list[dict[str, object]]:
+) -> list[dict[str, Any]]:
     """Normalize one file at the version that was listed; if that is gone, the version that replaced it."""
     file, lost = pending.file, ""
     for _ in range(_VERSIONS_TRIED):
@@ -228,7 +228,7 @@ def _read(
     return found
 
 
-def _sentence(row: dict[str, object]) -> str:
+def _sentence(row: dict[str, Any]) -> str:
     if row["status"] != "read":
         return f"{row['key']}: {row['status']}: {row['reason']}"
     return (
@@ -251,13 +251,13 @@ class _Batch:
 
     def _start(self) -> None:
         self._capture_id = uuid.uuid4().hex
-        self._files: list[tuple[ExportFile, dict[str, object]]] = []
+        self._files: list[tuple[ExportFile, dict[str, Any]]] = []
         self._rows = 0
 
     def is_full(self) -> bool:
         return len(self._files) >= _BATCH_FILES or self._rows >= _BATCH_ROWS
 
-    def add(self, store: ObjectStore, file: ExportFile) -> dict[str, object]:
+    def add(self, store: ObjectStore, file: ExportFile) -> dict[str, Any]:
         """Read one file; its row of the registry is returned, and committed with the batch."""
         downloaded = self._scratch / "download"
         store.download(file.object, downloaded)
@@ -276,7 +276,7 @@ class _Batch:
             downloaded.unlink()
         return self._add(file, normalized, status="read", reason=None, detail=None)
 
-    def add_missing(self, file: ExportFile, detail: str) -> dict[str, object]:
+    def add_missing(self, file: ExportFile, detail: str) -> dict[str, Any]:
         """Note that a listed file could not be read any more."""
         return self._add(file, _NO_ROWS, status=MISSING, reason="changed before it was read", detail=detail)
 
@@ -290,8 +290,8 @@ class _Batch:
         status: str,
         reason: str | None,
         detail: str | None,
-    ) -> dict[str, object]:
-        row: dict[str, object] = {
+    ) -> dict[str, Any]:
+        row: dict[str, Any] = {
             "file_id": file.file_id,
             "capture_id": self._capture_id,
             "bucket": file.object.bucket,
@@ -316,7 +316,7 @@ class _Batch:
         self._rows += normalized.rows
         return row
 
-    def commit(self) -> list[dict[str, object]]:
+    def commit(self) -> list[dict[str, Any]]:
         """Write the rows of the batch, then register its files; the registry's rows are returned."""
         if not self._files:
             return []
@@ -327,7 +327,7 @@ class _Batch:
         self._start()
         return rows
 
-    def _register(self, rows: list[dict[str, object]]) -> None:
+    def _register(self, rows: list[dict[str, Any]]) -> None:
         registry = self.tables.open(EXPORT_FILES)
         frame = pl.from_arrow(EXPORT_FILES.schema.empty_table())
         assert isinstance(frame, pl.DataFrame)
@@ -343,7 +343,7 @@ class _Batch:
         """One Parquet file per file date of the batch, so that many small exports do not make many files."""
         counts = Counter(dict.fromkeys({file.file_date for file, _ in self._files}, 0))
         for file, row in self._files:
-            counts[file.file_date] += row[kind]  # type: ignore[operator]
+            counts[file.file_date] += row[kind]
         for day, rows in sorted(counts.items()):
             parts = [file for file, row in self._files if file.file_date == day and row[kind]]
             if not parts:

@@ -106,7 +106,7 @@ def read_header(cells: Sequence[str], delimiter: str, extra_aliases: Mapping[str
             raise RefusedFile(
                 "missing required column",
                 f"No header cell stands for {', '.join(missing)}; the header line has {_shown(cells)}. Add the "
-                "column to the export, or configure its header name as an alias.",
+                "column to the export, or name its header in SIGMA_IMPRESSIONS_HEADER_ALIASES.",
             )
     positions = {column: at[0] for column, at in found.items() if at}
     used = set(positions.values())

@@ -6,19 +6,26 @@ import hashlib
 import json
 import re
 import tempfile
-from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections import Counter, deque
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
+from itertools import chain
 from pathlib import Path
+from typing import TypeVar
 
 import polars as pl
 from polars.io.plugins import register_io_source
 
 from sigma_impressions.exports.decoding import decode
 from sigma_impressions.exports.headers import COLUMNS, normalize_name
-from sigma_impressions.exports.records import open_export, raw_rows
+from sigma_impressions.exports.records import open_export, pieces
+from sigma_impressions.exports.refused import RefusedFile
 from sigma_impressions.exports.times import parse_times
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
 
 NORMALIZATION_VERSION = 1
 """Raised whenever the same file would give other rows than before, so that it is read again."""
@@ -45,6 +52,9 @@ LATEST_AFTER_LAST_MODIFIED = timedelta(hours=24)
 LARGEST_COUNT = 1_000_000_000
 REJECTED_TEXT_LIMIT = 2_000
 """Characters of a rejected row that are kept."""
+
+_WORKERS = 2
+"""Pieces of a file that are worked on at the same time."""
 
 
 @dataclass(frozen=True)
@@ -122,14 +132,14 @@ def normalize_file(
     `accepted_to` and `rejected_to` have ACCEPTED_SCHEMA and REJECTED_SCHEMA, in row order. What is put into the
     folder `scratch` meanwhile is gone at the end. Memory does not grow with the file.
 
-    Raises RefusedFile if the file as a whole is unusable; what the two Parquet files then hold is not defined.
+    Raises RefusedFile if the file as a whole is unusable; the two Parquet files then do not exist.
     """
     with tempfile.TemporaryDirectory(dir=scratch) as folder:
         decoded = decode(path, Path(folder))
         opened = open_export(decoded, rules.extra_aliases)
         tally = _Tally()
         rejected = _Spool(Path(folder))
-        outcomes = (classify(raw, pl.lit(last_modified), rules) for raw in raw_rows(opened))
+        outcomes = _map_ahead(lambda piece: classify(piece.rows(), pl.lit(last_modified), rules), pieces(opened))
         _write(_accepted(outcomes, tally, rejected), accepted_to)
         rejected.write(rejected_to)
     return NormalizedFile(
@@ -144,51 +154,56 @@ def normalize_file(
     )
 
 
-REASONS = (
-    "wrong_field_count",
-    "missing_request_time",
-    "unparseable_request_time",
-    "request_time_out_of_range",
-    "missing_user_email",
-    "missing_workbook_url_id",
-    "invalid_count",
-)
-"""Reasons of rejected rows; the first that applies is given."""
+_CHECKS = {
+    "wrong_field_count": pl.col("is_complete"),
+    "missing_request_time": pl.col("has_time"),
+    "unparseable_request_time": pl.col("request_time").is_not_null(),
+    "request_time_out_of_range": pl.col("is_in_range"),
+    "missing_user_email": pl.col("user_email").is_not_null(),
+    "missing_workbook_url_id": pl.col("workbook_url_id").is_not_null() & (pl.col("workbook_url_id") != ""),
+    "invalid_count": pl.col("count").is_not_null(),
+}
+"""What every row has to hold, by the reason for which it is rejected otherwise; the first that applies is given."""
 
-_CLASSIFIED = (*ACCEPTED_SCHEMA, "reason", "is_skipped", "text")
+REASONS = tuple(_CHECKS)
+
+# Expressions are built once: with thousands of small files a day, building them took as long as evaluating them.
+_TRIMMED = [
+    pl.when(~value.is_in(ABSENT_VALUES)).then(value).alias(column)
+    for column in COLUMNS
+    for value in (pl.col(column).str.strip_chars(),)
+]
+_REASON = pl.coalesce(
+    pl.when(~check).then(pl.lit(number, pl.UInt8)) for number, check in enumerate(_CHECKS.values())
+).alias("reason")
+_LOWER_EMAIL = pl.col("user_email").str.to_lowercase()
+_EVENT_DATE = pl.col("request_time").dt.date().alias("event_date")
+_IS_VIEW = pl.col("event_status").is_null() | (pl.col("event_status").str.to_lowercase() == "success")
+_CLASSIFIED = [pl.col(name) for name in (*ACCEPTED_SCHEMA, "reason", "is_skipped", "text")]
+_ACCEPTED = [pl.col(name) for name in ACCEPTED_SCHEMA]
 
 
 def classify(raw: pl.DataFrame, last_modified: pl.Expr, rules: ReadingRules) -> pl.DataFrame:
     """Turn raw rows (RAW_SCHEMA) into values, and decide for each row what it is.
 
     `last_modified` is an expression over `raw`. The result has the columns of ACCEPTED_SCHEMA and `text`;
-    `reason`, a number of REASONS, is null unless the row is rejected; `is_skipped` tells whether it is skipped.
+    `reason`, an index into REASONS, is null unless the row is rejected; `is_skipped` tells whether it is skipped.
     """
-    values = raw.with_columns(map(_value, COLUMNS))
-    time, count = values.get_column("request_time"), values.get_column("count")
+    values = raw.with_columns(_TRIMMED)
+    time = values.get_column("request_time")
     parsed = values.with_columns(
         parse_times(time, rules.time_zone),
-        parse_counts(count),
+        parse_counts(values.get_column("count")),
         reduce_workbook_urls(values.get_column("workbook_url_id")),
         time.is_not_null().alias("has_time"),
-    ).lazy()
-    request_time, workbook = pl.col("request_time"), pl.col("workbook_url_id")
-    is_in_range = request_time.is_between(EARLIEST_TIME, last_modified + LATEST_AFTER_LAST_MODIFIED)
-    checks = (
-        pl.col("is_complete"),
-        pl.col("has_time"),
-        request_time.is_not_null(),
-        is_in_range,
-        pl.col("user_email").is_not_null(),
-        workbook.is_not_null() & (workbook != ""),
-        pl.col("count").is_not_null(),
     )
-    reason = pl.coalesce(pl.when(~holds).then(pl.lit(number, pl.UInt8)) for number, holds in enumerate(checks))
-    is_success = pl.col("event_status").is_null() | (pl.col("event_status").str.to_lowercase() == "success")
+    is_in_range = pl.col("request_time").is_between(EARLIEST_TIME, last_modified + LATEST_AFTER_LAST_MODIFIED)
+    is_skipped = pl.col("reason").is_null() & ~(_IS_VIEW & ~_is_excluded(rules.excluded_users))
     return (
-        parsed.with_columns(pl.col("user_email").str.to_lowercase(), event_date=request_time.dt.date())
-        .with_columns(reason.alias("reason"))
-        .with_columns(is_skipped=pl.col("reason").is_null() & (~is_success | _is_excluded(rules.excluded_users)))
+        parsed.lazy()
+        .with_columns(_LOWER_EMAIL, _EVENT_DATE, is_in_range.alias("is_in_range"))
+        .with_columns(_REASON)
+        .with_columns(is_skipped.alias("is_skipped"))
         .select(_CLASSIFIED)
         .collect()
     )
@@ -221,12 +236,6 @@ def reduce_workbook_urls(texts: pl.Series) -> pl.Series:
     return texts.to_frame("text").select(url_id.alias(texts.name)).to_series()
 
 
-def _value(column: str) -> pl.Expr:
-    """A column without the white space around its values, null where they mean absent."""
-    trimmed = pl.col(column).str.strip_chars()
-    return pl.when(~trimmed.is_in(ABSENT_VALUES)).then(trimmed).alias(column)
-
-
 def _is_excluded(excluded_users: tuple[str, ...]) -> pl.Expr:
     if not excluded_users:
         return pl.lit(False)
@@ -256,33 +265,54 @@ class _Spool:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
+        self._last: pl.DataFrame | None = None
         self._parts: list[Path] = []
 
     def add(self, rows: pl.DataFrame) -> None:
-        part = self._folder / f"rejected-{len(self._parts)}.arrow"
-        rows.write_ipc(part)
-        self._parts.append(part)
+        if self._last is not None:
+            self._parts.append(self._folder / f"rejected-{len(self._parts)}.arrow")
+            self._last.write_ipc(self._parts[-1])
+        self._last = rows
 
     def write(self, path: Path) -> None:
+        last = pl.DataFrame(schema=REJECTED_SCHEMA) if self._last is None else self._last
         if self._parts:
-            pl.scan_ipc(self._parts).sink_parquet(path)
+            pl.concat([pl.scan_ipc(self._parts), last.lazy()]).sink_parquet(path)
         else:
-            pl.DataFrame(schema=REJECTED_SCHEMA).write_parquet(path)
+            last.write_parquet(path)
+
+
+def _map_ahead(function: Callable[[Item], Result], items: Iterator[Item]) -> Iterator[Result]:
+    """Like `map`, with the next items worked on in threads: polars alone does not keep the processors busy."""
+    first, second = next(items, None), next(items, None)
+    if first is None or second is None:
+        yield from map(function, () if first is None else (first,))
+        return
+    waiting: deque[Future[Result]] = deque()
+    with ThreadPoolExecutor(_WORKERS) as pool:
+        for item in chain((first, second), items):
+            waiting.append(pool.submit(function, item))
+            if len(waiting) > _WORKERS:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
 
 
 def _accepted(outcomes: Iterator[pl.DataFrame], tally: _Tally, rejected: _Spool) -> Iterator[pl.DataFrame]:
     """The accepted rows of each frame; the others are counted, and the rejected ones spooled."""
     for outcome in outcomes:
-        bad = outcome.filter(pl.col("reason").is_not_null())
-        if bad.height:
+        bad_count = outcome.height - outcome.get_column("reason").null_count()
+        skipped = int(outcome.get_column("is_skipped").sum())
+        if bad_count:
+            bad = outcome.filter(pl.col("reason").is_not_null())
             reasons = pl.Series(REASONS).gather(bad.get_column("reason")).alias("reason")
             tally.reasons.update(dict(reasons.value_counts().iter_rows()))
             text = pl.col("text").str.strip_chars_end("\r\n").str.head(REJECTED_TEXT_LIMIT)
-            rejected.add(bad.with_columns(reasons, text).select(*REJECTED_SCHEMA))
-        skipped = int(outcome.get_column("is_skipped").sum())
-        if bad.height or skipped:
-            outcome = outcome.filter(pl.col("reason").is_null() & ~pl.col("is_skipped"))  # noqa: PLW2901
-        good = outcome.select(*ACCEPTED_SCHEMA)
+            rejected.add(bad.select("row_number", reasons, text))
+        accepted = outcome.lazy()
+        if bad_count or skipped:
+            accepted = accepted.filter(pl.col("reason").is_null() & ~pl.col("is_skipped"))
+        good = accepted.select(_ACCEPTED).collect()
         tally.skipped += skipped
         tally.accepted += good.height
         tally.event_dates.update(good.get_column("event_date").unique().to_list())
@@ -301,4 +331,8 @@ def _write(frames: Iterator[pl.DataFrame], path: Path) -> None:
         yield from (first, second)
         yield from frames
 
-    register_io_source(all_frames, schema=ACCEPTED_SCHEMA).sink_parquet(path)
+    try:
+        register_io_source(all_frames, schema=ACCEPTED_SCHEMA).sink_parquet(path)
+    except RefusedFile:
+        path.unlink()
+        raise

@@ -7,21 +7,27 @@ The fast reader takes whatever is well-formed (`structure.py`) at the speed of p
 from __future__ import annotations
 
 import csv
+import io
+import mmap
+import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, Protocol
 
 import numpy as np
 import polars as pl
 import pyarrow as pa
+from numpy.typing import NDArray
 
 from sigma_impressions.exports.decoding import DecodedText
 from sigma_impressions.exports.headers import COLUMNS, WHITE_SPACE, Header, detect_delimiter, read_header
 from sigma_impressions.exports.refused import RefusedFile
 from sigma_impressions.exports.structure import Records, find_records
+
+_Marks = NDArray[np.bool_]
 
 FIELD_LIMIT = 2**20
 """Characters a field may have (spec §3: 1 MiB)."""
@@ -61,78 +67,123 @@ def open_export(text: DecodedText, extra_aliases: Mapping[str, Sequence[str]]) -
     with text.path.open("rb") as source:
         start = _skip_blank_lines(source, text.start)
         delimiter = detect_delimiter(_header_line(source, start))
-        record = next(iter(_exact_records(source, start, delimiter, "the header line")), None)
+        record = next(_exact_records(source, start, delimiter, 0), None)
     if record is None:
         raise RefusedFile("no header line", "The file holds nothing but white space; export it again.")
     return Opened(text.path, read_header(record.fields, delimiter, extra_aliases), record.end)
 
 
-def raw_rows(opened: Opened, piece: int = PIECE) -> Iterator[pl.DataFrame]:
-    """The rows of a file as frames of RAW_SCHEMA, in order, each from about `piece` bytes of text.
+class Piece(Protocol):
+    """Consecutive records of a file; they are turned into rows by whoever wants them, in a thread of its own."""
+
+    def rows(self) -> pl.DataFrame:
+        """The rows as a frame of RAW_SCHEMA, in order."""
+        ...
+
+
+def pieces(opened: Opened, size: int = PIECE) -> Iterator[Piece]:
+    """Cut the rows of a file into pieces of about `size` bytes of text.
 
     Blank lines give no row and no number. Raises RefusedFile: "malformed quoting", "field too large".
     """
     offset = opened.rows_start
     row_number = 1
     with opened.path.open("rb") as source:
-        size = source.seek(0, 2)
-        while offset < size:
+        end = source.seek(0, os.SEEK_END)
+        while offset < end:
             source.seek(offset)
-            text = source.read(piece)
-            fast = fast_rows(text, opened.header, row_number, ends_here=offset + len(text) == size)
-            if fast is not None:
-                frame, used = fast
-                offset += used
-            else:
-                frame, offset = exact_rows(source, offset, opened.header, row_number, piece)
-            row_number += frame.height
-            if frame.height:
-                yield frame
+            text = source.read(size)
+            piece: WellFormedPiece | ExactPiece | None = well_formed_piece(
+                text, opened.header, row_number, ends_here=offset + len(text) == end
+            )
+            if piece is None:
+                piece = exact_piece(source, offset, opened.header, row_number, size)
+            offset += piece.size
+            row_number += piece.height
+            yield piece
 
 
 # --- the fast reader
 
 
-def fast_rows(text: bytes, header: Header, row_number: int, *, ends_here: bool) -> tuple[pl.DataFrame, int] | None:
-    """Read the complete records at the beginning of `text`; also returns how many bytes they take.
+@dataclass(frozen=True)
+class WellFormedPiece:
+    """A piece whose records were found by their bytes: the fast reader's.
+
+    `is_blank` marks the records that are blank lines; None if there is none. `height` is the number of rows.
+    """
+
+    text: bytes
+    header: Header
+    records: Records
+    row_number: int
+    height: int
+    is_blank: _Marks | None
+
+    @property
+    def size(self) -> int:
+        """Bytes of the file that it takes."""
+        return int(self.records.bounds[-1])
+
+    def rows(self) -> pl.DataFrame:
+        """The rows as a frame of RAW_SCHEMA."""
+        is_complete = self.records.delimiters == self.header.width - 1
+        numbers = pl.Series("row_number", np.arange(self.row_number, self.row_number + self.height))
+        texts = _texts(self.text, self.records)
+        if is_complete.all():
+            frame = self._parse(memoryview(self.text)[: self.size])
+            if frame.height == self.height:
+                return frame.with_columns(numbers, texts, is_complete=True).select(*RAW_SCHEMA)
+        else:
+            frame = self._parse(_join(self.text, self.records, is_complete))
+            if frame.height == np.count_nonzero(is_complete):
+                keys = pl.DataFrame([texts, pl.Series("is_complete", is_complete)])
+                keys = keys if self.is_blank is None else keys.filter(pl.Series(~self.is_blank))
+                keys = keys.with_columns(numbers)
+                complete, broken = keys.filter("is_complete"), keys.filter(~pl.col("is_complete"))
+                both = pl.concat([pl.concat([frame, complete], how="horizontal"), broken], how="diagonal")
+                return both.sort("row_number").select(*RAW_SCHEMA)
+        # polars sees other records than the bytes show. No such text is known; the exact reader is always right.
+        return exact_piece(io.BytesIO(self.text[: self.size]), 0, self.header, self.row_number, self.size).rows()
+
+    def _parse(self, text: bytes | memoryview) -> pl.DataFrame:
+        """The columns of records that all have the header's number of fields."""
+        positions = self.header.positions
+        names = [f"field_{i}" for i in range(self.header.width)]
+        # A header line of our own in front: at a file's very beginning polars would take some characters for a
+        # byte order mark or a compressed file.
+        source = b"".join(((self.header.delimiter.join(names) + "\n").encode(), text))
+        frame = pl.read_csv(
+            source,
+            columns=[names[i] for i in sorted(positions.values())],
+            separator=self.header.delimiter,
+            quote_char='"' if self.records.quoted else None,
+            infer_schema=False,
+            empty_string_is_null=False,
+        )
+        return frame.select(
+            pl.col(names[positions[column]]).alias(column)
+            if column in positions
+            else pl.lit(None, pl.String).alias(column)
+            for column in COLUMNS
+        )
+
+
+def well_formed_piece(text: bytes, header: Header, row_number: int, *, ends_here: bool) -> WellFormedPiece | None:
+    """The complete records at the beginning of `text`; `ends_here` if the file ends with it.
 
     None if the text is not well-formed, holds no complete record, or a field might be over the limit.
     """
     records = find_records(text, header.delimiter, ends_here=ends_here)
     if records is None or len(records.bounds) < 2 or np.diff(records.bounds).max() > FIELD_LIMIT:
         return None
-    used = int(records.bounds[-1])
-    texts = _texts(text, records)
-    complete = records.delimiters == header.width - 1
-    if complete.all():
-        rows = _parse(memoryview(text)[:used], header, records.quoted)
-        frame = rows.with_columns(
-            pl.int_range(row_number, row_number + rows.height, dtype=pl.Int64).alias("row_number"),
-            pl.lit(True).alias("is_complete"),
-            texts,
-        )
-        expected = len(complete)
-    else:
-        blank = np.zeros(len(complete), np.bool_)
-        single = np.flatnonzero(records.delimiters == 0)
-        blank[single] = (texts.gather(single).str.strip_chars() == "").to_numpy()
-        numbers = pl.Series("row_number", row_number - 1 + np.cumsum(~blank))
-        whole, broken = pl.Series(complete), pl.Series(~complete & ~blank)
-        rows = _parse(_join(text, records, complete), header, records.quoted)
-        expected = int(complete.sum())
-        if rows.height == expected:
-            frame = pl.concat(
-                [
-                    rows.with_columns(numbers.filter(whole), pl.lit(True).alias("is_complete"), texts.filter(whole)),
-                    pl.DataFrame([numbers.filter(broken), texts.filter(broken)]).with_columns(
-                        pl.lit(False).alias("is_complete")
-                    ),
-                ],
-                how="diagonal",
-            ).sort("row_number")
-    if rows.height != expected:
-        return None  # polars sees other records than the bytes show: let the exact reader decide
-    return frame.select(*RAW_SCHEMA), used
+    height = len(records.delimiters)
+    single = np.flatnonzero(records.delimiters == 0)
+    if not len(single):
+        return WellFormedPiece(text, header, records, row_number, height, None)
+    is_blank = np.zeros(height, np.bool_)
+    is_blank[single] = (_texts(text, records).gather(single).str.strip_chars() == "").to_numpy()
+    return WellFormedPiece(text, header, records, row_number, height - int(is_blank.sum()), is_blank)
 
 
 def _texts(text: bytes, records: Records) -> pl.Series:
@@ -143,33 +194,11 @@ def _texts(text: bytes, records: Records) -> pl.Series:
     return series.alias("text")
 
 
-def _join(text: bytes, records: Records, wanted: np.ndarray[tuple[int], np.dtype[np.bool_]]) -> bytes:
+def _join(text: bytes, records: Records, wanted: _Marks) -> bytes:
     """The text of the wanted records; neighbours are copied together."""
     changes = np.flatnonzero(np.diff(wanted, prepend=False, append=False))
     edges = records.bounds[changes].tolist()
     return b"".join(text[begin:end] for begin, end in zip(edges[::2], edges[1::2], strict=True))
-
-
-def _parse(text: bytes | memoryview, header: Header, quoted: bool) -> pl.DataFrame:
-    """The columns of records that all have the header's number of fields."""
-    names = [f"field_{i}" for i in range(header.width)]
-    # A header line of our own in front: at a file's very beginning polars would take some characters for a
-    # byte order mark or a compressed file.
-    source = b"".join(((header.delimiter.join(names) + "\n").encode(), text))
-    frame = pl.read_csv(
-        source,
-        columns=[names[i] for i in sorted(header.positions.values())],
-        separator=header.delimiter,
-        quote_char='"' if quoted else None,
-        infer_schema=False,
-        empty_string_is_null=False,
-    )
-    return frame.select(
-        pl.col(names[header.positions[column]]).alias(column)
-        if column in header.positions
-        else pl.lit(None, pl.String).alias(column)
-        for column in COLUMNS
-    )
 
 
 # --- the exact reader
@@ -177,32 +206,54 @@ def _parse(text: bytes | memoryview, header: Header, quoted: bool) -> pl.DataFra
 
 @dataclass(frozen=True)
 class _Record:
+    """A record, its text with its line end, and the offset behind it."""
+
     fields: list[str]
     text: str
     end: int
 
+    @property
+    def is_blank(self) -> bool:
+        return len(self.fields) <= 1 and not self.text.strip(WHITE_SPACE)
 
-def exact_rows(source: BinaryIO, offset: int, header: Header, row_number: int, piece: int) -> tuple[pl.DataFrame, int]:
-    """Read the records from byte `offset` on until they fill `piece` bytes or the file ends.
 
-    Returns their frame and the offset behind them. Raises RefusedFile: "malformed quoting", "field too large".
+@dataclass(frozen=True)
+class ExactPiece:
+    """A piece that is read already: the exact reader's. It takes `size` bytes of the file."""
+
+    frame: pl.DataFrame
+    size: int
+
+    @property
+    def height(self) -> int:
+        """The number of rows."""
+        return self.frame.height
+
+    def rows(self) -> pl.DataFrame:
+        """The rows as a frame of RAW_SCHEMA."""
+        return self.frame
+
+
+def exact_piece(source: BinaryIO, offset: int, header: Header, row_number: int, size: int) -> ExactPiece:
+    """Read the records from byte `offset` on until they fill `size` bytes or the file ends.
+
+    Raises RefusedFile: "malformed quoting", "field too large".
     """
     positions = [header.positions.get(column) for column in COLUMNS]
-    stop = offset + piece
+    nothing = [None] * len(positions)
+    end = offset
     rows: list[tuple[int, bool, *tuple[str | None, ...]]] = []
-    for record in _exact_records(source, offset, header.delimiter, f"row {row_number:,} or behind it"):
-        offset = record.end
-        if len(record.fields) == header.width:
-            fields = record.fields
+    for record in _exact_records(source, offset, header.delimiter, row_number):
+        end = record.end
+        fields = record.fields
+        if len(fields) == header.width:
             values = [None if at is None else fields[at] for at in positions]
-            rows.append((row_number, True, *values, record.text))
-            row_number += 1
-        elif len(record.fields) > 1 or record.text.strip(WHITE_SPACE):
-            rows.append((row_number, False, *([None] * len(positions)), record.text))
-            row_number += 1
-        if offset >= stop:
+            rows.append((row_number + len(rows), True, *values, record.text))
+        elif not record.is_blank:
+            rows.append((row_number + len(rows), False, *nothing, record.text))
+        if end - offset >= size:
             break
-    return pl.DataFrame(rows, schema=RAW_SCHEMA, orient="row"), offset
+    return ExactPiece(pl.DataFrame(rows, schema=RAW_SCHEMA, orient="row"), end - offset)
 
 
 class _Lines:
@@ -226,17 +277,17 @@ class _Lines:
         self.offset += size
         self.record_size += size
         if self.record_size > RECORD_LIMIT:
-            raise RefusedFile(
-                "field too large",
-                f"The record before byte {self.offset:,} is longer than {RECORD_LIMIT:,} bytes; if a quote was "
-                "opened there by mistake, close it.",
-            )
+            raise _RecordTooLarge
         self.record.append(line)
         return line
 
     def next_record(self) -> None:
         self.record = []
         self.record_size = 0
+
+
+class _RecordTooLarge(Exception):
+    """A record is over RECORD_LIMIT."""
 
 
 def _split(line: bytes) -> Iterator[tuple[str, int]]:
@@ -249,7 +300,8 @@ def _split(line: bytes) -> Iterator[tuple[str, int]]:
             yield part, len(part.encode())
 
 
-def _exact_records(source: BinaryIO, offset: int, delimiter: str, where: str) -> Iterator[_Record]:
+def _exact_records(source: BinaryIO, offset: int, delimiter: str, row_number: int) -> Iterator[_Record]:
+    """The records from byte `offset` on; `row_number` is that of the first, 0 for the header line."""
     if csv.field_size_limit() < FIELD_LIMIT:
         csv.field_size_limit(FIELD_LIMIT)  # it is the process's; raised only, so that nobody else is disturbed
     lines = _Lines(source, offset)
@@ -260,30 +312,56 @@ def _exact_records(source: BinaryIO, offset: int, delimiter: str, where: str) ->
         try:
             fields = next(reader, None)
         except csv.Error as error:
-            raise _refused(source, begin, error, where) from error
+            is_too_large = "field limit" in str(error) and not _is_never_closed(source, begin, delimiter)
+            raise (_too_large if is_too_large else _malformed)(begin, row_number) from error
+        except _RecordTooLarge as error:
+            raise _too_large(begin, row_number) from error
         if fields is None:
             return
-        text = "".join(lines.record)
-        if len(text) > FIELD_LIMIT and max(map(len, fields)) > FIELD_LIMIT:
-            raise _too_large(begin, where)
-        yield _Record(fields, text, lines.offset)
+        record = _Record(fields, "".join(lines.record), lines.offset)
+        if len(record.text) > FIELD_LIMIT and max(map(len, fields)) > FIELD_LIMIT:
+            raise _too_large(begin, row_number)
+        yield record
+        row_number += not record.is_blank
 
 
-def _too_large(begin: int, where: str) -> RefusedFile:
+def _is_never_closed(source: BinaryIO, begin: int, delimiter: str) -> bool:
+    """Whether the first field over the limit, of the record at byte `begin`, has a quote that is never closed."""
+    ends = rb"%s\r\n" % re.escape(delimiter.encode())
+    short_plain_fields = re.compile(rb'(?:(?:[^"%s][^%s]{0,%d}+)?+[%s])*+' % (ends, ends, FIELD_LIMIT, ends))
+    quoted_field = re.compile(rb'"(?:[^"]++|"")*+')
+    with mmap.mmap(source.fileno(), 0, access=mmap.ACCESS_READ) as data:
+        while True:
+            plain = short_plain_fields.match(data, begin)
+            quoted = quoted_field.match(data, plain.end()) if plain else None
+            if quoted is None:
+                return False  # a plain field that is not short
+            if quoted.end() == len(data):
+                return True
+            if quoted.end() - quoted.start() > FIELD_LIMIT:
+                return False
+            begin = quoted.end() + 2
+
+
+def _too_large(begin: int, row_number: int) -> RefusedFile:
     return RefusedFile(
         "field too large",
-        f"The record that begins at byte {begin + 1:,} ({where}) has a field of more than {FIELD_LIMIT:,} "
-        "characters; shorten it or leave its column out of the export.",
+        f"{_place(begin, row_number)} has a field of more than {FIELD_LIMIT:,} characters, or more than "
+        f"{RECORD_LIMIT:,} bytes in all; shorten the field or leave its column out of the export.",
     )
 
 
-def _refused(source: BinaryIO, begin: int, error: csv.Error, where: str) -> RefusedFile:
-    if "field limit" in str(error):
-        return _too_large(begin, where)
+def _malformed(begin: int, row_number: int) -> RefusedFile:
     return RefusedFile(
         "malformed quoting",
-        f"In the record that begins at byte {begin + 1:,} ({where}) a quote is never closed or text follows a "
-        f"closing quote ({error}); a field with quotes must be quoted and its quotes doubled.",
+        f"In {_place(begin, row_number).lower()} a quote is never closed, or text follows a closing quote; a field "
+        "that begins with a quote must end with one, and quotes within it must be doubled.",
+    )
+
+
+def _place(begin: int, row_number: int) -> str:
+    return (
+        f"{f'Row {row_number:,}' if row_number else 'The header line'}, which begins at byte {begin + 1:,} of the text,"
     )
 
 
@@ -292,11 +370,14 @@ def _refused(source: BinaryIO, begin: int, error: csv.Error, where: str) -> Refu
 
 def _skip_blank_lines(source: BinaryIO, start: int) -> int:
     lines = _Lines(source, start)
-    for line in lines:
-        if line.strip(WHITE_SPACE):
-            break
-        lines.next_record()
-        start = lines.offset
+    try:
+        for line in lines:
+            if line.strip(WHITE_SPACE):
+                break
+            lines.next_record()
+            start = lines.offset
+    except _RecordTooLarge as error:
+        raise _too_large(start, 0) from error
     return start
 
 

@@ -158,7 +158,7 @@ def _export_files(tables: Tables, as_of: date) -> pl.DataFrame:
 def top_workbooks(database: Path, most: int = 5) -> pl.DataFrame:
     """The workbooks with the most impressions of 30 days, those of their elements included."""
     with duckdb.connect(str(database), read_only=True) as connection:
-        return connection.sql(
+        relation = connection.sql(
             """
             SELECT
                 coalesce(name, workbook_url_id) AS workbook,
@@ -170,4 +170,5 @@ def top_workbooks(database: Path, most: int = 5) -> pl.DataFrame:
             LIMIT $most
             """,
             params={"most": most},
-        ).pl()
+        )
+        return engine.frame(relation.to_arrow_table())

@@ -74,7 +74,7 @@ def conform(frame: pl.DataFrame, read_from: str) -> pl.DataFrame:
 
 
 def _typed(frame: pl.DataFrame, read_from: str) -> pl.DataFrame:
-    columns = []
+    columns: list[pl.Expr | pl.Series] = []
     for name, dtype in SCHEMA.items():
         if name not in frame.columns:
             columns.append(pl.lit(None, dtype).alias(name))
@@ -101,7 +101,7 @@ def _as_type(column: pl.Series, dtype: pl.DataType | type[pl.DataType], read_fro
         }
         result = _blank_as_null(column).str.to_lowercase().replace_strict(words, default=None, return_dtype=pl.Boolean)
     else:
-        result = column.cast(dtype, strict=False)  # type: ignore[arg-type]
+        result = column.cast(dtype, strict=False)
     if dtype == pl.String:
         return _blank_as_null(result)
     present = _blank_as_null(column) if column.dtype == pl.String else column

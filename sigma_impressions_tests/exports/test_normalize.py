@@ -30,7 +30,7 @@ from sigma_impressions.exports.normalize import (
     parse_counts,
     reduce_workbook_urls,
 )
-from sigma_impressions.exports.records import exact_rows, fast_rows, open_export, raw_rows
+from sigma_impressions.exports.records import exact_piece, open_export, pieces, well_formed_piece
 from sigma_impressions.exports.refused import RefusedFile
 from sigma_impressions_tests.exports import reference
 
@@ -66,6 +66,10 @@ def read(data: bytes, rules: ReadingRules = DEFAULT_RULES, last_modified: dateti
                 rejected_to=rejected,
                 scratch=scratch,
             )
+        except RefusedFile:
+            assert not accepted.exists()
+            assert not rejected.exists()
+            raise
         finally:
             assert not list(scratch.iterdir())
         return Read(result, pl.read_parquet(accepted), pl.read_parquet(rejected))
@@ -267,8 +271,8 @@ ALPHABET = st.sampled_from(
 
 
 @settings(max_examples=400)
-@given(body=st.lists(ALPHABET, max_size=25).map("".join), piece=st.sampled_from([1, 7, 64, 2**20]))
-def test_both_readers_give_the_same_rows(body, piece):
+@given(body=st.lists(ALPHABET, max_size=25).map("".join), size=st.sampled_from([1, 7, 64, 2**20]))
+def test_both_readers_give_the_same_rows(body, size):
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "object"
         path.write_bytes(b"request_time,user_email,workbook_url_id\n" + body.encode())
@@ -276,14 +280,15 @@ def test_both_readers_give_the_same_rows(body, piece):
         empty = pl.DataFrame(schema=records.RAW_SCHEMA)
         with path.open("rb") as source:
             try:
-                exact, end = exact_rows(source, opened.rows_start, opened.header, 1, piece=2**30)
+                exact = exact_piece(source, opened.rows_start, opened.header, 1, 2**30)
             except RefusedFile as refused:
                 with pytest.raises(RefusedFile) as caught:
-                    list(raw_rows(opened, piece))
+                    list(pieces(opened, size))
                 assert caught.value.reason == refused.reason
                 return
-        assert end == path.stat().st_size
-        assert_frame_equal(pl.concat([empty, *raw_rows(opened, piece)]), exact)
+        assert opened.rows_start + exact.size == path.stat().st_size
+        rows = [piece.rows() for piece in pieces(opened, size)]
+        assert_frame_equal(pl.concat([empty, *rows]), exact.rows())
 
 
 # --- figures by hand
@@ -339,14 +344,27 @@ def test_the_last_modified_time_bounds_the_rows():
         (HEADER + ROW % (b"x" * (2**20 + 1)), "field too large"),
         (HEADER + ROW % b'"%s"' % (b"x\n" * 2**19 + b"y"), "field too large"),
         (b"a" * 40_000_000, "field too large"),
+        (HEADER + b'a,b,"c","d""' + ROW * 30_000 % ((b'""',) * 30_000), "malformed quoting"),
+        (HEADER + b'a,,"c"\n,"""' + b'x\n""' * 1_000_000, "malformed quoting"),
+        (HEADER + b'a,,"c"\n,"""' + b'x\n""' * 1_000_000 + b'"', "field too large"),
+        (HEADER + b'a,"' + b"," * 2_000_000 + b'",c', "field too large"),
+        (HEADER + b"," * 40_000_000, "field too large"),
         (b",".join(b"c%d" % i for i in range(10_000)), "too many columns"),
     ],
-    ids=range(11),
+    ids=range(16),
 )
 def test_refused_files(data, reason):
     error = refusal(data)
     assert error.reason == reason
     assert str(error) == f"{reason}: {error.detail}"
+
+
+def test_a_fault_far_into_the_file_names_its_place(monkeypatch):
+    monkeypatch.setattr(records, "PIECE", 1000)
+    before = HEADER + ROW * 100 % ((b"1",) * 100) + b"\n"
+    error = refusal(before + b'a,b,c,"d\n' + ROW % b"1")
+    assert error.reason == "malformed quoting"
+    assert f"row 101, which begins at byte {len(before) + 1:,}" in error.detail
 
 
 def test_a_field_of_exactly_the_limit_is_fine():
@@ -377,11 +395,11 @@ def test_a_long_file_with_quoted_line_ends_takes_the_fast_reader(tmp_path):
     path.write_bytes(HEADER + b"".join(ROW % b'"%d,""\n"' % i for i in range(50_000)))
     opened = open_export(DecodedText(path, 0, ()), {})
     text = path.read_bytes()[opened.rows_start :]
-    fast = fast_rows(text, opened.header, 1, ends_here=True)
+    fast = well_formed_piece(text, opened.header, 1, ends_here=True)
     assert fast is not None
     with path.open("rb") as source:
-        exact, _ = exact_rows(source, opened.rows_start, opened.header, 1, piece=2**30)
-    assert_frame_equal(fast[0], exact)
+        exact = exact_piece(source, opened.rows_start, opened.header, 1, 2**30)
+    assert_frame_equal(fast.rows(), exact.rows())
 
 
 # --- single rules

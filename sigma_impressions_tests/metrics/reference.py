@@ -70,9 +70,7 @@ class Reference:
         self._resources = resources
         self._as_of = as_of
         self.impressions = [
-            (impression, *self._match(impression))
-            for impression in impressions
-            if 0 <= self._age(impression) < 60
+            (impression, *self._match(impression)) for impression in impressions if 0 <= self._age(impression) < 60
         ]
 
     def _age(self, impression: Impression) -> int:

@@ -42,9 +42,9 @@ RESOURCES: list[dict[str, Any]] = [
 ROWS = st.builds(
     Row,
     request_time=st.builds(
-        lambda age, second, micro: datetime(2026, 11, 20, tzinfo=UTC)
-        - timedelta(days=age)
-        + timedelta(seconds=second, microseconds=micro),
+        lambda age, second, micro: (
+            datetime(2026, 11, 20, tzinfo=UTC) - timedelta(days=age) + timedelta(seconds=second, microseconds=micro)
+        ),
         st.sampled_from([-1, 0, 0, 1, 13, 14, 27, 28, 29, 30, 59, 60]),
         st.sampled_from([0, 1, 86_399]),
         st.sampled_from([0, 999_999]),
@@ -147,7 +147,7 @@ def test_a_second_refresh_writes_nothing(tmp_path: Path) -> None:
 
     assert refresh_daily_impressions(tables, "largest").built == ()
     assert refresh_metrics(tables, [AS_OF]).built == ()
-    assert {name: version for name, version in versions.items()} == {
+    assert versions == {
         table.name: tables.open(table).version() for table in (DAILY_IMPRESSIONS, AS_OF_DATES, *METRIC_TABLES)
     }
 

@@ -7,7 +7,7 @@ STAMP := $(VENV)/.installed
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint format typecheck validate dev lock
+.PHONY: help setup demo test bench lint format typecheck validate dev lock
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -26,6 +26,9 @@ demo: $(STAMP) ## Generate exports on an embedded S3 server, count them, open th
 
 test: $(STAMP) ## Run all tests (ARGS='-m "not slow"' for the fast ones)
 	$(BIN)/python -m pytest $(ARGS)
+
+bench: $(STAMP) ## Measure against peers and write bench/RESULTS.md (ARGS=--large adds a file of 5 GB)
+	$(BIN)/python -m bench.normalize $(ARGS)
 
 lint: $(STAMP) ## Lint, format check, type check, and load the code location
 	$(BIN)/ruff check .

@@ -199,6 +199,7 @@ def test_defaults() -> None:
         time_zone="UTC",
         excluded_users=(),
         file_date_pattern=None,
+        header_aliases={},
         users="email",
         users_key=None,
         overlapping_exports="largest",

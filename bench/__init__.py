@@ -1,0 +1,1 @@
+"""Benchmarks: measured figures with the commands that give them."""

@@ -5,16 +5,20 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Generator, Iterator, Mapping
 from dataclasses import dataclass
+from datetime import date, datetime
 from pathlib import Path
 
 import polars as pl
 
 from sigma_impressions.defs.resources import (
+    file_date_pattern,
     object_store,
     reading_rules,
     resources_location,
     snapshot_storage_options,
+    tables,
 )
+from sigma_impressions.exports.file_dates import file_date
 from sigma_impressions.exports.normalize import normalize_file
 from sigma_impressions.exports.objects import (
     ObjectChanged,
@@ -46,6 +50,11 @@ def check_source(values: Mapping[str, str | None]) -> Iterator[Step]:
     except SettingsError as error:
         yield Step("settings", False, "\n      ".join(str(error).splitlines()))
         return
+    try:
+        tables(source)
+    except SettingsError as error:
+        yield Step("settings", False, str(error))
+        return
     yield Step("settings", True, f"{source.bucket_uri}, {source.days_back} days back, time zone {source.time_zone}")
     with tempfile.TemporaryDirectory(prefix="sigma-impressions-check-") as folder:
         viewed = yield from _check_exports(source, Path(folder))
@@ -55,7 +64,7 @@ def check_source(values: Mapping[str, str | None]) -> Iterator[Step]:
 def _check_exports(source: Source, folder: Path) -> Generator[Step, None, pl.Series | None]:
     try:
         store = object_store(source)
-        newest, listed = _newest_export(store, source.bucket_uri.prefix)
+        newest, listed = _newest_export(store, source)
     except StoreError as error:
         yield Step("list", False, str(error))
         return None
@@ -95,14 +104,18 @@ def _check_exports(source: Source, folder: Path) -> Generator[Step, None, pl.Ser
     return pl.read_parquet(folder / "accepted.parquet", columns=["workbook_url_id"])["workbook_url_id"]
 
 
-def _newest_export(store: ObjectStore, prefix: str) -> tuple[StoredObject | None, int]:
-    newest: StoredObject | None = None
+def _newest_export(store: ObjectStore, source: Source) -> tuple[StoredObject | None, int]:
+    """The export of the newest file date, of several the last modified one; and how many objects were listed."""
+    pattern = file_date_pattern(source)
+    newest: tuple[tuple[date, datetime], StoredObject] | None = None
     listed = 0
-    for item in store.list(prefix):
+    for item in store.list(source.bucket_uri.prefix):
         listed += 1
-        if is_export_key(item.key) and (newest is None or item.last_modified > newest.last_modified):
-            newest = item
-    return newest, listed
+        if is_export_key(item.key):
+            age = (file_date(item, pattern)[0], item.last_modified)
+            if newest is None or age > newest[0]:
+                newest = (age, item)
+    return (newest[1] if newest else None), listed
 
 
 def _check_resources(source: Source, viewed: pl.Series | None) -> Iterator[Step]:

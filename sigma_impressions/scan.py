@@ -16,6 +16,7 @@ from dagster._core.storage.tags import (
     ASSET_PARTITION_RANGE_START_TAG,
 )
 from rich.console import Console
+from rich.text import Text
 
 from sigma_impressions.console import Progress
 from sigma_impressions.defs.build import JOB_NAME, build_definitions
@@ -50,10 +51,11 @@ class ScanOptions:
 
 @dataclass(frozen=True)
 class ScanResult:
-    """How a run ended: its ID, and why it failed if it did."""
+    """How a run ended: its ID, why it failed if it did, and what checks that did not pass say."""
 
     run_id: str
     failure: str | None
+    findings: tuple[str, ...]
 
 
 def scan_all(
@@ -72,6 +74,8 @@ def scan_all(
             if len(chunks) > 1:
                 console.print(f"[{number}/{len(chunks)}] {days[0]} to {days[-1]}", markup=False)
             result = scan(definitions, instance, days, options, trigger)
+            for finding in result.findings:
+                console.print(Text(f"Check: {finding}", style="yellow"), soft_wrap=True)
             if result.failure is not None:
                 return f"{result.failure}\nRun {result.run_id} failed; its log is in the Dagster UI."
     return None
@@ -96,7 +100,21 @@ def scan(
         run_config=options.run_config(),
         raise_on_error=False,
     )
-    return ScanResult(result.run_id, None if result.success else _failure(result))
+    return ScanResult(result.run_id, None if result.success else _failure(result), tuple(_findings(result)))
+
+
+def _findings(result: dg.ExecuteInProcessResult) -> Iterator[str]:
+    for check in _failed_checks(result):
+        yield f"{check.asset_key.to_user_string()}, {check.check_name}: {check.description or 'did not pass'}"
+
+
+def _failed_checks(result: dg.ExecuteInProcessResult) -> list[dg.AssetCheckEvaluation]:
+    return [
+        event.asset_check_evaluation_data
+        for event in result.all_events
+        if event.event_type_value == dg.DagsterEventType.ASSET_CHECK_EVALUATION.value
+        and not event.asset_check_evaluation_data.passed
+    ]
 
 
 def _failure(result: dg.ExecuteInProcessResult) -> str:
@@ -112,13 +130,7 @@ def _failure(result: dg.ExecuteInProcessResult) -> str:
             error = error.cause
         reason = error.message.strip() if error is not None else "unknown error"
         return f"{event.step_key}: {reason}"
-    blocked = [
-        event.asset_check_evaluation_data
-        for event in result.all_events
-        if event.event_type_value == dg.DagsterEventType.ASSET_CHECK_EVALUATION.value
-        and not event.asset_check_evaluation_data.passed
-        and event.asset_check_evaluation_data.blocking
-    ]
+    blocked = [check for check in _failed_checks(result) if check.blocking]
     names = ", ".join(f"{check.asset_key.to_user_string()}: {check.check_name}" for check in blocked)
     return f"A blocking check failed ({names})" if names else "The run did not finish; see its log in the Dagster UI"
 

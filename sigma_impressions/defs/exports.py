@@ -138,7 +138,7 @@ def _log_listing(
 ) -> None:
     context.log.info(
         f"{bucket}: {len(listing.files)} export files of {context.partition_keys[0]} to {context.partition_keys[-1]}, "
-        f"{len(recorded.new)} of them new; {listing.other_days} of other days, {len(listing.ignored)} ignored keys"
+        f"{len(recorded.new)} of them new; {len(listing.other_days)} of other days, {len(listing.ignored)} ignored keys"
     )
     if listing.undated:
         context.log.warning(
@@ -159,7 +159,7 @@ def _listing_metadata(stored: Tables, listing: Listing, recorded: Recorded, forg
     metadata: dict[str, Any] = {
         "new_files": len(recorded.new),
         "known_files": recorded.known,
-        "files_of_other_days": listing.other_days,
+        "files_of_other_days": len(listing.other_days),
         "ignored_keys": len(listing.ignored),
         "table": location(stored, RAW_EXPORT_FILES),
     }

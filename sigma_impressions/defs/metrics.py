@@ -1,7 +1,7 @@
 """The assets of the metrics: daily impressions, and usage as of a day."""
 
 from collections.abc import Iterable, Iterator
-from datetime import date
+from datetime import UTC, date, datetime
 from typing import Any
 
 import dagster as dg
@@ -16,6 +16,7 @@ from sigma_impressions.defs.resources import SigmaSource, tables
 from sigma_impressions.defs.upstream import RESOURCES_KEY
 from sigma_impressions.metrics.as_of import read_as_of, refresh_metrics
 from sigma_impressions.metrics.daily import refresh_daily_impressions
+from sigma_impressions.source import Problem, SettingsError
 from sigma_impressions.tables import (
     AS_OF_DATES,
     DAILY_IMPRESSIONS,
@@ -54,8 +55,17 @@ class AsOf(dg.Config):
     """A day as YYYY-MM-DD, not in the future; default: the days of the run, and the newest one is published."""
 
     def day(self) -> date | None:
-        """The as-of date asked for, if one was."""
-        return date.fromisoformat(self.as_of) if self.as_of else None
+        """The as-of date asked for, if one was. Raises `SettingsError` if it is no day, or one of the future."""
+        if not self.as_of:
+            return None
+        today = datetime.now(UTC).date()
+        try:
+            day = date.fromisoformat(self.as_of)
+        except ValueError:
+            raise SettingsError((Problem("as_of", f"{self.as_of!r} is not a day; write YYYY-MM-DD"),)) from None
+        if day > today:
+            raise SettingsError((Problem("as_of", f"{day} lies in the future; today is {today} (UTC)"),))
+        return day
 
 
 def build_metric_assets(partitions: dg.DailyPartitionsDefinition) -> list[dg.AssetsDefinition]:

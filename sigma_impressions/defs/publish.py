@@ -29,8 +29,8 @@ def build_publish_assets() -> list[dg.AssetsDefinition]:
     def sigma_impressions_database(
         context: dg.AssetExecutionContext, config: AsOf, source: SigmaSource
     ) -> dg.MaterializeResult:  # type: ignore[type-arg]
-        asked = config.day()
         with clear_failures():
+            asked = config.day()
             settings = source.source()
             published = publish_settled(
                 tables(settings),

@@ -86,7 +86,8 @@ def forget_missing(tables: Tables, listing: Listing, days: Collection[date]) -> 
 
     Nothing else ever drops a captured file: exports expire and are overwritten, and stay counted.
     """
-    listed = {file.file_id for file in listing.files}
+    # A changed file_date_pattern moves a file to another day; as long as it is listed it is not missing.
+    listed = {file.file_id for file in listing.files} | listing.other_days
     manifest = tables.open(RAW_EXPORT_FILES)
     lost = scan(manifest).filter(pl.col("file_date").is_in(list(days)) & ~pl.col("file_id").is_in(list(listed)))
     lost_files = lost.select("file_id", "key").collect()

@@ -19,8 +19,8 @@ EXPANDED_LIMIT = 20 * 10**9
 EXPANSION_LIMIT = 200
 """How many times its compressed size a file may decompress to; audit logs compress 5 to 40 times."""
 
-EXPANSION_FLOOR = 256 * 2**20
-"""Bytes below which the ratio is not looked at: a small file of equal rows may well compress 1,000 times."""
+EXPANSION_FLOOR = 2**30
+"""Bytes below which the ratio is not looked at: a file of equal rows may well compress 500 times."""
 
 _BLOCK = 256 * 2**10
 """Small enough that a decoded block stays in the processor's cache: bigger ones were seen to be slower."""

@@ -30,12 +30,12 @@ class ExportFile:
 class Listing:
     """What one listing of the prefix has shown.
 
-    `files` are the export files of the file dates asked for; `other_days` counts export files of other file
-    dates; `ignored` and `undated` are keys that are no export and keys that `file_date_pattern` did not match.
+    `files` are the export files of the file dates asked for, `other_days` the IDs of those of other file dates;
+    `ignored` and `undated` are keys that are no export and keys that `file_date_pattern` did not match.
     """
 
     files: list[ExportFile] = field(default_factory=list)
-    other_days: int = 0
+    other_days: set[str] = field(default_factory=set)
     ignored: list[str] = field(default_factory=list)
     undated: list[str] = field(default_factory=list)
 
@@ -50,8 +50,9 @@ def sort_out(objects: Iterable[StoredObject], days: Collection[date], pattern: r
         day, fell_back = file_date(item, pattern)
         if fell_back:
             listing.undated.append(item.key)
+        file = ExportFile(item, day)
         if day in days:
-            listing.files.append(ExportFile(item, day))
+            listing.files.append(file)
         else:
-            listing.other_days += 1
+            listing.other_days.add(file.file_id)
     return listing

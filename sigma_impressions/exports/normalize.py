@@ -20,7 +20,7 @@ from polars.io.plugins import register_io_source
 
 from sigma_impressions.exports.decoding import decode
 from sigma_impressions.exports.headers import COLUMNS, normalize_name
-from sigma_impressions.exports.records import open_export, pieces
+from sigma_impressions.exports.records import PIECE, open_export, pieces
 from sigma_impressions.exports.refused import RefusedFile
 from sigma_impressions.exports.times import parse_times
 
@@ -139,7 +139,7 @@ def normalize_file(
         opened = open_export(decoded, rules.extra_aliases)
         tally = _Tally()
         rejected = _Spool(Path(folder))
-        outcomes = _map_ahead(lambda piece: classify(piece.rows(), pl.lit(last_modified), rules), pieces(opened))
+        outcomes = _map_ahead(lambda piece: classify(piece.rows(), pl.lit(last_modified), rules), pieces(opened, PIECE))
         _write(_accepted(outcomes, tally, rejected), accepted_to)
         rejected.write(rejected_to)
     return NormalizedFile(

@@ -6,16 +6,17 @@ The fast reader takes whatever is well-formed (`structure.py`) at the speed of p
 
 from __future__ import annotations
 
+import codecs
 import csv
 import io
 import mmap
 import os
 import re
+from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import chain
 from pathlib import Path
-from typing import BinaryIO, Protocol
+from typing import BinaryIO, NamedTuple, Protocol
 
 import numpy as np
 import polars as pl
@@ -35,8 +36,10 @@ FIELD_LIMIT = 2**20
 RECORD_LIMIT = 32 * 2**20
 """Bytes a whole record may have: a line without end is refused before it fills the memory."""
 
-PIECE = 16 * 2**20
-"""Bytes of text that are turned into one frame."""
+PIECE = 8 * 2**20
+"""Bytes of text that are best turned into one frame: smaller ones cost time, bigger ones only memory."""
+
+_BLOCK = 256 * 2**10
 
 RAW_SCHEMA = {
     "row_number": pl.Int64,
@@ -81,7 +84,7 @@ class Piece(Protocol):
         ...
 
 
-def pieces(opened: Opened, size: int = PIECE) -> Iterator[Piece]:
+def pieces(opened: Opened, size: int) -> Iterator[Piece]:
     """Cut the rows of a file into pieces of about `size` bytes of text.
 
     Blank lines give no row and no number. Raises RefusedFile: "malformed quoting", "field too large".
@@ -204,8 +207,7 @@ def _join(text: bytes, records: Records, wanted: _Marks) -> bytes:
 # --- the exact reader
 
 
-@dataclass(frozen=True)
-class _Record:
+class _Record(NamedTuple):
     """A record, its text with its line end, and the offset behind it."""
 
     fields: list[str]
@@ -239,21 +241,29 @@ def exact_piece(source: BinaryIO, offset: int, header: Header, row_number: int, 
 
     Raises RefusedFile: "malformed quoting", "field too large".
     """
-    positions = [header.positions.get(column) for column in COLUMNS]
-    nothing = [None] * len(positions)
     end = offset
-    rows: list[tuple[int, bool, *tuple[str | None, ...]]] = []
+    texts: list[str] = []
+    is_complete: list[bool] = []
+    complete: list[list[str] | None] = []
     for record in _exact_records(source, offset, header.delimiter, row_number):
         end = record.end
-        fields = record.fields
-        if len(fields) == header.width:
-            values = [None if at is None else fields[at] for at in positions]
-            rows.append((row_number + len(rows), True, *values, record.text))
-        elif not record.is_blank:
-            rows.append((row_number + len(rows), False, *nothing, record.text))
+        if len(record.fields) == header.width or not record.is_blank:
+            texts.append(record.text)
+            is_complete.append(len(record.fields) == header.width)
+            complete.append(record.fields if is_complete[-1] else None)
         if end - offset >= size:
             break
-    return ExactPiece(pl.DataFrame(rows, schema=RAW_SCHEMA, orient="row"), end - offset)
+    columns: dict[str, Sequence[str | None]] = {
+        column: [None if fields is None else fields[at] for fields in complete]
+        if (at := header.positions.get(column)) is not None
+        else [None] * len(complete)
+        for column in COLUMNS
+    }
+    numbers = range(row_number, row_number + len(texts))
+    frame = pl.DataFrame(
+        {"row_number": numbers, "is_complete": is_complete, **columns, "text": texts}, schema=RAW_SCHEMA
+    )
+    return ExactPiece(frame, end - offset)
 
 
 class _Lines:
@@ -264,7 +274,8 @@ class _Lines:
 
     def __init__(self, source: BinaryIO, offset: int) -> None:
         source.seek(offset)
-        self._lines = chain.from_iterable(map(_split, iter(lambda: source.readline(RECORD_LIMIT + 1), b"")))
+        self._source = source
+        self._parts: deque[str] = deque()
         self.offset = offset
         self.record: list[str] = []
         self.record_size = 0
@@ -273,31 +284,36 @@ class _Lines:
         return self
 
     def __next__(self) -> str:
-        line, size = next(self._lines)
+        if self._parts:
+            text = self._parts.popleft()
+            size = len(text.encode())
+        else:
+            line = self._source.readline(RECORD_LIMIT + 1)
+            if not line:
+                raise StopIteration
+            text = line.decode("utf-8", "replace")  # only a line that is too long can be cut within a character
+            size = len(line)
+            if "\r" in text and "\r" in text.removesuffix("\r\n"):
+                text, *more = _LONE_CARRIAGE_RETURN.split(text)
+                self._parts.extend(filter(None, more))
+                size = len(text.encode())
         self.offset += size
         self.record_size += size
         if self.record_size > RECORD_LIMIT:
             raise _RecordTooLarge
-        self.record.append(line)
-        return line
+        self.record.append(text)
+        return text
 
     def next_record(self) -> None:
         self.record = []
         self.record_size = 0
 
 
+_LONE_CARRIAGE_RETURN = re.compile(r"(?<=\r)(?!\n)")
+
+
 class _RecordTooLarge(Exception):
     """A record is over RECORD_LIMIT."""
-
-
-def _split(line: bytes) -> Iterator[tuple[str, int]]:
-    text = line.decode("utf-8", "replace")  # only a line that is too long, and refused, can be cut in a character
-    if "\r" not in text.removesuffix("\r\n"):
-        yield text, len(line)
-        return
-    for part in re.split(r"(?<=\r)(?!\n)", text):
-        if part:
-            yield part, len(part.encode())
 
 
 def _exact_records(source: BinaryIO, offset: int, delimiter: str, row_number: int) -> Iterator[_Record]:
@@ -369,29 +385,33 @@ def _place(begin: int, row_number: int) -> str:
 
 
 def _skip_blank_lines(source: BinaryIO, start: int) -> int:
-    lines = _Lines(source, start)
-    try:
-        for line in lines:
-            if line.strip(WHITE_SPACE):
-                break
-            lines.next_record()
-            start = lines.offset
-    except _RecordTooLarge as error:
-        raise _too_large(start, 0) from error
-    return start
+    """Offset of the first line that holds more than white space, or of the file's end.
+
+    There may be a gigabyte of blank lines before it, hence not line by line.
+    """
+    source.seek(start)
+    decoder = codecs.getincrementaldecoder("utf-8")()
+    line_start = offset = start
+    while block := source.read(_BLOCK):
+        text = decoder.decode(block)
+        white = text[: len(text) - len(text.lstrip(WHITE_SPACE))]
+        last_line = max(white.rfind("\n"), white.rfind("\r")) + 1
+        if last_line:
+            line_start = offset + len(white[:last_line].encode())
+        if len(white) < len(text):
+            return line_start
+        offset += len(text.encode())
+    return offset
 
 
 def _header_line(source: BinaryIO, start: int) -> str:
     """The header line; it goes on behind a line end that is inside quotes."""
     source.seek(start)
     text = source.read(FIELD_LIMIT).decode("utf-8", "replace")
-    line_ends = [match.start() for match in re.finditer(r"[\r\n]", text)]
-    first = text[: line_ends[0]] if line_ends else text
-    quotes = 0
-    begin = 0
-    for end in [*line_ends, len(text)]:
-        quotes += text.count('"', begin, end)
+    quotes = begin = 0
+    for line_end in re.finditer(r"[\r\n]|\Z", text):
+        quotes += text.count('"', begin, line_end.start())
         if quotes % 2 == 0:
-            return text[:end]
-        begin = end
-    return first  # a quote that is never closed: the reader will say so
+            return text[: line_end.start()]
+        begin = line_end.start()
+    return re.split(r"[\r\n]", text, maxsplit=1)[0]  # a quote that is never closed: the reader will say so

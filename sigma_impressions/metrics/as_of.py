@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from datetime import UTC, date, datetime
-from pathlib import Path
 
+import duckdb
 import polars as pl
 
 from sigma_impressions.metrics import engine
@@ -61,39 +61,36 @@ def _refresh(tables: Tables, as_of_dates: Collection[date]) -> Refreshed:
     if not stale:
         return Refreshed((), (), len(set(as_of_dates)))
     days = sorted(stale)
-    with scratch_folder(tables.root / WORK_FOLDER) as scratch:
+    with scratch_folder(tables.root / WORK_FOLDER) as scratch, engine.connect(scratch) as connection:
         for start in range(0, len(days), _DATES_AT_ONCE):
             chunk = days[start : start + _DATES_AT_ONCE]
-            results = [_compute(tables, as_of, stale[as_of], scratch) for as_of in chunk]
+            results = [_compute(connection, tables, as_of, stale[as_of]) for as_of in chunk]
             for table in (*METRIC_TABLES, AS_OF_DATES):
                 rows = pl.concat([result[table.name] for result in results])
                 replace(handles[table.name], table, "as_of_date", chunk, rows)
     return Refreshed(tuple(days), (), len(set(as_of_dates) - stale.keys()))
 
 
-def _compute(tables: Tables, as_of: date, wanted: AsOfDate, scratch: Path) -> dict[str, pl.DataFrame]:
+def _compute(
+    connection: duckdb.DuckDBPyConnection, tables: Tables, as_of: date, wanted: AsOfDate
+) -> dict[str, pl.DataFrame]:
     """The rows of the metric tables and of their registry for one as-of date."""
+    daily, resources = tables.open(DAILY_IMPRESSIONS), tables.open(SIGMA_RESOURCES)
+    held = partition_fingerprints(daily, "event_date")
+    if any(held.get(str(day)) != {fingerprint} for day, fingerprint in wanted.event_dates.items()):
+        raise InputsChanged(f"The daily impressions before {as_of} were rebuilt in between.")
+    engine.view(connection, DAILY_IMPRESSIONS, data_files(daily, "event_date", wanted.event_dates))
+    engine.view(connection, SIGMA_RESOURCES, data_files(resources, "snapshot_id", [wanted.snapshot_id]))
+    connection.execute("CREATE OR REPLACE TEMP TABLE resources AS SELECT * EXCLUDE (snapshot_id) FROM sigma_resources")
     parameters = {"as_of": as_of}
+    connection.execute(engine.query("workbook_matches"))
+    connection.execute(engine.query("matched_impressions"), parameters)
     results: dict[str, pl.DataFrame] = {}
-    with engine.connect(scratch) as connection:
-        daily = tables.open(DAILY_IMPRESSIONS)
-        held = partition_fingerprints(daily, "event_date")
-        if any(held.get(str(day)) != {fingerprint} for day, fingerprint in wanted.event_dates.items()):
-            raise InputsChanged(f"The daily impressions before {as_of} were rebuilt in between.")
-        engine.view(connection, DAILY_IMPRESSIONS, data_files(daily, "event_date", wanted.event_dates))
-        engine.view(
-            connection,
-            SIGMA_RESOURCES,
-            data_files(tables.open(SIGMA_RESOURCES), "snapshot_id", [wanted.snapshot_id]),
-        )
-        connection.execute("CREATE TEMP TABLE resources AS SELECT * EXCLUDE (snapshot_id) FROM sigma_resources")
-        connection.execute(engine.query("workbook_matches"))
-        connection.execute(engine.query("matched_impressions"), parameters)
-        for table in (RESOURCE_IMPRESSIONS, USER_ACTIVITY, UNMATCHED_IMPRESSIONS):
-            result = engine.run(connection, table.name, parameters)
-            connection.register(table.name, result)
-            results[table.name] = engine.frame(result).with_columns(fingerprint=pl.lit(wanted.fingerprint))
-        figures = engine.frame(engine.run(connection, "conservation", parameters))
+    for table in METRIC_TABLES:
+        result = engine.run(connection, table.name, parameters)
+        connection.register(table.name, result)
+        results[table.name] = engine.frame(result).with_columns(fingerprint=pl.lit(wanted.fingerprint))
+    figures = engine.frame(engine.run(connection, "conservation", parameters))
     _check_conservation(as_of, figures.row(0, named=True))
     results[AS_OF_DATES.name] = figures.with_columns(
         as_of_date=pl.lit(as_of),

@@ -113,7 +113,7 @@ def find_delimiter(text: str) -> str:
     return max(counts, key=lambda delimiter: counts[delimiter])
 
 
-def split(text: str, delimiter: str) -> Iterator[tuple[list[str], str]]:  # noqa: PLR0912
+def split(text: str, delimiter: str) -> Iterator[tuple[list[str], str]]:
     """The records as lists of fields, each with its raw text without the line end."""
     fields: list[str] = []
     value, state, begin, i = "", "start", 0, 0
@@ -167,7 +167,7 @@ def absent(value: str) -> str | None:
     return None if value in ("", "\\N", "null", "NULL") else value
 
 
-def read_row(  # noqa: PLR0911
+def read_row(
     values: dict[str, str | None], last_modified: datetime, time_zone: str, excluded: tuple[str, ...]
 ) -> tuple[str | None, tuple[object, ...] | None]:
     """(reason, None) for a rejected row, (None, values) for an accepted one, (None, None) for a skipped one."""

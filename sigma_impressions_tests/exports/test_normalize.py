@@ -319,6 +319,16 @@ def test_a_header_and_no_rows_is_fine():
     assert got.rejected.schema == pl.Schema(REJECTED_SCHEMA)
 
 
+@pytest.mark.parametrize("blank", ["\n" * 300_000, " \r\n\u3000\t\r" * 100_000, "\u2003" * 100_000 + "\n"])
+def test_any_number_of_blank_lines_may_come_before_the_header(blank):
+    assert read(blank.encode() + HEADER + ROW % b"").result.accepted == 1
+
+
+def test_a_line_end_within_quotes_does_not_end_the_header_line():
+    got = read(b'"request\ntime";user;"workbook"\n2026-11-19;a;b\n')
+    assert got.accepted["workbook_url_id"].to_list() == ["b"]
+
+
 def test_warnings_of_the_decoding_are_passed_on():
     got = read(HEADER + ROW % "zoë".encode("cp1252"))
     assert "Windows-1252" in got.result.warnings[0]
@@ -360,7 +370,7 @@ def test_refused_files(data, reason):
 
 
 def test_a_fault_far_into_the_file_names_its_place(monkeypatch):
-    monkeypatch.setattr(records, "PIECE", 1000)
+    monkeypatch.setattr(normalize, "PIECE", 1000)
     before = HEADER + ROW * 100 % ((b"1",) * 100) + b"\n"
     error = refusal(before + b'a,b,c,"d\n' + ROW % b"1")
     assert error.reason == "malformed quoting"
@@ -382,7 +392,7 @@ def test_many_pieces_give_what_one_gives(monkeypatch):
     ]
     data = HEADER + b"".join(rows)
     whole = read(data)
-    monkeypatch.setattr(records, "PIECE", 1000)
+    monkeypatch.setattr(normalize, "PIECE", 1000)
     pieces = read(data)
     assert pieces.result == whole.result
     assert_frame_equal(pieces.accepted, whole.accepted)

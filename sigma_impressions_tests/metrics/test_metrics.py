@@ -74,7 +74,7 @@ def content(tables: Tables, as_of: date = AS_OF) -> dict[str, list[dict[str, Any
     }
 
 
-@settings(max_examples=12, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=8, deadline=None, suppress_health_check=list(HealthCheck))
 @given(files=FILES, overlapping_exports=st.sampled_from(["largest", "sum"]))
 def test_tables_equal_the_reference(files: list[list[Row]], overlapping_exports: str) -> None:
     with tempfile.TemporaryDirectory() as folder:
@@ -114,7 +114,7 @@ def test_tables_equal_the_reference(files: list[list[Row]], overlapping_exports:
             assert {name: unmatched[key][name] for name in wanted} == wanted
 
 
-@settings(max_examples=5, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=3, deadline=None, suppress_health_check=list(HealthCheck))
 @given(files=FILES, data=st.data())
 def test_order_and_grouping_of_runs_do_not_matter(files: list[list[Row]], data: st.DataObject) -> None:
     """Any order of arrival, with a run after any of the files: the same tables, restated where needed."""

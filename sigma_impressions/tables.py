@@ -359,6 +359,13 @@ class Tables:
         )
 
 
+def polars_schema(table: Table) -> pl.Schema:
+    """The columns of a table as polars types."""
+    empty = pl.from_arrow(table.schema.empty_table())
+    assert isinstance(empty, pl.DataFrame)
+    return empty.schema
+
+
 def scan(handle: DeltaTable) -> pl.LazyFrame:
     """All rows of an opened table."""
     return pl.scan_delta(handle)

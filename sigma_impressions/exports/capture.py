@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import re
+import shutil
 import uuid
-from collections import Counter
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections import deque
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from pathlib import Path
@@ -29,6 +31,7 @@ from sigma_impressions.tables import (
     Table,
     Tables,
     append_rows,
+    polars_schema,
     retry_conflicts,
     scan,
 )
@@ -44,6 +47,13 @@ MISSING = "missing"
 
 _VERSIONS_TRIED = 5
 """How often a file may be overwritten while it is read, before it is left to the next run."""
+
+_KINDS = ("accepted", "rejected")
+
+_READERS = 4
+_READ_AHEAD = 16
+_SMALL_BYTES = 4 * 1024 * 1024
+"""Files up to this size are read by several threads, at most `_READ_AHEAD` of them ahead of the commit."""
 
 _BATCH_FILES = 500
 _BATCH_ROWS = 2_000_000
@@ -162,10 +172,14 @@ def capture_pending(
     captured: list[dict[str, Any]] = []
     pending = _pending(tables, renormalize)
     with scratch_folder(tables.root / WORK_FOLDER) as scratch:
-        batch = _Batch(tables, scratch, rules)
-        for position, item in enumerate(pending, 1):
-            for row in _read(batch, store, item, pattern, report):
-                report(f"[{position}/{len(pending)}] {_sentence(row)}")
+        reader = _Reader(tables, store, rules, pattern, scratch)
+        batch = _Batch(tables, scratch)
+        for position, outcome in enumerate(_read_ahead(reader, pending), 1):
+            if outcome.note:
+                report(outcome.note)
+            for reading in outcome.readings:
+                if batch.add(reading):
+                    report(f"[{position}/{len(pending)}] {_sentence(reading.row)}")
             if batch.is_full():
                 captured += batch.commit()
         captured += batch.commit()
@@ -191,110 +205,116 @@ def _export_file(row: dict[str, Any]) -> ExportFile:
     return ExportFile(StoredObject(**{name: row[name] for name in names}), row["file_date"])
 
 
-def _read(
-    batch: _Batch,
-    store: ObjectStore,
-    pending: _Pending,
-    pattern: re.Pattern[str] | None,
-    report: Report,
-) -> list[dict[str, Any]]:
-    """Normalize one file at the version that was listed; if that is gone, the version that replaced it."""
-    file, lost = pending.file, ""
-    for _ in range(_VERSIONS_TRIED):
+def _read_ahead(reader: _Reader, pending: Sequence[_Pending]) -> Iterator[_Outcome]:
+    """What comes of every file, in order; small files are fetched and normalized side by side.
+
+    A large file uses all cores by itself, and is read alone, so that memory does not add up.
+    """
+    with ThreadPoolExecutor(_READERS, thread_name_prefix="read-export") as pool:
+        ahead: deque[Future[_Outcome]] = deque()
         try:
-            found = [batch.add(store, file)]
-            break
-        except ObjectGone:
-            lost = f"{file.object.key}: deleted since it was listed"
-            found = []
-            break
-        except ObjectChanged:
-            lost = f"{file.object.key}: overwritten since it was listed; the new version is read"
+            for item in pending:
+                if item.file.object.size > _SMALL_BYTES:
+                    while ahead:
+                        yield ahead.popleft().result()
+                    yield reader.read(item)
+                    continue
+                ahead.append(pool.submit(reader.read, item))
+                if len(ahead) > _READ_AHEAD:
+                    yield ahead.popleft().result()
+            while ahead:
+                yield ahead.popleft().result()
+        finally:
+            for waiting in ahead:
+                waiting.cancel()
+
+
+@dataclass(frozen=True)
+class _Reading:
+    """A file that was read: its row of the registry, and the Parquet files with its rows by kind."""
+
+    file: ExportFile
+    row: dict[str, Any]
+    staged: Mapping[str, Path]
+
+
+@dataclass(frozen=True)
+class _Outcome:
+    """What came of a pending file: its readings, and a line for the log if it was not there as listed."""
+
+    readings: list[_Reading]
+    note: str
+
+
+@dataclass(frozen=True)
+class _Reader:
+    """Fetches and normalizes single files; used by several threads at once."""
+
+    tables: Tables
+    store: ObjectStore
+    rules: ReadingRules
+    pattern: re.Pattern[str] | None
+    scratch: Path
+
+    def read(self, pending: _Pending) -> _Outcome:
+        """Normalize one file at the version that was listed; if that is gone, the version that replaced it."""
+        file, lost = pending.file, ""
+        for _ in range(_VERSIONS_TRIED):
             try:
-                current = store.stat(file.object.key)
+                found = [self._normalize(file)]
+                break
             except ObjectGone:
-                # Deleted after all: the next try says so.
-                continue
-            file = ExportFile(current, file_date(current, pattern)[0])
-            manifest = batch.tables.open(RAW_EXPORT_FILES)
-            append_rows(manifest, RAW_EXPORT_FILES, _manifest_rows([file], datetime.now(UTC)))
-    else:
-        # Its newest version stands in the manifest and is read by the next run.
-        report(f"{pending.file.object.key}: overwritten again and again while it was read; left to the next run")
-        return []
-    if lost:
-        report(f"{lost}; what was captured of it before is kept" if pending.again else lost)
-        if not pending.again:
-            found.append(batch.add_missing(pending.file, lost))
-    return found
+                lost = f"{file.object.key}: deleted since it was listed"
+                found = []
+                break
+            except ObjectChanged:
+                lost = f"{file.object.key}: overwritten since it was listed; the new version is read"
+                try:
+                    current = self.store.stat(file.object.key)
+                except ObjectGone:
+                    # Deleted after all: the next try says so.
+                    continue
+                file = ExportFile(current, file_date(current, self.pattern)[0])
+                manifest = self.tables.open(RAW_EXPORT_FILES)
+                append_rows(manifest, RAW_EXPORT_FILES, _manifest_rows([file], datetime.now(UTC)))
+        else:
+            # Its newest version stands in the manifest and is read by the next run.
+            key = pending.file.object.key
+            return _Outcome([], f"{key}: overwritten again and again while it was read; left to the next run")
+        if lost and pending.again:
+            return _Outcome(found, f"{lost}; what was captured of it before is kept")
+        if lost:
+            row = self._row(pending.file, _NO_ROWS, status=MISSING, reason="changed before it was read", detail=lost)
+            found.append(_Reading(pending.file, row, {}))
+        return _Outcome(found, lost)
 
-
-def _sentence(row: dict[str, Any]) -> str:
-    if row["status"] != "read":
-        return f"{row['key']}: {row['status']}: {row['reason']}"
-    return (
-        f"{row['key']}: {row['rows']:,} rows, {row['accepted']:,} accepted, {row['rejected']:,} rejected, "
-        f"{row['skipped']:,} skipped"
-    )
-
-
-_NO_ROWS = NormalizedFile(0, 0, 0, 0, {}, (), (), ())
-
-
-class _Batch:
-    """Normalized files that wait to be committed together."""
-
-    def __init__(self, tables: Tables, scratch: Path, rules: ReadingRules) -> None:
-        self.tables = tables
-        self._scratch = scratch
-        self._rules = rules
-        self._start()
-
-    def _start(self) -> None:
-        self._capture_id = uuid.uuid4().hex
-        self._files: list[tuple[ExportFile, dict[str, Any]]] = []
-        self._rows = 0
-
-    def is_full(self) -> bool:
-        return len(self._files) >= _BATCH_FILES or self._rows >= _BATCH_ROWS
-
-    def add(self, store: ObjectStore, file: ExportFile) -> dict[str, Any]:
-        """Read one file; its row of the registry is returned, and committed with the batch."""
-        downloaded = self._scratch / "download"
-        store.download(file.object, downloaded)
+    def _normalize(self, file: ExportFile) -> _Reading:
+        folder = self.scratch / uuid.uuid4().hex
+        folder.mkdir()
+        downloaded = folder / "download"
+        staged = {kind: folder / f"{kind}.parquet" for kind in _KINDS}
         try:
+            self.store.download(file.object, downloaded)
             normalized = normalize_file(
                 downloaded,
                 last_modified=file.object.last_modified,
-                rules=self._rules,
-                accepted_to=self._staged(file, "accepted"),
-                rejected_to=self._staged(file, "rejected"),
-                scratch=self._scratch,
+                rules=self.rules,
+                accepted_to=staged["accepted"],
+                rejected_to=staged["rejected"],
+                scratch=folder,
             )
         except RefusedFile as refusal:
-            return self._add(file, _NO_ROWS, status="refused", reason=refusal.reason, detail=refusal.detail)
+            row = self._row(file, _NO_ROWS, status="refused", reason=refusal.reason, detail=refusal.detail)
+            return _Reading(file, row, {})
         finally:
-            downloaded.unlink()
-        return self._add(file, normalized, status="read", reason=None, detail=None)
+            downloaded.unlink(missing_ok=True)
+        return _Reading(file, self._row(file, normalized, status="read", reason=None, detail=None), staged)
 
-    def add_missing(self, file: ExportFile, detail: str) -> dict[str, Any]:
-        """Note that a listed file could not be read any more."""
-        return self._add(file, _NO_ROWS, status=MISSING, reason="changed before it was read", detail=detail)
-
-    def _staged(self, file: ExportFile, kind: str) -> Path:
-        return self._scratch / f"{file.file_id}.{kind}.parquet"
-
-    def _add(
-        self,
-        file: ExportFile,
-        normalized: NormalizedFile,
-        status: str,
-        reason: str | None,
-        detail: str | None,
+    def _row(
+        self, file: ExportFile, normalized: NormalizedFile, status: str, reason: str | None, detail: str | None
     ) -> dict[str, Any]:
-        row: dict[str, Any] = {
+        return {
             "file_id": file.file_id,
-            "capture_id": self._capture_id,
             "bucket": file.object.bucket,
             "key": file.object.key,
             "version": file.object.version,
@@ -310,54 +330,79 @@ class _Batch:
             "skipped": normalized.skipped,
             "event_dates": list(normalized.event_dates),
             "warnings": list(normalized.warnings),
-            "rules_fingerprint": self._rules.fingerprint(),
+            "rules_fingerprint": self.rules.fingerprint(),
             "captured_at": datetime.now(UTC),
         }
-        self._files.append((file, row))
-        self._rows += normalized.rows
-        return row
+
+
+def _sentence(row: dict[str, Any]) -> str:
+    if row["status"] != "read":
+        return f"{row['key']}: {row['status']}: {row['reason']}"
+    return (
+        f"{row['key']}: {row['rows']:,} rows, {row['accepted']:,} accepted, {row['rejected']:,} rejected, "
+        f"{row['skipped']:,} skipped"
+    )
+
+
+_NO_ROWS = NormalizedFile(0, 0, 0, 0, {}, (), (), ())
+
+
+class _Batch:
+    """Readings that wait to be committed together."""
+
+    def __init__(self, tables: Tables, scratch: Path) -> None:
+        self._tables = tables
+        self._scratch = scratch
+        self._known: set[str] = set()
+        self._start()
+
+    def _start(self) -> None:
+        self._capture_id = uuid.uuid4().hex
+        self._readings: list[_Reading] = []
+        self._rows = 0
+
+    def is_full(self) -> bool:
+        return len(self._readings) >= _BATCH_FILES or self._rows >= _BATCH_ROWS
+
+    def add(self, reading: _Reading) -> bool:
+        """Take a reading; False if the file was read before, as the version that replaced another one."""
+        if reading.file.file_id in self._known:
+            return False
+        self._known.add(reading.file.file_id)
+        self._readings.append(reading)
+        self._rows += reading.row["rows"]
+        return True
 
     def commit(self) -> list[dict[str, Any]]:
         """Write the rows of the batch, then register its files; the registry's rows are returned."""
-        if not self._files:
+        if not self._readings:
             return []
-        self.tables.append(NORMALIZED_IMPRESSIONS, list(self._merge(NORMALIZED_IMPRESSIONS, "accepted")))
-        self.tables.append(REJECTED_ROWS, list(self._merge(REJECTED_ROWS, "rejected")))
-        rows = [row for _, row in self._files]
+        self._tables.append(NORMALIZED_IMPRESSIONS, list(self._merge(NORMALIZED_IMPRESSIONS, "accepted")))
+        self._tables.append(REJECTED_ROWS, list(self._merge(REJECTED_ROWS, "rejected")))
+        rows = [{**reading.row, "capture_id": self._capture_id} for reading in self._readings]
         retry_conflicts(lambda: self._register(rows))
+        for reading in self._readings:
+            for path in reading.staged.values():
+                shutil.rmtree(path.parent, ignore_errors=True)
         self._start()
         return rows
 
     def _register(self, rows: list[dict[str, Any]]) -> None:
-        registry = self.tables.open(EXPORT_FILES)
-        frame = pl.from_arrow(EXPORT_FILES.schema.empty_table())
-        assert isinstance(frame, pl.DataFrame)
-        replace_rows(
-            registry,
-            EXPORT_FILES,
-            "file_id",
-            [row["file_id"] for row in rows],
-            pl.DataFrame(rows, schema=frame.schema),
-        )
+        registry = self._tables.open(EXPORT_FILES)
+        ids = [row["file_id"] for row in rows]
+        replace_rows(registry, EXPORT_FILES, "file_id", ids, pl.DataFrame(rows, schema=polars_schema(EXPORT_FILES)))
 
     def _merge(self, table: Table, kind: str) -> Iterator[StagedFile]:
         """One Parquet file per file date of the batch, so that many small exports do not make many files."""
-        counts = Counter(dict.fromkeys({file.file_date for file, _ in self._files}, 0))
-        for file, row in self._files:
-            counts[file.file_date] += row[kind]
-        for day, rows in sorted(counts.items()):
-            parts = [file for file, row in self._files if file.file_date == day and row[kind]]
-            if not parts:
-                continue
-            target = self._scratch / f"{self._capture_id}.{kind}.{day}.parquet"
-            pl.concat([self._labelled(file, kind) for file in parts]).select(
-                name for name in table.schema.names if name not in table.partition_by
-            ).sink_parquet(target)
-            for file in parts:
-                self._staged(file, kind).unlink()
-            yield StagedFile(target, {"file_date": str(day)}, rows)
+        columns = [name for name in table.schema.names if name not in table.partition_by]
+        for day in sorted({reading.file.file_date for reading in self._readings}):
+            parts = [r for r in self._readings if r.file.file_date == day and r.row[kind]]
+            if parts:
+                target = self._scratch / f"{self._capture_id}.{kind}.{day}.parquet"
+                pl.concat([self._labelled(part, kind) for part in parts]).select(columns).sink_parquet(target)
+                yield StagedFile(target, {"file_date": str(day)}, sum(part.row[kind] for part in parts))
 
-    def _labelled(self, file: ExportFile, kind: str) -> pl.LazyFrame:
-        return pl.scan_parquet(self._staged(file, kind)).with_columns(
-            file_id=pl.lit(file.file_id), capture_id=pl.lit(self._capture_id)
+    def _labelled(self, reading: _Reading, kind: str) -> pl.LazyFrame:
+        return pl.scan_parquet(reading.staged[kind]).with_columns(
+            file_id=pl.lit(reading.file.file_id), capture_id=pl.lit(self._capture_id)
         )

@@ -6,14 +6,8 @@ from datetime import UTC, date, datetime
 
 import polars as pl
 
-from sigma_impressions.tables import EXPORT_FILES, NORMALIZED_IMPRESSIONS, Table, Tables, append_rows
+from sigma_impressions.tables import EXPORT_FILES, NORMALIZED_IMPRESSIONS, Tables, append_rows, polars_schema
 from sigma_impressions_tests.metrics.reference import Row
-
-
-def polars_schema(table: Table) -> pl.Schema:
-    empty = pl.from_arrow(table.schema.empty_table())
-    assert isinstance(empty, pl.DataFrame)
-    return empty.schema
 
 
 def capture(tables: Tables, file_id: str, rows: list[Row], file_date: date = date(2026, 11, 20)) -> None:

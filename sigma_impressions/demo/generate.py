@@ -175,7 +175,10 @@ def _catalogue(seed: int) -> _Catalogue:
     count = len(places)
     names = [name for _, _, name in places]
     url_ids = [_identifier(rng, _LETTERS, 22 if rng.random() < 0.85 else 21) for _ in places]
-    ranks = 1 + rng.permutation(count)
+    # In random order, but what people try out and copy comes last.
+    aside = np.array([folder.endswith("/Sandbox") or name in COPIES for _, folder, name in places])
+    ranks = np.empty(count, dtype=np.int64)
+    ranks[np.lexsort((rng.permutation(count), aside))] = np.arange(1, count + 1)
     weights = 1 / ranks**1.1
     # Copies are opened too; of the others the least popular ones are never.
     candidates = [int(index) for index in np.argsort(weights) if names[index] not in COPIES]

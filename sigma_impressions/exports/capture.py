@@ -139,6 +139,15 @@ def _manifest_rows(files: Sequence[ExportFile], now: datetime) -> pl.DataFrame:
     )
 
 
+def _record(tables: Tables, file: ExportFile) -> ExportFile:
+    """Add one file to the manifest; the file as the manifest has it, if it was known already."""
+    known = read_manifest(tables).filter(pl.col("file_id") == file.file_id).collect()
+    if known.height:
+        return _export_file(known.row(0, named=True))
+    append_rows(tables.open(RAW_EXPORT_FILES), RAW_EXPORT_FILES, _manifest_rows([file], datetime.now(UTC)))
+    return file
+
+
 def read_manifest(tables: Tables) -> pl.LazyFrame:
     """The manifest, one row per export file; of two that were added at the same time the first counts."""
     return tables.read(RAW_EXPORT_FILES).sort("first_seen_at").unique("file_id", keep="first", maintain_order=True)
@@ -274,9 +283,7 @@ class _Reader:
                 except ObjectGone:
                     # Deleted after all: the next try says so.
                     continue
-                file = ExportFile(current, file_date(current, self.pattern)[0])
-                manifest = self.tables.open(RAW_EXPORT_FILES)
-                append_rows(manifest, RAW_EXPORT_FILES, _manifest_rows([file], datetime.now(UTC)))
+                file = _record(self.tables, ExportFile(current, file_date(current, self.pattern)[0]))
         else:
             # Its newest version stands in the manifest and is read by the next run.
             key = pending.file.object.key
@@ -389,8 +396,14 @@ class _Batch:
 
     def _register(self, rows: list[dict[str, Any]]) -> None:
         registry = self._tables.open(EXPORT_FILES)
-        ids = [row["file_id"] for row in rows]
-        replace_rows(registry, EXPORT_FILES, "file_id", ids, pl.DataFrame(rows, schema=polars_schema(EXPORT_FILES)))
+        # A file that this run could not read any more, another run may have read in time.
+        lost = [row["file_id"] for row in rows if row["status"] == MISSING]
+        found = set(scan(registry).filter(pl.col("file_id").is_in(lost)).select("file_id").collect()["file_id"])
+        rows = [row for row in rows if row["file_id"] not in found]
+        if rows:
+            ids = [row["file_id"] for row in rows]
+            frame = pl.DataFrame(rows, schema=polars_schema(EXPORT_FILES))
+            replace_rows(registry, EXPORT_FILES, "file_id", ids, frame)
 
     def _merge(self, table: Table, kind: str) -> Iterator[StagedFile]:
         """One Parquet file per file date of the batch, so that many small exports do not make many files."""

@@ -1,0 +1,96 @@
+"""Days, chunks of days, and what a killed run left behind."""
+
+import os
+import socket
+import subprocess
+import sys
+from datetime import date, timedelta
+
+import dagster as dg
+import pytest
+from dagster._core.storage.tags import ASSET_PARTITION_RANGE_END_TAG, ASSET_PARTITION_RANGE_START_TAG
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sigma_impressions.defs.days import days_of, note_days
+from sigma_impressions.defs.partitions import BACKFILL_POLICY, daily_partitions, first_day
+from sigma_impressions.scan import chunks, end_dead_runs
+from sigma_impressions.source import DEFAULT_START_DATE
+
+
+@given(first=st.dates(date(2020, 1, 1), date(2030, 1, 1)), length=st.integers(1, 40))
+def test_chunks_hold_every_day_once_in_order(first: date, length: int) -> None:
+    made = list(chunks(first, first + timedelta(days=length - 1)))
+    assert [day for chunk in made for day in chunk] == [first + timedelta(days=n) for n in range(length)]
+    assert all(len(chunk) == 6 for chunk in made[:-1])
+    assert 1 <= len(made[-1]) <= 6
+
+
+def test_no_days_are_no_chunks() -> None:
+    assert list(chunks(date(2026, 1, 2), date(2026, 1, 1))) == []
+
+
+@pytest.mark.parametrize(
+    ("text", "day"),
+    [
+        (None, DEFAULT_START_DATE),
+        ("", DEFAULT_START_DATE),
+        ("soon", DEFAULT_START_DATE),
+        ("2026-02-30", DEFAULT_START_DATE),
+        (" 2026-03-01 ", date(2026, 3, 1)),
+    ],
+)
+def test_the_first_day(text: str | None, day: date) -> None:
+    assert first_day({} if text is None else {"SIGMA_IMPRESSIONS_START_DATE": text}) == day
+
+
+@pytest.mark.filterwarnings("ignore::dagster.BetaWarning")
+def test_days_beyond_the_run_are_noted_where_they_have_a_partition() -> None:
+    partitions = daily_partitions(date(2026, 10, 1))
+    key = dg.AssetKey("days")
+    run = [date(2026, 10, 5), date(2026, 10, 6)]
+    noted = [date(2026, 9, 30), date(2026, 10, 2), *run, date(2999, 1, 1)]
+
+    @dg.asset(name="days", partitions_def=partitions, backfill_policy=BACKFILL_POLICY)
+    def days(context: dg.AssetExecutionContext) -> None:
+        assert days_of(context) == run
+        note_days(context, key, partitions, noted, {day: {"of": str(day)} for day in noted})
+
+    with dg.DagsterInstance.ephemeral() as instance:
+        range_of_run = {ASSET_PARTITION_RANGE_START_TAG: "2026-10-05", ASSET_PARTITION_RANGE_END_TAG: "2026-10-06"}
+        dg.materialize([days], instance=instance, tags=range_of_run)
+        found = instance.fetch_materializations(key, limit=10).records
+    assert sorted((record.partition_key, record.asset_materialization.metadata["of"].value) for record in found) == [
+        (day, day) for day in ("2026-10-02", "2026-10-05", "2026-10-06")
+    ]
+
+
+def started_run(instance: dg.DagsterInstance, tags: dict[str, str]) -> str:
+    @dg.job
+    def nothing() -> None:
+        pass
+
+    run = instance.create_run_for_job(nothing, tags=tags, status=dg.DagsterRunStatus.STARTED)
+    return run.run_id
+
+
+def ended_process() -> int:
+    process = subprocess.Popen([sys.executable, "-S", "-c", ""])
+    process.wait()
+    return process.pid
+
+
+def test_only_the_runs_of_dead_processes_of_this_host_are_ended() -> None:
+    host, dead = socket.gethostname(), ended_process()
+    tag = "sigma_impressions/process"
+    with dg.DagsterInstance.ephemeral() as instance:
+        of_dead = started_run(instance, {tag: f"{host}/{dead}"})
+        others = [
+            started_run(instance, tags)
+            for tags in ({tag: f"{host}/{os.getpid()}"}, {tag: f"{host}/1"}, {tag: f"not-{host}/{dead}"}, {})
+        ]
+        assert end_dead_runs(instance) == 1
+        status = {run.run_id: run.status for run in instance.get_runs()}
+        assert status.pop(of_dead) == dg.DagsterRunStatus.FAILURE
+        assert status == dict.fromkeys(others, dg.DagsterRunStatus.STARTED)
+        assert end_dead_runs(instance) == 0

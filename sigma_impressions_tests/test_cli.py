@@ -1,0 +1,266 @@
+"""The command line: what it refuses before anything runs, what it says then, and its help."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import boto3
+import pytest
+from click.testing import CliRunner, Result
+from moto.server import ThreadedMotoServer
+
+from sigma_impressions.cli import main
+from sigma_impressions_tests.commands import environment, sigma_impressions
+
+Invoke = Callable[..., Result]
+
+SECRET, TOKEN = "wJalrXUtnFEMIK7MDENGbPxRfiCYEXAMPLEKEY", "FwoGZXIvYXdzEXAMPLETOKEN"
+URI = "SIGMA_IMPRESSIONS_BUCKET_URI"
+DAYS_BACK = "SIGMA_IMPRESSIONS_DAYS_BACK"
+KEY_ID, SECRET_KEY, SESSION_TOKEN = (
+    f"SIGMA_IMPRESSIONS_AWS_{name}" for name in ("ACCESS_KEY_ID", "SECRET_ACCESS_KEY", "SESSION_TOKEN")
+)
+GOOD = {URI: "s3://exports-bucket/sigma"}
+
+REFUSED: dict[str, tuple[dict[str, str], str]] = {
+    "nothing set": ({}, URI),
+    "seven days back": ({**GOOD, DAYS_BACK: "7"}, DAYS_BACK),
+    "no day back": ({**GOOD, DAYS_BACK: "0"}, DAYS_BACK),
+    "days back in words": ({**GOOD, DAYS_BACK: "two"}, DAYS_BACK),
+    "other scheme": ({URI: "http://x/y"}, URI),
+    "no bucket": ({URI: "s3://"}, URI),
+    "bad bucket name": ({URI: "gs://Bad_Bucket!/x"}, URI),
+    "wildcard": ({URI: "s3://bucket/x/*.csv"}, URI),
+    "one file": ({URI: "s3://bucket/file.csv"}, URI),
+    "query": ({URI: "s3://bucket/x?versionId=1"}, URI),
+    "fragment": ({URI: "s3://bucket/x#y"}, URI),
+    "credentials": ({URI: f"s3://AKIAEXAMPLE:{SECRET}@bucket/x"}, URI),
+    "key ID alone": ({**GOOD, KEY_ID: "AKIAEXAMPLE"}, SECRET_KEY),
+    "secret key alone": ({**GOOD, SECRET_KEY: SECRET}, KEY_ID),
+    "session token alone": ({**GOOD, SESSION_TOKEN: TOKEN}, SESSION_TOKEN),
+    "secret key in a wrong place": ({**GOOD, KEY_ID: "AKIAEXAMPLE", SECRET_KEY: SECRET, DAYS_BACK: SECRET}, DAYS_BACK),
+    "remote storage": ({**GOOD, "SIGMA_IMPRESSIONS_STORAGE": "s3://bucket/x"}, "SIGMA_IMPRESSIONS_STORAGE"),
+    "first day in the future": (
+        {**GOOD, "SIGMA_IMPRESSIONS_START_DATE": "2999-01-01"},
+        "SIGMA_IMPRESSIONS_START_DATE",
+    ),
+}
+
+
+def day(from_today: int) -> str:
+    return (datetime.now(UTC).date() + timedelta(days=from_today)).isoformat()
+
+
+@pytest.fixture
+def invoke(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Invoke:
+    """Call the command in this process; the project, which is still empty, lies in `tmp_path`."""
+    for name in list(os.environ):
+        if name.startswith(("SIGMA_", "AWS_", "GOOGLE_")):
+            monkeypatch.delenv(name)
+    monkeypatch.setenv("SIGMA_IMPRESSIONS_PROJECT", str(tmp_path))
+    monkeypatch.setenv("DAGSTER_HOME", str(tmp_path / "dagster_home"))
+    return lambda *arguments, **env: CliRunner().invoke(main, arguments, env=env)
+
+
+def assert_refused(result: Result, folder: Path) -> None:
+    """Ended with a message and nothing else: no run on an instance, no storage, no traceback."""
+    assert result.exit_code == 1
+    assert isinstance(result.exception, SystemExit)
+    assert result.stdout == ""
+    assert result.stderr.strip()
+    assert "Traceback" not in result.stderr
+    assert list(folder.iterdir()) == []
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_a_run_refuses_settings_before_anything_runs(name: str, invoke: Invoke, tmp_path: Path) -> None:
+    settings, variable = REFUSED[name]
+    result = invoke("run", **settings)
+    assert_refused(result, tmp_path)
+    assert variable in result.stderr
+    assert SECRET not in result.output
+    assert TOKEN not in result.output
+    if variable == DAYS_BACK:
+        assert "maximum is 6" in result.stderr
+
+
+def test_every_refusal_has_its_own_message(invoke: Invoke) -> None:
+    messages = {name: invoke("run", **settings).stderr for name, (settings, _) in REFUSED.items()}
+    assert len(set(messages.values())) == len(messages)
+
+
+def test_all_problems_are_told_at_once(invoke: Invoke, tmp_path: Path) -> None:
+    result = invoke("backfill", "--from", day(-1), "--to", day(0), **{DAYS_BACK: "9", SECRET_KEY: SECRET})
+    assert_refused(result, tmp_path)
+    assert all(variable in result.stderr for variable in (URI, DAYS_BACK, KEY_ID))
+    assert SECRET not in result.output
+
+
+@pytest.mark.slow
+def test_settings_come_from_the_file_env_where_the_environment_has_none(tmp_path: Path) -> None:
+    (tmp_path / ".env").write_text(f"{URI}=s3://bucket/x\n{DAYS_BACK}=9\n", encoding="utf-8")
+    refused = sigma_impressions("run", env=environment(tmp_path, {}))
+    assert refused.returncode == 1
+    assert "not '9'" in refused.stderr
+    assert URI not in refused.stderr
+    assert "not '8'" in sigma_impressions("run", env=environment(tmp_path, {DAYS_BACK: "8"})).stderr
+
+
+@pytest.mark.parametrize("days_back", ["7", "0", "-1"])
+def test_the_option_days_back_has_the_same_limit(days_back: str, invoke: Invoke, tmp_path: Path) -> None:
+    result = invoke("run", "--days-back", days_back, **GOOD)
+    assert_refused(result, tmp_path)
+    assert "maximum is 6" in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "named"),
+    [
+        (("run", "--as-of", day(1)), ("--as-of", day(1), "future", day(0))),
+        (("backfill", "--from", day(-1), "--to", day(-2)), ("--from", day(-1), "--to", day(-2))),
+        (("backfill", "--from", day(-1), "--to", day(1)), ("--to", day(1), "future")),
+        (("backfill", "--from", "2025-12-31", "--to", day(0)), ("SIGMA_IMPRESSIONS_START_DATE=2025-12-31",)),
+    ],
+    ids=["as-of in the future", "from after to", "to in the future", "from before the first day"],
+)
+def test_days_that_cannot_be_scanned(
+    arguments: tuple[str, ...], named: tuple[str, ...], invoke: Invoke, tmp_path: Path
+) -> None:
+    result = invoke(*arguments, **GOOD)
+    assert_refused(result, tmp_path)
+    assert all(word in result.stderr for word in named)
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [("run", "--as-of", "yesterday"), ("backfill", "--from", "2026-02-30", "--to", "2026-03-01"), ("backfill",)],
+)
+def test_what_is_no_day_is_a_usage_error(arguments: tuple[str, ...], invoke: Invoke, tmp_path: Path) -> None:
+    result = invoke(*arguments, **GOOD)
+    assert result.exit_code == 2
+    assert "--help" in result.stderr
+    assert "Traceback" not in result.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("command", "named"),
+    [
+        ((), (URI, "SIGMA_IMPRESSIONS_RESOURCES", "run", "check", "backfill", "demo")),
+        (("run",), ("--as-of", "--days-back", "1 to 6", "--renormalize", "--forget-missing-files", DAYS_BACK)),
+        (("backfill",), ("--from", "--to", "required", "six days", "--renormalize")),
+        (("check",), ("credentials", "rights", "Exit code")),
+        (("demo",), ("--no-ui", "--port", "--days", "data/demo")),
+    ],
+)
+def test_help_names_what_is_needed(command: tuple[str, ...], named: tuple[str, ...], invoke: Invoke) -> None:
+    result = invoke(*command, "--help")
+    assert result.exit_code == 0
+    assert [word for word in named if word not in result.stdout] == []
+    assert invoke(*command, "-h").stdout == result.stdout
+
+
+def test_check_with_nothing_set(invoke: Invoke, tmp_path: Path) -> None:
+    result = invoke("check")
+    assert result.exit_code == 1
+    assert result.stdout.startswith("FAIL  settings: SIGMA_IMPRESSIONS_BUCKET_URI: is not set")
+    assert "Traceback" not in result.output
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.fixture(scope="module")
+def s3_endpoint() -> Iterator[str]:
+    moto = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    moto.start()
+    _, port = moto.get_host_and_port()
+    yield f"http://127.0.0.1:{port}"
+    moto.stop()
+
+
+def exports_on(endpoint: str, bucket: str, objects: dict[str, bytes]) -> dict[str, str]:
+    """A bucket with these objects, and the settings that lead there."""
+    access = {"aws_access_key_id": "AKIAEXAMPLE", "aws_secret_access_key": SECRET}
+    client = boto3.session.Session().client("s3", endpoint_url=endpoint, region_name="us-east-1", **access)
+    client.create_bucket(Bucket=bucket)
+    for key, data in objects.items():
+        client.put_object(Bucket=bucket, Key=key, Body=data)
+    return {
+        URI: f"s3://{bucket}/sigma",
+        KEY_ID: "AKIAEXAMPLE",
+        SECRET_KEY: SECRET,
+        "AWS_ENDPOINT_URL_S3": endpoint,
+        "AWS_REGION": "us-east-1",
+    }
+
+
+EXPORT = b"request_time,user_email,workbook_url_id\n2026-11-01 10:00:00,ana@example.com,wb1\n"
+
+
+def steps(result: Result) -> dict[str, str]:
+    """The mark of each step of the check by the step's name."""
+    lines = [line for line in result.stdout.splitlines() if not line.startswith(" ")]
+    return {line[6:].partition(":")[0]: line[:4].strip() for line in lines}
+
+
+def test_check_with_a_missing_resources_file(invoke: Invoke, s3_endpoint: str, tmp_path: Path) -> None:
+    settings = exports_on(s3_endpoint, "check-missing", {"sigma/a.csv": EXPORT})
+    missing = tmp_path / "nowhere.parquet"
+    result = invoke("check", **settings, SIGMA_IMPRESSIONS_RESOURCES=str(missing))
+    assert result.exit_code == 1
+    assert steps(result) == {"settings": "ok", "list": "ok", "get": "ok", "rows": "ok", "resources": "FAIL"}
+    assert f"There is no file {missing}" in result.stdout
+    assert "SIGMA_IMPRESSIONS_RESOURCES" in result.stdout
+    assert "Traceback" not in result.output
+    assert SECRET not in result.output
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_check_without_resources_set(invoke: Invoke, s3_endpoint: str) -> None:
+    result = invoke("check", **exports_on(s3_endpoint, "check-unset", {"sigma/a.csv": EXPORT}))
+    assert result.exit_code == 1
+    assert steps(result)["resources"] == "FAIL"
+    assert "SIGMA_IMPRESSIONS_RESOURCES: is not set" in result.stdout
+
+
+@pytest.mark.parametrize(
+    ("workbook", "passed"), [("wb1", True), ("WB1", False)], ids=["the same organization", "another organization"]
+)
+def test_check_tells_whether_the_sample_matches(
+    workbook: str, passed: bool, invoke: Invoke, s3_endpoint: str, tmp_path: Path
+) -> None:
+    settings = exports_on(s3_endpoint, f"check-match-{passed}".lower(), {"sigma/a.csv": EXPORT})
+    resources = tmp_path / "resources.csv"
+    resources.write_text(f"resource_type,workbook_url_id\nsigma_workbook,{workbook}\n", encoding="utf-8")
+    result = invoke("check", **settings, SIGMA_IMPRESSIONS_RESOURCES=str(resources))
+    assert result.exit_code == (0 if passed else 1)
+    assert steps(result)["match"] == ("ok" if passed else "FAIL")
+    assert "ana@example.com" not in result.output
+
+
+def test_check_of_an_empty_prefix_and_of_a_refused_file(invoke: Invoke, s3_endpoint: str) -> None:
+    empty = invoke("check", **exports_on(s3_endpoint, "check-empty", {"sigma/notes.txt": b"x"}))
+    assert empty.exit_code == 1
+    assert steps(empty)["list"] == "FAIL"
+    assert "none of the 1 objects" in empty.stdout
+    refused = invoke("check", **exports_on(s3_endpoint, "check-refused", {"sigma/a.csv": b"a,b\n1,2\n"}))
+    assert refused.exit_code == 1
+    assert steps(refused)["rows"] == "FAIL"
+    assert "missing required column" in refused.stdout
+
+
+@pytest.mark.slow
+def test_a_real_process_shows_no_secret_and_no_traceback(tmp_path: Path) -> None:
+    env = environment(tmp_path, {URI: f"s3://AKIAEXAMPLE:{SECRET}@bucket/x", SECRET_KEY: SECRET, SESSION_TOKEN: TOKEN})
+    before = sorted(tmp_path.rglob("*"))
+    for command in (("run",), ("backfill", "--from", day(-1), "--to", day(0)), ("check",)):
+        ended = sigma_impressions(*command, env=env)
+        assert ended.returncode == 1
+        said = ended.stdout + ended.stderr
+        assert "must not hold credentials" in said
+        assert "Traceback" not in said
+        assert SECRET not in said
+        assert TOKEN not in said
+    assert sorted(tmp_path.rglob("*")) == before

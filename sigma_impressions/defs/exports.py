@@ -20,14 +20,9 @@ from sigma_impressions.defs.resources import (
     reading_rules,
     tables,
 )
-from sigma_impressions.exports.capture import (
-    Recorded,
-    capture_pending,
-    forget_missing,
-    read_manifest,
-    record_listing,
-)
+from sigma_impressions.exports.capture import capture_pending
 from sigma_impressions.exports.listing import Listing, sort_out
+from sigma_impressions.exports.manifest import Recorded, forget_missing, read_manifest, record_listing
 from sigma_impressions.tables import EXPORT_FILES, NORMALIZED_IMPRESSIONS, RAW_EXPORT_FILES, Tables
 
 _EXAMPLES = 10

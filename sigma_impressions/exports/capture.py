@@ -1,4 +1,4 @@
-"""From listed export files to captured ones: the manifest, the normalized rows, and last the registry."""
+"""From listed export files to captured ones: their normalized rows, and last their rows of the registry."""
 
 from __future__ import annotations
 
@@ -16,21 +16,20 @@ from typing import Any
 import polars as pl
 
 from sigma_impressions.exports.file_dates import file_date
-from sigma_impressions.exports.listing import ExportFile, Listing
+from sigma_impressions.exports.listing import ExportFile
+from sigma_impressions.exports.manifest import MISSING, export_file, read_manifest, record_file
 from sigma_impressions.exports.normalize import NormalizedFile, ReadingRules, normalize_file
-from sigma_impressions.exports.objects import ObjectChanged, ObjectGone, ObjectStore, StoredObject
+from sigma_impressions.exports.objects import ObjectChanged, ObjectGone, ObjectStore
 from sigma_impressions.exports.refused import RefusedFile
 from sigma_impressions.scratch import scratch_folder
 from sigma_impressions.tables import (
     EXPORT_FILES,
     NORMALIZED_IMPRESSIONS,
-    RAW_EXPORT_FILES,
     REJECTED_ROWS,
     WORK_FOLDER,
     StagedFile,
     Table,
     Tables,
-    append_rows,
     polars_schema,
     retry_conflicts,
     scan,
@@ -41,9 +40,6 @@ from sigma_impressions.tables import (
 
 Report = Callable[[str], None]
 """Where progress goes: one line a call."""
-
-MISSING = "missing"
-"""Status of a file that was listed, and deleted or overwritten before it could be read."""
 
 _VERSIONS_TRIED = 5
 """How often a file may be overwritten while it is read, before it is left to the next run."""
@@ -58,99 +54,6 @@ _SMALL_BYTES = 4 * 1024 * 1024
 _BATCH_FILES = 500
 _BATCH_ROWS = 2_000_000
 """A batch of files is committed at once: small files cost little each, and a crash loses little work."""
-
-
-@dataclass(frozen=True)
-class Recorded:
-    """What a listing added to the manifest.
-
-    `overwritten` are new files whose key the manifest knows at another version.
-    """
-
-    new: list[ExportFile]
-    known: int
-    overwritten: list[ExportFile]
-
-
-def record_listing(tables: Tables, listing: Listing, now: datetime) -> Recorded:
-    """Add the listed export files that the manifest does not know yet.
-
-    The first capture of a (key, version) fixes its file date and last-modified time: known files keep theirs.
-    """
-    manifest = tables.open(RAW_EXPORT_FILES)
-    known = scan(manifest).select("file_id", "key").collect()
-    known_ids, known_keys = set(known["file_id"]), set(known["key"])
-    new = [file for file in listing.files if file.file_id not in known_ids]
-    if new:
-        append_rows(manifest, RAW_EXPORT_FILES, _manifest_rows(new, now))
-    _unregister(tables, {file.file_id for file in listing.files}, pl.col("status") == MISSING)
-    return Recorded(
-        new=new,
-        known=len(listing.files) - len(new),
-        overwritten=[file for file in new if file.object.key in known_keys],
-    )
-
-
-def forget_missing(tables: Tables, listing: Listing, days: Collection[date]) -> list[str]:
-    """Drop the captured files of `days` that the listing does not show any more; their keys are returned.
-
-    Nothing else ever drops a captured file: exports expire and are overwritten, and stay counted.
-    """
-    # A changed file_date_pattern moves a file to another day; as long as it is listed it is not missing.
-    listed = {file.file_id for file in listing.files} | listing.other_days
-    manifest = tables.open(RAW_EXPORT_FILES)
-    lost = scan(manifest).filter(pl.col("file_date").is_in(list(days)) & ~pl.col("file_id").is_in(list(listed)))
-    lost_files = lost.select("file_id", "key").collect()
-    ids = set(lost_files["file_id"])
-    if ids:
-        replace_rows(manifest, RAW_EXPORT_FILES, "file_id", ids, RAW_EXPORT_FILES.schema.empty_table())
-        _unregister(tables, ids, pl.lit(True))
-    return sorted(set(lost_files["key"]))
-
-
-def _unregister(tables: Tables, file_ids: Collection[str], condition: pl.Expr) -> None:
-    """Take files out of the registry, so that they are read again if the manifest still holds them."""
-
-    def attempt() -> None:
-        registry = tables.open(EXPORT_FILES)
-        found = scan(registry).filter(pl.col("file_id").is_in(list(file_ids)) & condition).select("file_id")
-        ids = list(found.collect()["file_id"])
-        if ids:
-            replace_rows(registry, EXPORT_FILES, "file_id", ids, EXPORT_FILES.schema.empty_table())
-
-    retry_conflicts(attempt)
-
-
-def _manifest_rows(files: Sequence[ExportFile], now: datetime) -> pl.DataFrame:
-    return pl.DataFrame(
-        [
-            {
-                "file_date": file.file_date,
-                "file_id": file.file_id,
-                "bucket": file.object.bucket,
-                "key": file.object.key,
-                "version": file.object.version,
-                "size": file.object.size,
-                "last_modified": file.object.last_modified,
-                "first_seen_at": now,
-            }
-            for file in files
-        ]
-    )
-
-
-def _record(tables: Tables, file: ExportFile) -> ExportFile:
-    """Add one file to the manifest; the file as the manifest has it, if it was known already."""
-    known = read_manifest(tables).filter(pl.col("file_id") == file.file_id).collect()
-    if known.height:
-        return _export_file(known.row(0, named=True))
-    append_rows(tables.open(RAW_EXPORT_FILES), RAW_EXPORT_FILES, _manifest_rows([file], datetime.now(UTC)))
-    return file
-
-
-def read_manifest(tables: Tables) -> pl.LazyFrame:
-    """The manifest, one row per export file; of two that were added at the same time the first counts."""
-    return tables.read(RAW_EXPORT_FILES).sort("first_seen_at").unique("file_id", keep="first", maintain_order=True)
 
 
 @dataclass(frozen=True)
@@ -206,12 +109,7 @@ def _pending(tables: Tables, renormalize: Collection[date]) -> list[_Pending]:
         .sort("file_date", "key", "version")
         .collect()
     )
-    return [_Pending(_export_file(row), row["status"] is not None) for row in rows.iter_rows(named=True)]
-
-
-def _export_file(row: dict[str, Any]) -> ExportFile:
-    names = ("bucket", "key", "version", "size", "last_modified")
-    return ExportFile(StoredObject(**{name: row[name] for name in names}), row["file_date"])
+    return [_Pending(export_file(row), row["status"] is not None) for row in rows.iter_rows(named=True)]
 
 
 def _read_ahead(reader: _Reader, pending: Sequence[_Pending]) -> Iterator[_Outcome]:
@@ -283,7 +181,7 @@ class _Reader:
                 except ObjectGone:
                     # Deleted after all: the next try says so.
                     continue
-                file = _record(self.tables, ExportFile(current, file_date(current, self.pattern)[0]))
+                file = record_file(self.tables, ExportFile(current, file_date(current, self.pattern)[0]))
         else:
             # Its newest version stands in the manifest and is read by the next run.
             key = pending.file.object.key

@@ -14,8 +14,9 @@ import polars as pl
 import pytest
 
 from sigma_impressions.exports import capture
-from sigma_impressions.exports.capture import capture_pending, forget_missing, read_manifest, record_listing
+from sigma_impressions.exports.capture import capture_pending
 from sigma_impressions.exports.listing import Listing, sort_out
+from sigma_impressions.exports.manifest import forget_missing, read_manifest, record_listing
 from sigma_impressions.exports.normalize import ReadingRules
 from sigma_impressions.exports.objects import ObjectChanged, ObjectGone, ObjectStore, StoredObject, StoreError
 from sigma_impressions.metrics.daily import refresh_daily_impressions

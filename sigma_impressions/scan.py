@@ -20,6 +20,7 @@ from rich.text import Text
 
 from sigma_impressions.console import Progress
 from sigma_impressions.defs.build import JOB_NAME, build_definitions
+from sigma_impressions.scratch import locked
 from sigma_impressions.source import MAX_DAYS_BACK
 
 _PROCESS_TAG = "sigma_impressions/process"
@@ -68,7 +69,7 @@ def scan_all(
     """One run per chunk of days, with progress on the console, until one fails; its message, or None."""
     progress = Progress(console)
     definitions = build_definitions(loggers={"console": progress.logger_definition()})
-    with dg.DagsterInstance.from_config(str(dagster_home)) as instance, progress.shown():
+    with _instance(dagster_home) as instance, progress.shown():
         end_dead_runs(instance)
         for number, days in enumerate(chunks, 1):
             if len(chunks) > 1:
@@ -79,6 +80,15 @@ def scan_all(
             if result.failure is not None:
                 return f"{result.failure}\nRun {result.run_id} failed; its log is in the Dagster UI."
     return None
+
+
+def _instance(dagster_home: Path) -> dg.DagsterInstance:
+    """The Dagster instance of a folder.
+
+    One process at a time opens it: the first one creates its databases, and two at once would break them.
+    """
+    with locked(dagster_home / ".opening.lock"):
+        return dg.DagsterInstance.from_config(str(dagster_home))
 
 
 def scan(

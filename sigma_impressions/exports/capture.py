@@ -19,7 +19,7 @@ from sigma_impressions.exports.file_dates import file_date
 from sigma_impressions.exports.listing import ExportFile
 from sigma_impressions.exports.manifest import MISSING, export_file, read_manifest, record_file
 from sigma_impressions.exports.normalize import NormalizedFile, ReadingRules, normalize_file
-from sigma_impressions.exports.objects import ObjectChanged, ObjectGone, ObjectStore
+from sigma_impressions.exports.objects import ObjectChanged, ObjectGone, ObjectStore, StoreError
 from sigma_impressions.exports.refused import RefusedFile
 from sigma_impressions.scratch import scratch_folder
 from sigma_impressions.tables import (
@@ -86,14 +86,19 @@ def capture_pending(
     with scratch_folder(tables.root / WORK_FOLDER) as scratch:
         reader = _Reader(tables, store, rules, pattern, scratch)
         batch = _Batch(tables, scratch)
-        for position, outcome in enumerate(_read_ahead(reader, pending), 1):
-            if outcome.note:
-                report(outcome.note)
-            for reading in outcome.readings:
-                if batch.add(reading):
-                    report(f"[{position}/{len(pending)}] {_sentence(reading.row)}")
-            if batch.is_full():
-                captured += batch.commit()
+        try:
+            for position, outcome in enumerate(_read_ahead(reader, pending), 1):
+                if outcome.note:
+                    report(outcome.note)
+                for reading in outcome.readings:
+                    if batch.add(reading):
+                        report(f"[{position}/{len(pending)}] {_sentence(reading.row)}")
+                if batch.is_full():
+                    captured += batch.commit()
+        except StoreError:
+            # What was read until then is kept, so that one object without access does not cost the others.
+            batch.commit()
+            raise
         captured += batch.commit()
     return captured
 

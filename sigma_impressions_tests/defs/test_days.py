@@ -5,6 +5,7 @@ import socket
 import subprocess
 import sys
 from datetime import date, timedelta
+from pathlib import Path
 
 import dagster as dg
 import pytest
@@ -16,6 +17,7 @@ from sigma_impressions.defs.days import days_of, note_days
 from sigma_impressions.defs.partitions import BACKFILL_POLICY, daily_partitions, first_day
 from sigma_impressions.scan import chunks, end_dead_runs
 from sigma_impressions.source import DEFAULT_START_DATE
+from sigma_impressions_tests.commands import environment
 
 
 @given(first=st.dates(date(2020, 1, 1), date(2030, 1, 1)), length=st.integers(1, 40))
@@ -94,3 +96,41 @@ def test_only_the_runs_of_dead_processes_of_this_host_are_ended() -> None:
         assert status.pop(of_dead) == dg.DagsterRunStatus.FAILURE
         assert status == dict.fromkeys(others, dg.DagsterRunStatus.STARTED)
         assert end_dead_runs(instance) == 0
+
+
+OPEN_INSTANCE = """
+import io, os, pathlib
+from rich.console import Console
+from sigma_impressions.scan import ScanOptions, scan_all
+print("ready", flush=True)
+input()
+scan_all(Console(file=io.StringIO()), pathlib.Path(os.environ["DAGSTER_HOME"]), [], ScanOptions(), "test")
+"""
+
+
+@pytest.mark.slow
+def test_runs_that_start_at_once_share_a_new_instance(tmp_path: Path) -> None:
+    env = environment(tmp_path, {})
+    processes = [
+        subprocess.Popen(
+            [sys.executable, "-c", OPEN_INSTANCE],
+            env=env,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for _ in range(4)
+    ]
+    for process in processes:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "ready\n"
+    for process in processes:
+        assert process.stdin is not None
+        process.stdin.write("\n")
+        process.stdin.flush()
+    errors = [process.communicate(timeout=60)[1] for process in processes]
+    assert [process.returncode for process in processes] == [0] * 4, errors
+    # Nor is the instance broken for those who come later.
+    with dg.DagsterInstance.from_config(str(tmp_path / "dagster_home")) as instance:
+        assert instance.get_runs_count() == 0

@@ -165,12 +165,12 @@ def parse_bucket_uri(text: str) -> BucketUri:
             f"must not hold a wildcard ({wildcard}). Write the prefix that all export files share; everything "
             "under it is read, at any depth"
         )
-    _check_bucket_name(scheme, bucket)
-    if path.lower().endswith((".csv", ".csv.gz")):
+    if bucket and path.lower().endswith((".csv", ".csv.gz")):
         raise _Refused(
             "names one file. Write the prefix (the folder) that Sigma writes its export files under, "
             "without the file's name"
         )
+    _check_bucket_name(scheme, bucket)
     prefix = path.strip("/")
     return BucketUri(scheme, bucket, f"{prefix}/" if prefix else "")
 

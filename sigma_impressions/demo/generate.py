@@ -24,6 +24,7 @@ from sigma_impressions.demo.vocabulary import (
     LAST_NAMES,
     MAIL_DOMAIN,
 )
+from sigma_impressions.upstream.contract import SCHEMA
 
 DEFAULT_SEED: Final = 7
 PREFIX: Final = "sigma-audit/"
@@ -231,7 +232,7 @@ def _catalogue(seed: int) -> _Catalogue:
     least = opened[np.argsort(element_weights[opened])][: _NEVER_OPENED_ELEMENTS - quiet]
     element_weights[least] = 0
     return _Catalogue(
-        resources=pl.DataFrame(rows + element_rows, schema=_RESOURCES_SCHEMA),
+        resources=pl.DataFrame(rows + element_rows, schema=SCHEMA),
         url_ids=np.array(url_ids),
         names=np.array(names),
         departments=np.array([department for department, _, _ in places]),
@@ -242,24 +243,6 @@ def _catalogue(seed: int) -> _Catalogue:
         retired_url_ids=np.array([_identifier(rng, _LETTERS, 22) for _ in _RETIRED_WORKBOOKS]),
         retired_element_ids=np.array([_identifier(rng, _ELEMENT_LETTERS, 10) for _ in range(_RETIRED_ELEMENTS)]),
     )
-
-
-_TIME = pl.Datetime("us", "UTC")
-_RESOURCES_SCHEMA: Final[dict[str, pl.DataType | type[pl.DataType]]] = {
-    "resource_type": pl.String,
-    "workbook_id": pl.String,
-    "workbook_url_id": pl.String,
-    "element_id": pl.String,
-    "name": pl.String,
-    "workbook_name": pl.String,
-    "path": pl.String,
-    "url": pl.String,
-    "owner_email": pl.String,
-    "created_at": _TIME,
-    "updated_at": _TIME,
-    "is_archived": pl.Boolean,
-    "is_deleted": pl.Boolean,
-}
 
 
 def _sheet(rng: np.random.Generator, department: int, single: bool) -> list[tuple[str, str]]:

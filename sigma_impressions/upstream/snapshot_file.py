@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 import polars as pl
 
-from sigma_impressions.upstream.contract import ResourcesRefused, conform
+from sigma_impressions.upstream.contract import conform
 
 _NDJSON = (".ndjson", ".jsonl", ".json")
 
@@ -45,6 +45,3 @@ def read_snapshot(location: str, storage_options: Mapping[str, str] | None = Non
     except (OSError, pl.exceptions.PolarsError) as error:
         raise ResourcesUnreadable(f"{location} cannot be read: {error}") from error
     return conform(frame, location)
-
-
-__all__ = ["ResourcesRefused", "ResourcesUnreadable", "read_snapshot"]

@@ -15,6 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sigma_impressions.demo import generate
+from sigma_impressions.upstream.contract import SCHEMA
 
 LAST_DAY = date(2026, 11, 22)  # a Sunday
 DAYS = st.dates(date(2024, 1, 1), date(2030, 12, 31))
@@ -136,7 +137,7 @@ def test_resources_are_what_the_contract_asks_for() -> None:
     kinds = dict(resources["resource_type"].value_counts().iter_rows())
     assert 55 <= kinds["sigma_workbook"] <= 65
     assert 220 <= kinds["sigma_element"] <= 280
-    assert resources.columns == list(generate._RESOURCES_SCHEMA)
+    assert resources.columns == list(SCHEMA)
     assert not resources.select("workbook_url_id", "element_id").is_duplicated().any()
     assert resources["workbook_url_id"].str.contains(r"^[0-9A-Za-z]{21,22}$").all()
     assert resources["element_id"].drop_nulls().str.contains(r"^[0-9A-Za-z_-]{10}$").all()

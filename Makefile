@@ -27,8 +27,8 @@ demo: $(STAMP) ## Generate exports on an embedded S3 server, count them, open th
 test: $(STAMP) ## Run all tests (ARGS='-m "not slow"' for the fast ones)
 	$(BIN)/python -m pytest $(ARGS)
 
-bench: $(STAMP) ## Measure against peers and write bench/RESULTS.md (ARGS=--large adds a file of 5 GB)
-	$(BIN)/python -m bench.normalize $(ARGS)
+bench: $(STAMP) ## Measure against peers and write bench/RESULTS.md (ARGS="normalize --large" for one section)
+	$(BIN)/python -m bench $(ARGS)
 
 lint: $(STAMP) ## Lint, format check, type check, and load the code location
 	$(BIN)/ruff check .

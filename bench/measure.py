@@ -1,4 +1,4 @@
-"""Run a Python function in a process of its own and read its time and peak memory from the operating system."""
+"""Run Python modules in processes of their own and read their time and peak memory from the operating system."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 import time
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 
@@ -16,21 +17,39 @@ class Measured:
     seconds: float
     peak_bytes: int
 
+    @property
+    def memory(self) -> str:
+        """The peak memory, for a table."""
+        return f"{self.peak_bytes / 1e9:.2f} GB"
 
-def measure(module: str, *arguments: str) -> Measured:
-    """Run `python -m module arguments` to its end. Raises `RuntimeError` if it fails."""
+
+Command = Sequence[str]
+"""A module and its arguments, as for `python -m`; or a program, if the first word is a path."""
+
+
+def measure(command: Command, environ: Mapping[str, str] | None = None) -> Measured:
+    """Run a command to its end. Raises `RuntimeError` if it fails."""
+    words = list(command) if os.sep in command[0] else [sys.executable, "-m", *command]
     start = time.perf_counter()
-    process = subprocess.Popen([sys.executable, "-m", module, *arguments])
+    process = subprocess.Popen(words, stdout=subprocess.DEVNULL, env={**os.environ, **(environ or {})})
     _, status, usage = os.wait4(process.pid, 0)
     seconds = time.perf_counter() - start
     process.returncode = os.waitstatus_to_exitcode(status)
     if process.returncode:
-        raise RuntimeError(f"{module} {' '.join(arguments)} ended with exit code {process.returncode}")
+        raise RuntimeError(f"{' '.join(command)} ended with exit code {process.returncode}")
     return Measured(seconds, usage.ru_maxrss * 1024)
 
 
-def median(module: str, *arguments: str, runs: int) -> Measured:
-    """The run with the median time; one run before it warms the file cache and is not counted."""
-    measure(module, *arguments)
-    results = sorted((measure(module, *arguments) for _ in range(runs)), key=lambda result: result.seconds)
-    return results[len(results) // 2]
+def compare(commands: Mapping[str, Command], rounds: int) -> dict[str, Measured]:
+    """The run with the median time of every command.
+
+    They take turns, so that a machine that grows slower or faster meanwhile does so for all; the first round warms
+    the file cache and is not counted.
+    """
+    results: dict[str, list[Measured]] = {name: [] for name in commands}
+    for number in range(rounds + 1):
+        for name, command in commands.items():
+            measured = measure(command)
+            if number:
+                results[name].append(measured)
+    return {name: sorted(runs, key=lambda run: run.seconds)[len(runs) // 2] for name, runs in results.items()}

@@ -1,93 +1,72 @@
-"""Measure the normalization against its peers and write the table: `python -m bench.normalize [--rows N] [--large]`."""
+"""The normalization of one export file, measured against its peers."""
 
 from __future__ import annotations
 
-import argparse
 import gzip
-import os
-import platform
 import shutil
-import subprocess
-import tempfile
-import time
 from collections.abc import Iterator
-from datetime import UTC, datetime
-from importlib.metadata import version
 from pathlib import Path
 
 from bench.exports import write_export
-from bench.measure import Measured, median
+from bench.measure import Command, Measured, compare
 
-RESULTS = Path(__file__).with_name("RESULTS.md")
+_ROWS = 5_000_000
 _LARGE_ROWS = 62_000_000
 """About 5 GB, the largest export that Sigma writes."""
 
-
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--rows", type=int, default=5_000_000)
-    parser.add_argument("--runs", type=int, default=3)
-    parser.add_argument("--large", action="store_true", help="also measure a file of 5 GB")
-    options = parser.parse_args()
-    with tempfile.TemporaryDirectory(prefix="sigma-impressions-bench-") as folder:
-        lines = list(_lines(Path(folder), options.rows, options.runs, options.large))
-    RESULTS.write_text("\n".join(lines) + "\n", encoding="utf-8")
-    print("\n".join(lines))
+_ROUNDS = 5
 
 
-def _lines(folder: Path, rows: int, runs: int, large: bool) -> Iterator[str]:
-    versions = ", ".join(f"{name} {version(name)}" for name in ("polars", "duckdb", "pandas"))
-    yield "# Measured"
-    yield ""
+def lines(folder: Path, large: bool) -> Iterator[str]:
+    """The section of the results."""
+    yield "From one export file to Parquet"
     yield (
-        f"{datetime.now(UTC):%Y-%m-%d}, {os.cpu_count()} cores, Python {platform.python_version()}, {versions}. "
-        "Whole processes, median of "
-        f"{runs} runs after one that is not counted; times are the machine's, ratios are what to look at. "
-        "`make bench` writes this file."
-    )
-    yield ""
-    yield "## From one export file to Parquet"
-    yield ""
-    yield (
-        f"{rows:,} rows of five columns. `project` validates every row and keeps what it rejects; `polars_copy` "
+        f"{_ROWS:,} rows of five columns. `project` validates every row and keeps what it rejects; `polars_copy` "
         "(`scan_csv` → `sink_parquet`, the floor) and `duckdb` (`read_csv` + `try_cast`) convert without validation; "
         "`pandas` is a script with the same validation."
     )
     yield ""
-    yield "| file | size | way | seconds | ratio to project, plain | peak memory |"
-    yield "| --- | --- | --- | --- | --- | --- |"
-    plain, quoted = folder / "plain.csv", folder / "quoted.csv"
-    write_export(plain, rows, quoted=False)
-    write_export(quoted, rows, quoted=True)
-    reference = median("bench.readers", "project", str(plain), str(folder), runs=runs)
-    yield _row(plain, "project", reference, reference)
-    for way in ("polars_copy", "duckdb", "pandas"):
-        yield _row(plain, way, median("bench.readers", way, str(plain), str(folder), runs=runs), reference)
-    yield _row(quoted, "project", median("bench.readers", "project", str(quoted), str(folder), runs=runs), reference)
-    packed = folder / "plain.csv.gz"
+    yield "| file | size | way | seconds | project, plain = 1 | peak memory | Parquet |"
+    yield "| --- | --- | --- | --- | --- | --- | --- |"
+    plain, quoted, packed = folder / "plain.csv", folder / "quoted.csv", folder / "plain.csv.gz"
+    write_export(plain, _ROWS, quoted=False)
+    write_export(quoted, _ROWS, quoted=True)
     with plain.open("rb") as source, gzip.open(packed, "wb", compresslevel=6) as target:
         shutil.copyfileobj(source, target, 1 << 20)
-    yield _row(packed, "project", median("bench.readers", "project", str(packed), str(folder), runs=runs), reference)
-    yield _row(packed, "gzip -dc", _gzip(packed), reference)
+    ways = {way: _reader(way, plain, folder) for way in ("project", "polars_copy", "duckdb", "pandas")}
+    ways["quoted"] = _reader("project", quoted, folder)
+    ways["packed"] = _reader("project", packed, folder)
+    ways["gzip -dc"] = (_program("gzip"), "-dc", str(packed))
+    measured = compare(ways, _ROUNDS)
+    reference = measured["project"]
+    for way in ("project", "polars_copy", "duckdb", "pandas"):
+        yield _row(plain, way, measured[way], reference, folder)
+    yield _row(quoted, "project", measured["quoted"], reference, folder)
+    yield _row(packed, "project", measured["packed"], reference, folder)
+    yield _row(packed, "gzip -dc", measured["gzip -dc"], reference, folder)
     if large:
+        for file in (plain, quoted, packed):
+            file.unlink()
         huge = folder / "large.csv"
         write_export(huge, _LARGE_ROWS, quoted=False)
-        yield _row(huge, "project", median("bench.readers", "project", str(huge), str(folder), runs=1), reference)
+        yield _row(huge, "project", compare({"": _reader("project", huge, folder)}, 1)[""], reference, folder)
 
 
-def _row(file: Path, way: str, measured: Measured, reference: Measured) -> str:
-    memory = f"{measured.peak_bytes / 1e9:.2f} GB" if measured.peak_bytes else ""
+def _reader(way: str, file: Path, folder: Path) -> Command:
+    return ("bench.readers", way, str(file), str(folder))
+
+
+def _program(name: str) -> str:
+    path = shutil.which(name)
+    if path is None:
+        raise FileNotFoundError(f"the program {name} is not installed")
+    return path
+
+
+def _row(file: Path, way: str, measured: Measured, reference: Measured, folder: Path) -> str:
+    written = folder / f"{way}.parquet"
+    size = f"{written.stat().st_size / 1e6:,.0f} MB" if written.exists() else ""
     return (
         f"| {file.name} | {file.stat().st_size / 1e6:,.0f} MB | {way} | {measured.seconds:.2f} | "
-        f"{measured.seconds / reference.seconds:.2f} | {memory} |"
+        f"{measured.seconds / reference.seconds:.2f} | {measured.memory} | {size} |"
     )
-
-
-def _gzip(packed: Path) -> Measured:
-    start = time.perf_counter()
-    subprocess.run(["gzip", "-dc", str(packed)], stdout=subprocess.DEVNULL, check=True)
-    return Measured(time.perf_counter() - start, 0)
-
-
-if __name__ == "__main__":
-    main()

@@ -14,13 +14,14 @@ LAST_MODIFIED = datetime(2026, 12, 31, tzinfo=UTC)
 
 
 def project(file: Path, folder: Path) -> None:
-    from sigma_impressions.exports.normalize import ReadingRules, normalize_file
+    from sigma_impressions.exports.normalize import normalize_file
+    from sigma_impressions.exports.rules import ReadingRules
 
     normalize_file(
         file,
         last_modified=LAST_MODIFIED,
         rules=ReadingRules(),
-        accepted_to=folder / "accepted.parquet",
+        accepted_to=folder / "project.parquet",
         rejected_to=folder / "rejected.parquet",
         scratch=folder,
     )
@@ -29,7 +30,7 @@ def project(file: Path, folder: Path) -> None:
 def polars_copy(file: Path, folder: Path) -> None:
     import polars as pl
 
-    pl.scan_csv(file, infer_schema=False).sink_parquet(folder / "copy.parquet")
+    pl.scan_csv(file, infer_schema=False).sink_parquet(folder / "polars_copy.parquet")
 
 
 def duckdb(file: Path, folder: Path) -> None:
@@ -39,7 +40,7 @@ def duckdb(file: Path, folder: Path) -> None:
     db.execute(
         f"COPY (SELECT try_cast(request_time AS TIMESTAMPTZ) AS request_time, lower(trim(user_email)) AS user_email, "
         f"trim(workbook_url_id) AS workbook_url_id, element_id, try_cast(count AS BIGINT) AS count "
-        f"FROM read_csv('{file}', all_varchar = true)) TO '{folder / 'copy.parquet'}' (FORMAT parquet)"
+        f"FROM read_csv('{file}', all_varchar = true)) TO '{folder / 'duckdb.parquet'}' (FORMAT parquet)"
     )
 
 
@@ -60,7 +61,7 @@ def pandas(file: Path, folder: Path) -> None:
         & (frame["request_time"] <= LAST_MODIFIED)
     )
     frame["event_date"] = frame["request_time"].dt.date
-    frame[good].to_parquet(folder / "accepted.parquet")
+    frame[good].to_parquet(folder / "pandas.parquet")
     frame[~good].to_parquet(folder / "rejected.parquet")
 
 

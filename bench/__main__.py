@@ -1,0 +1,68 @@
+"""Measure against peers and write `bench/RESULTS.md`: `python -m bench [SECTION …] [--large]`; default: all sections.
+
+A section that is not measured keeps the table of its last time.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import platform
+import re
+import tempfile
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+
+from bench import normalize, small_files
+
+RESULTS = Path(__file__).with_name("RESULTS.md")
+
+SECTIONS: dict[str, Callable[[Path, bool], Iterator[str]]] = {
+    "normalize": normalize.lines,
+    "small_files": small_files.lines,
+}
+"""By name, in the order of the document: a function of a folder for its files, and whether the largest are asked for.
+
+Its first line is the heading."""
+
+_INTRODUCTION = """# Measured
+
+`make bench` writes this file. Times are those of whole processes, started side by side in rounds, of which the first
+is not counted; a time is the median of its rounds. They are the machine's: the ratios are what to look at.
+"""
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("sections", nargs="*", metavar="SECTION", help=f"some of {', '.join(SECTIONS)}")
+    parser.add_argument("--large", action="store_true", help="also measure with the largest files")
+    options = parser.parse_args()
+    if unknown := set(options.sections) - SECTIONS.keys():
+        parser.error(f"no such section: {', '.join(sorted(unknown))}; there are {', '.join(SECTIONS)}")
+    for name, lines in SECTIONS.items():
+        if name in options.sections or not options.sections:
+            with tempfile.TemporaryDirectory(prefix="sigma-impressions-bench-") as folder:
+                heading, *rest = lines(Path(folder), options.large)
+            section = "\n".join([f"## {heading}", "", _conditions(), "", *rest, ""])
+            print(section)
+            _keep(name, section)
+
+
+def _conditions() -> str:
+    versions = ", ".join(f"{name} {version(name)}" for name in ("polars", "duckdb", "pandas", "deltalake"))
+    return f"{datetime.now(UTC):%Y-%m-%d}, {os.cpu_count()} cores, Python {platform.python_version()}, {versions}."
+
+
+def _keep(name: str, section: str) -> None:
+    """Put a section into its place in the document."""
+    text = RESULTS.read_text(encoding="utf-8") if RESULTS.exists() else ""
+    kept = dict(re.findall(r"<!-- (\w+) -->\n(.*?)(?=\n<!-- |\Z)", text, flags=re.DOTALL))
+    kept[name] = section
+    parts = [f"<!-- {known} -->\n{kept[known].strip()}\n" for known in SECTIONS if known in kept]
+    RESULTS.write_text("\n".join([_INTRODUCTION, *parts]), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

@@ -12,7 +12,7 @@ from typing import Literal, TypeVar, cast
 
 import polars as pl
 
-from sigma_impressions.exports.normalize import ReadingRules
+from sigma_impressions.exports.rules import ReadingRules
 
 MAX_DAYS_BACK = 6
 """Most file dates that one run scans, counting today (UTC). A hard cap."""

@@ -11,8 +11,8 @@ from typing import Any
 import dagster as dg
 from pydantic import Field
 
-from sigma_impressions.exports.normalize import ReadingRules
 from sigma_impressions.exports.objects import ObjectStore
+from sigma_impressions.exports.rules import ReadingRules
 from sigma_impressions.project import project_folder
 from sigma_impressions.source import SETTINGS, Problem, SettingsError, Source, read_source
 from sigma_impressions.tables import Tables

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import re
-import shutil
 import uuid
 from collections import deque
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
@@ -18,9 +17,12 @@ import polars as pl
 from sigma_impressions.exports.file_dates import file_date
 from sigma_impressions.exports.listing import ExportFile
 from sigma_impressions.exports.manifest import MISSING, export_file, read_manifest, record_file
-from sigma_impressions.exports.normalize import NormalizedFile, ReadingRules, normalize_file
+from sigma_impressions.exports.normalize import NormalizedFile, normalize_file
 from sigma_impressions.exports.objects import ObjectChanged, ObjectGone, ObjectStore, StoreError
+from sigma_impressions.exports.parquet import write_frames
 from sigma_impressions.exports.refused import RefusedFile
+from sigma_impressions.exports.rules import ReadingRules
+from sigma_impressions.exports.small_files import SmallFile, normalize_small_files
 from sigma_impressions.scratch import scratch_folder
 from sigma_impressions.tables import (
     EXPORT_FILES,
@@ -28,7 +30,6 @@ from sigma_impressions.tables import (
     REJECTED_ROWS,
     WORK_FOLDER,
     StagedFile,
-    Table,
     Tables,
     polars_schema,
     retry_conflicts,
@@ -47,13 +48,20 @@ _VERSIONS_TRIED = 5
 _KINDS = ("accepted", "rejected")
 
 _READERS = 4
-_READ_AHEAD = 16
-_SMALL_BYTES = 4 * 1024 * 1024
-"""Files up to this size are read by several threads, at most `_READ_AHEAD` of them ahead of the commit."""
+_READ_AHEAD = 8
+_MEDIUM_BYTES = 4 * 1024 * 1024
+"""Files up to this size are read by several threads, at most `_READ_AHEAD` groups of them ahead of the commit."""
+
+_SMALL_BYTES = 256 * 1024
+_GROUP_FILES = 64
+"""Files up to this size are read in groups of this many, since most of their time is spent per query, not per row."""
 
 _BATCH_FILES = 500
 _BATCH_ROWS = 2_000_000
 """A batch of files is committed at once: small files cost little each, and a crash loses little work."""
+
+_ROWS_OF_A_DATA_FILE = 500_000
+"""Staged rows from which on they become a data file as they are, instead of being joined with others."""
 
 
 @dataclass(frozen=True)
@@ -86,13 +94,16 @@ def capture_pending(
     with scratch_folder(tables.root / WORK_FOLDER) as scratch:
         reader = _Reader(tables, store, rules, pattern, scratch)
         batch = _Batch(tables, scratch)
+        position = 0
         try:
-            for position, outcome in enumerate(_read_ahead(reader, pending), 1):
-                if outcome.note:
-                    report(outcome.note)
-                for reading in outcome.readings:
-                    if batch.add(reading):
-                        report(f"[{position}/{len(pending)}] {_sentence(reading.row)}")
+            for outcome in _read_ahead(reader, _groups(pending)):
+                for note in outcome.notes:
+                    report(note)
+                for row in batch.add(outcome):
+                    position += 1
+                    report(f"[{position}/{len(pending)}] {_sentence(row)}")
+                if outcome.failure is not None:
+                    raise outcome.failure
                 if batch.is_full():
                     captured += batch.commit()
         except StoreError:
@@ -117,21 +128,38 @@ def _pending(tables: Tables, renormalize: Collection[date]) -> list[_Pending]:
     return [_Pending(export_file(row), row["status"] is not None) for row in rows.iter_rows(named=True)]
 
 
-def _read_ahead(reader: _Reader, pending: Sequence[_Pending]) -> Iterator[_Outcome]:
-    """What comes of every file, in order; small files are fetched and normalized side by side.
+def _groups(pending: Sequence[_Pending]) -> Iterator[list[_Pending]]:
+    """The files, in order: small ones of the same file date together, any other by itself."""
+    group: list[_Pending] = []
+    for item in pending:
+        fits = group and len(group) < _GROUP_FILES and item.file.file_date == group[0].file.file_date
+        if group and not (fits and _is_small(group[0]) and _is_small(item)):
+            yield group
+            group = []
+        group.append(item)
+    if group:
+        yield group
+
+
+def _is_small(item: _Pending) -> bool:
+    return item.file.object.size <= _SMALL_BYTES
+
+
+def _read_ahead(reader: _Reader, groups: Iterable[list[_Pending]]) -> Iterator[_Outcome]:
+    """What comes of every group, in order; they are fetched and normalized side by side.
 
     A large file uses all cores by itself, and is read alone, so that memory does not add up.
     """
     with ThreadPoolExecutor(_READERS, thread_name_prefix="read-export") as pool:
         ahead: deque[Future[_Outcome]] = deque()
         try:
-            for item in pending:
-                if item.file.object.size > _SMALL_BYTES:
+            for group in groups:
+                if group[0].file.object.size > _MEDIUM_BYTES:
                     while ahead:
                         yield ahead.popleft().result()
-                    yield reader.read(item)
+                    yield reader.read(group)
                     continue
-                ahead.append(pool.submit(reader.read, item))
+                ahead.append(pool.submit(reader.read, group))
                 if len(ahead) > _READ_AHEAD:
                     yield ahead.popleft().result()
             while ahead:
@@ -142,25 +170,39 @@ def _read_ahead(reader: _Reader, pending: Sequence[_Pending]) -> Iterator[_Outco
 
 
 @dataclass(frozen=True)
-class _Reading:
-    """A file that was read: its row of the registry, and the Parquet files with its rows by kind."""
+class _Staged:
+    """Rows that wait to be committed: `files` by kind, with the number of `rows` in each, of one file date."""
 
-    file: ExportFile
-    row: dict[str, Any]
-    staged: Mapping[str, Path]
+    file_date: date
+    file_ids: frozenset[str]
+    files: Mapping[str, Path]
+    rows: Mapping[str, int]
+
+
+@dataclass
+class _Outcome:
+    """What came of a group: rows for the registry, their normalized rows, and lines for the log.
+
+    The lines are about files that were not there as listed. `failure` is why the rest of the group was not read.
+    """
+
+    rows: list[dict[str, Any]] = field(default_factory=list)
+    staged: list[_Staged] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    failure: StoreError | None = None
 
 
 @dataclass(frozen=True)
-class _Outcome:
-    """What came of a pending file: its readings, and a line for the log if it was not there as listed."""
+class _Fetched:
+    """A file that lies at `path`, at the version that the bucket held."""
 
-    readings: list[_Reading]
-    note: str
+    file: ExportFile
+    path: Path
 
 
 @dataclass(frozen=True)
 class _Reader:
-    """Fetches and normalizes single files; used by several threads at once."""
+    """Fetches and normalizes groups of files; used by several threads at once."""
 
     tables: Tables
     store: ObjectStore
@@ -168,16 +210,36 @@ class _Reader:
     pattern: re.Pattern[str] | None
     scratch: Path
 
-    def read(self, pending: _Pending) -> _Outcome:
-        """Normalize one file at the version that was listed; if that is gone, the version that replaced it."""
-        file, lost = pending.file, ""
+    def read(self, group: Sequence[_Pending]) -> _Outcome:
+        """Normalize files at the versions that were listed; where one is gone, the version that replaced it."""
+        outcome = _Outcome()
+        folder = self.scratch / uuid.uuid4().hex
+        folder.mkdir()
+        fetched: dict[str, _Fetched] = {}
+        for number, pending in enumerate(group):
+            try:
+                found = self._fetch(pending, folder / f"{number}.download", outcome)
+            except StoreError as failure:
+                outcome.failure = failure
+                break
+            if found is not None:
+                fetched.setdefault(found.file.file_id, found)
+        for day in sorted({found.file.file_date for found in fetched.values()}):
+            self._normalize([found for found in fetched.values() if found.file.file_date == day], folder, outcome)
+        for found in fetched.values():
+            found.path.unlink(missing_ok=True)
+        return outcome
+
+    def _fetch(self, pending: _Pending, path: Path, outcome: _Outcome) -> _Fetched | None:
+        """Download a file; what is to be said if it is not there as listed is added to the outcome."""
+        file, lost, found = pending.file, "", None
         for _ in range(_VERSIONS_TRIED):
             try:
-                found = [self._normalize(file)]
+                self.store.download(file.object, path)
+                found = _Fetched(file, path)
                 break
             except ObjectGone:
                 lost = f"{file.object.key}: deleted since it was listed"
-                found = []
                 break
             except ObjectChanged:
                 lost = f"{file.object.key}: overwritten since it was listed; the new version is read"
@@ -190,41 +252,85 @@ class _Reader:
         else:
             # Its newest version stands in the manifest and is read by the next run.
             key = pending.file.object.key
-            return _Outcome([], f"{key}: overwritten again and again while it was read; left to the next run")
+            outcome.notes.append(f"{key}: overwritten again and again while it was read; left to the next run")
+            return None
         if lost and pending.again:
-            return _Outcome(found, f"{lost}; what was captured of it before is kept")
-        if lost:
-            row = self._row(pending.file, _NO_ROWS, status=MISSING, reason="changed before it was read", detail=lost)
-            found.append(_Reading(pending.file, row, {}))
-        return _Outcome(found, lost)
+            outcome.notes.append(f"{lost}; what was captured of it before is kept")
+        elif lost:
+            outcome.notes.append(lost)
+            outcome.rows.append(
+                self._row(pending.file, _NO_ROWS, MISSING, reason="changed before it was read", detail=lost)
+            )
+        return found
 
-    def _normalize(self, file: ExportFile) -> _Reading:
-        folder = self.scratch / uuid.uuid4().hex
-        folder.mkdir()
-        downloaded = folder / "download"
-        staged = {kind: folder / f"{kind}.parquet" for kind in _KINDS}
-        try:
-            self.store.download(file.object, downloaded)
-            normalized = normalize_file(
-                downloaded,
-                last_modified=file.object.last_modified,
+    def _normalize(self, fetched: Sequence[_Fetched], folder: Path, outcome: _Outcome) -> None:
+        """Normalize files of one file date, together if they are several, and add them to the outcome."""
+        alone = list(fetched)
+        if len(fetched) > 1:
+            staged, labels = self._stage(folder)
+            files = [SmallFile(each.path, each.file.object.last_modified, each.file.file_id) for each in fetched]
+            results = normalize_small_files(
+                files,
                 rules=self.rules,
                 accepted_to=staged["accepted"],
                 rejected_to=staged["rejected"],
                 scratch=folder,
+                labels=labels,
             )
-        except RefusedFile as refusal:
-            row = self._row(file, _NO_ROWS, status="refused", reason=refusal.reason, detail=refusal.detail)
-            return _Reading(file, row, {})
-        finally:
-            downloaded.unlink(missing_ok=True)
-        return _Reading(file, self._row(file, normalized, status="read", reason=None, detail=None), staged)
+            read = list(zip(fetched, results, strict=True))
+            self._add([(each.file, result) for each, result in read if result is not None], staged, labels, outcome)
+            alone = [each for each, result in read if result is None]
+        for each in alone:
+            staged, labels = self._stage(folder)
+            try:
+                result: NormalizedFile | RefusedFile = normalize_file(
+                    each.path,
+                    last_modified=each.file.object.last_modified,
+                    rules=self.rules,
+                    accepted_to=staged["accepted"],
+                    rejected_to=staged["rejected"],
+                    scratch=folder,
+                    labels={"file_id": each.file.file_id, **labels},
+                )
+            except RefusedFile as refusal:
+                result = refusal
+            self._add([(each.file, result)], staged, labels, outcome)
+
+    def _stage(self, folder: Path) -> tuple[dict[str, Path], dict[str, str]]:
+        """Where rows of a new capture are written, and how they are labelled."""
+        capture_id = uuid.uuid4().hex
+        return {kind: folder / f"{capture_id}.{kind}.parquet" for kind in _KINDS}, {"capture_id": capture_id}
+
+    def _add(
+        self,
+        results: Sequence[tuple[ExportFile, NormalizedFile | RefusedFile]],
+        files: Mapping[str, Path],
+        labels: Mapping[str, str],
+        outcome: _Outcome,
+    ) -> None:
+        rows = [
+            self._row(file, _NO_ROWS, "refused", reason=result.reason, detail=result.detail)
+            if isinstance(result, RefusedFile)
+            else self._row(file, result, "read")
+            for file, result in results
+        ]
+        outcome.rows.extend({**row, **labels} for row in rows)
+        if any(row["rows"] for row in rows):
+            counts = {kind: sum(row[kind] for row in rows) for kind in _KINDS}
+            ids = frozenset(row["file_id"] for row in rows)
+            outcome.staged.append(_Staged(results[0][0].file_date, ids, files, counts))
 
     def _row(
-        self, file: ExportFile, normalized: NormalizedFile, status: str, reason: str | None, detail: str | None
+        self,
+        file: ExportFile,
+        normalized: NormalizedFile,
+        status: str,
+        reason: str | None = None,
+        detail: str | None = None,
     ) -> dict[str, Any]:
         return {
             "file_id": file.file_id,
+            "capture_id": None,
             "bucket": file.object.bucket,
             "key": file.object.key,
             "version": file.object.version,
@@ -258,7 +364,7 @@ _NO_ROWS = NormalizedFile(0, 0, 0, 0, {}, (), (), ())
 
 
 class _Batch:
-    """Readings that wait to be committed together."""
+    """Rows that wait to be committed together."""
 
     def __init__(self, tables: Tables, scratch: Path) -> None:
         self._tables = tables
@@ -267,33 +373,36 @@ class _Batch:
         self._start()
 
     def _start(self) -> None:
-        self._capture_id = uuid.uuid4().hex
-        self._readings: list[_Reading] = []
-        self._rows = 0
+        self._rows: list[dict[str, Any]] = []
+        self._staged: list[_Staged] = []
 
     def is_full(self) -> bool:
-        return len(self._readings) >= _BATCH_FILES or self._rows >= _BATCH_ROWS
+        return len(self._rows) >= _BATCH_FILES or sum(row["rows"] for row in self._rows) >= _BATCH_ROWS
 
-    def add(self, reading: _Reading) -> bool:
-        """Take a reading; False if the file was read before, as the version that replaced another one."""
-        if reading.file.file_id in self._known:
-            return False
-        self._known.add(reading.file.file_id)
-        self._readings.append(reading)
-        self._rows += reading.row["rows"]
-        return True
+    def add(self, outcome: _Outcome) -> list[dict[str, Any]]:
+        """Take what came of a group; its rows are returned.
+
+        A file that was read before, as the version that replaced another one, is left out: no registry will
+        name the capture that its rows are labelled with.
+        """
+        new = [row for row in outcome.rows if row["file_id"] not in self._known]
+        ids = {row["file_id"] for row in new}
+        self._known |= ids
+        self._rows += new
+        self._staged += [staged for staged in outcome.staged if staged.file_ids & ids]
+        return new
 
     def commit(self) -> list[dict[str, Any]]:
         """Write the rows of the batch, then register its files; the registry's rows are returned."""
-        if not self._readings:
+        if not self._rows:
             return []
-        self._tables.append(NORMALIZED_IMPRESSIONS, list(self._merge(NORMALIZED_IMPRESSIONS, "accepted")))
-        self._tables.append(REJECTED_ROWS, list(self._merge(REJECTED_ROWS, "rejected")))
-        rows = [{**reading.row, "capture_id": self._capture_id} for reading in self._readings]
+        self._tables.append(NORMALIZED_IMPRESSIONS, list(self._merge("accepted")))
+        self._tables.append(REJECTED_ROWS, list(self._merge("rejected")))
+        rows = self._rows
         retry_conflicts(lambda: self._register(rows))
-        for reading in self._readings:
-            for path in reading.staged.values():
-                shutil.rmtree(path.parent, ignore_errors=True)
+        for staged in self._staged:
+            for path in staged.files.values():
+                path.unlink(missing_ok=True)
         self._start()
         return rows
 
@@ -308,17 +417,16 @@ class _Batch:
             frame = pl.DataFrame(rows, schema=polars_schema(EXPORT_FILES))
             replace_rows(registry, EXPORT_FILES, "file_id", ids, frame)
 
-    def _merge(self, table: Table, kind: str) -> Iterator[StagedFile]:
-        """One Parquet file per file date of the batch, so that many small exports do not make many files."""
-        columns = [name for name in table.schema.names if name not in table.partition_by]
-        for day in sorted({reading.file.file_date for reading in self._readings}):
-            parts = [r for r in self._readings if r.file.file_date == day and r.row[kind]]
-            if parts:
-                target = self._scratch / f"{self._capture_id}.{kind}.{day}.parquet"
-                pl.concat([self._labelled(part, kind) for part in parts]).select(columns).sink_parquet(target)
-                yield StagedFile(target, {"file_date": str(day)}, sum(part.row[kind] for part in parts))
-
-    def _labelled(self, reading: _Reading, kind: str) -> pl.LazyFrame:
-        return pl.scan_parquet(reading.staged[kind]).with_columns(
-            file_id=pl.lit(reading.file.file_id), capture_id=pl.lit(self._capture_id)
-        )
+    def _merge(self, kind: str) -> Iterator[StagedFile]:
+        """Large Parquet files as they are, the others joined, so that many small exports do not make many files."""
+        for day in sorted({staged.file_date for staged in self._staged}):
+            staged = [each for each in self._staged if each.file_date == day and each.rows[kind]]
+            large = [each for each in staged if each.rows[kind] >= _ROWS_OF_A_DATA_FILE or len(staged) == 1]
+            for each in large:
+                yield StagedFile(each.files[kind], {"file_date": str(day)}, each.rows[kind])
+            small = [each for each in staged if each not in large]
+            if small:
+                target = self._scratch / f"{uuid.uuid4().hex}.{kind}.parquet"
+                paths = [each.files[kind] for each in small]
+                write_frames(map(pl.read_parquet, paths), pl.read_parquet(paths[0], n_rows=0), target)
+                yield StagedFile(target, {"file_date": str(day)}, sum(each.rows[kind] for each in small))

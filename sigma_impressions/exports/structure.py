@@ -7,7 +7,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-_LINE_FEED, _CARRIAGE_RETURN, _QUOTE = b'\n\r"'
+_LINE_FEED, _CARRIAGE_RETURN, _QUOTE, _SPACE = b'\n\r" '
+
+_LEADS_OF_WHITE_SPACE = (b"\xc2", b"\xe1", b"\xe2", b"\xe3")
+"""First bytes of all white space beyond ASCII: U+0085, U+00A0, U+1680, U+2000 to U+205F, U+3000."""
 
 _Bytes = NDArray[np.uint8]
 _Bits = NDArray[np.uint64]
@@ -19,12 +22,14 @@ class Records:
     """The records of a piece of text.
 
     Record i lies in the bytes `bounds[i]` to `bounds[i + 1]`, its line end included, and holds
-    `delimiters[i]` delimiters outside quotes. `quoted` tells whether the text holds any quote.
+    `delimiters[i]` delimiters outside quotes. `quoted` tells whether the text holds any quote, `padded` whether
+    there may be white space at the beginning or end of a value.
     """
 
     bounds: NDArray[np.int64]
     delimiters: NDArray[np.int64]
     quoted: bool
+    padded: bool
 
 
 def find_records(text: bytes, delimiter: str, *, ends_here: bool) -> Records | None:
@@ -36,11 +41,13 @@ def find_records(text: bytes, delimiter: str, *, ends_here: bool) -> Records | N
     """
     data = np.frombuffer(text, np.uint8)
     delimiters = _bits(data == ord(delimiter))
+    white = np.flatnonzero(data <= _SPACE)
     quoted = b'"' in text
     if not quoted:
-        ends = np.flatnonzero(data == _LINE_FEED)
-        bounds = _bounds(ends, len(data), ends_here)
+        bounds = _bounds(white[data[white] == _LINE_FEED], len(data), ends_here)
         used = data[: bounds[-1]]
+        white = white[: np.searchsorted(white, len(used))]
+        is_outside = np.ones(len(white), np.bool_)
     else:
         quotes = _bits(data == _QUOTE)
         inside = _odd_so_far(quotes)
@@ -54,13 +61,30 @@ def find_records(text: bytes, delimiter: str, *, ends_here: bool) -> Records | N
         delimiters &= ~inside
         if not _are_well_formed(quotes, inside, delimiters | line_feeds, used):
             return None
-    if b"\r" in text:
-        carriage_returns = np.flatnonzero(used == _CARRIAGE_RETURN)
-        if quoted:
-            carriage_returns = carriage_returns[~_at(inside, carriage_returns)]
-        if not _are_followed_by_line_feeds(carriage_returns, used):
-            return None
-    return Records(bounds, np.diff(_counts_before(delimiters, bounds)), quoted)
+        white = white[: np.searchsorted(white, len(used))]
+        is_outside = ~_at(inside, white)
+    codes = used[white]
+    is_return = is_outside & (codes == _CARRIAGE_RETURN)
+    if not _are_followed_by_line_feeds(white[is_return], used):
+        return None
+    is_separator = is_return | (is_outside & ((codes == _LINE_FEED) | (codes == ord(delimiter))))
+    padded = _holds_wide_white_space(text) or _touch_an_end(white[~is_separator], used, delimiter)
+    return Records(bounds, np.diff(_counts_before(delimiters, bounds)), quoted, padded)
+
+
+def _holds_wide_white_space(text: bytes) -> bool:
+    """Whether there may be white space beyond ASCII."""
+    return not text.isascii() and any(lead in text for lead in _LEADS_OF_WHITE_SPACE)
+
+
+def _touch_an_end(white: NDArray[np.int64], data: _Bytes, delimiter: str) -> bool:
+    """Whether any of the white space may be at the beginning or end of a value; a second one beside it may be."""
+    if not len(white):
+        return False
+    if white[0] == 0 or white[-1] + 1 == len(data):
+        return True
+    beside = data[np.concatenate([white - 1, white + 1])]
+    return bool(((beside <= _SPACE) | (beside == _QUOTE) | (beside == ord(delimiter))).any())
 
 
 def _bounds(line_feeds: NDArray[np.int64], size: int, ends_here: bool) -> NDArray[np.int64]:

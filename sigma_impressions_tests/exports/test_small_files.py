@@ -1,0 +1,74 @@
+"""Small files that are read together give what each gives when it is read alone."""
+
+from __future__ import annotations
+
+import tempfile
+from datetime import timedelta
+from pathlib import Path
+from unittest.mock import patch
+
+import polars as pl
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from sigma_impressions.exports import small_files
+from sigma_impressions.exports.refused import RefusedFile
+from sigma_impressions.exports.rules import ReadingRules
+from sigma_impressions.exports.small_files import SmallFile, normalize_small_files
+from sigma_impressions_tests.exports import test_normalize as one_file
+
+RULES = ReadingRules("Europe/Berlin", ("*@bots.example.com",))
+
+
+@settings(max_examples=100)
+@given(
+    contents=st.lists(one_file.files() | st.binary(max_size=30), max_size=5),
+    hours=st.lists(st.integers(-24, 24), min_size=5, max_size=5),
+    longest=st.sampled_from([100, small_files.SMALL_TEXT]),
+)
+def test_together_as_alone(contents, hours, longest):
+    """The files differ in everything, also in the last-modified time, and some are unusable or too long."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        scratch = folder / "scratch"
+        scratch.mkdir()
+        files = [
+            SmallFile(
+                folder / f"object-{number}", one_file.LAST_MODIFIED + timedelta(hours=hours[number]), f"f{number}"
+            )
+            for number in range(len(contents))
+        ]
+        for file, content in zip(files, contents, strict=True):
+            file.path.write_bytes(content)
+        accepted, rejected = folder / "accepted.parquet", folder / "rejected.parquet"
+        with patch.object(small_files, "SMALL_TEXT", longest):
+            together = normalize_small_files(
+                files,
+                rules=RULES,
+                accepted_to=accepted,
+                rejected_to=rejected,
+                scratch=scratch,
+                labels={"capture_id": "c"},
+            )
+        assert not list(scratch.iterdir())
+        expected_accepted, expected_rejected = [], []
+        for file, content, result in zip(files, contents, together, strict=True):
+            if result is None:
+                assert len(content) > longest or content[:2] in (b"\x1f\x8b", b"\xff\xfe") or not content.isascii()
+                continue
+            try:
+                alone = one_file.read(content, RULES, file.last_modified)
+            except RefusedFile as refusal:
+                assert isinstance(result, RefusedFile)
+                assert (result.reason, result.detail) == (refusal.reason, refusal.detail)
+                continue
+            assert result == alone.result
+            expected_accepted += [(*row, file.file_id, "c") for row in alone.accepted.rows()]
+            expected_rejected += [(*row, file.file_id, "c") for row in alone.rejected.rows()]
+        for path, expected, schema in (
+            (accepted, expected_accepted, one_file.ACCEPTED_SCHEMA),
+            (rejected, expected_rejected, one_file.REJECTED_SCHEMA),
+        ):
+            frame = pl.read_parquet(path)
+            assert frame.schema == pl.Schema({**schema, "file_id": pl.String(), "capture_id": pl.String()})
+            assert frame.rows() == expected

@@ -47,7 +47,8 @@ def normalize_small_files(
     All rows have their `file_id` beside the `labels`. An unusable file gives its refusal and no row; one whose
     text is longer than SMALL_TEXT gives None and no row, and is to be read by `normalize_file`.
     """
-    texts = [_read(file.path, rules, scratch) for file in files]
+    with tempfile.TemporaryDirectory(dir=scratch) as folder:
+        texts = [_read(file.path, rules, Path(folder)) for file in files]
     parts = [(file, piece) for file, text in enumerate(texts) if isinstance(text, _Text) for piece in text.pieces]
     rows = classify(
         pl.concat([_NOTHING, *(piece.rows() for _, piece in parts)]).with_columns(
@@ -96,16 +97,16 @@ class _Text:
     unused_columns: tuple[str, ...]
 
 
-def _read(path: Path, rules: ReadingRules, scratch: Path) -> _Text | RefusedFile | None:
-    with tempfile.TemporaryDirectory(dir=scratch) as folder:
-        try:
-            decoded = decode(path, Path(folder))
-            if decoded.path.stat().st_size > SMALL_TEXT:
-                return None
-            opened = open_export(decoded, rules.extra_aliases)
-            return _Text(list(pieces(opened, SMALL_TEXT)), decoded.warnings, opened.header.unused_columns)
-        except RefusedFile as refusal:
-            return refusal
+def _read(path: Path, rules: ReadingRules, folder: Path) -> _Text | RefusedFile | None:
+    """What a file holds; its decoded text in `folder` takes the place of the file's before."""
+    try:
+        decoded = decode(path, folder)
+        if decoded.path.stat().st_size > SMALL_TEXT:
+            return None
+        opened = open_export(decoded, rules.extra_aliases)
+        return _Text(list(pieces(opened, SMALL_TEXT)), decoded.warnings, opened.header.unused_columns)
+    except RefusedFile as refusal:
+        return refusal
 
 
 def _repeated(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from pathlib import Path
@@ -23,8 +23,12 @@ from sigma_impressions.tables import (
     retry_conflicts,
 )
 
+_ROWS_AT_ONCE = 1_500_000
+"""Captured rows that one query counts, which bounds what is held in memory: larger queries were seen to spill to
+disk, and to take five times as long per row. A date of more rows is a query of its own."""
+
 _DATES_AT_ONCE = 6
-"""Event dates that one query builds, which bounds what is held in memory."""
+"""Event dates that one query builds at most: a run's days, whose small exports are quicker to count together."""
 
 
 @dataclass(frozen=True)
@@ -49,11 +53,25 @@ def _refresh(tables: Tables, overlapping_exports: str) -> Refreshed:
     dropped = tuple(sorted(built.keys() - expected.keys()))
     if stale or dropped:
         with scratch_folder(tables.root / WORK_FOLDER) as scratch:
-            for start in range(0, len(stale), _DATES_AT_ONCE):
-                days = stale[start : start + _DATES_AT_ONCE]
+            for days in _batches({day: expected[day] for day in stale}):
                 target.write(days, _build(tables, {day: expected[day] for day in days}, overlapping_exports, scratch))
         target.drop(dropped)
     return Refreshed(tuple(stale), dropped, len(expected) - len(stale))
+
+
+def _batches(wanted: Mapping[date, EventDate]) -> Iterator[list[date]]:
+    """The dates, in order, in as large groups as one query should build."""
+    batch: list[date] = []
+    captures: dict[tuple[str, str], int] = {}
+    for day, event_date in wanted.items():
+        more = {**captures, **event_date.captures}
+        if batch and (len(batch) == _DATES_AT_ONCE or sum(more.values()) > _ROWS_AT_ONCE):
+            yield batch
+            batch, more = [], dict(event_date.captures)
+        batch.append(day)
+        captures = more
+    if batch:
+        yield batch
 
 
 class _Target:

@@ -42,11 +42,12 @@ def _digest(parts: Iterable[object]) -> str:
 class EventDate:
     """An event date as it should be: its fingerprint and the captures (spec, "export file") that hold rows of it.
 
-    `file_dates` are the file dates of those captures, which is where `normalized_impressions` keeps their rows.
+    `captures` gives the accepted rows, of all event dates, of each (file ID, capture ID); `file_dates` are the
+    file dates of those captures, which is where `normalized_impressions` keeps their rows.
     """
 
     fingerprint: str
-    captures: tuple[tuple[str, str], ...]
+    captures: Mapping[tuple[str, str], int]
     file_dates: tuple[date, ...]
 
 
@@ -55,21 +56,21 @@ def expected_event_dates(tables: Tables, overlapping_exports: str) -> dict[date,
     held = (
         tables.read(EXPORT_FILES)
         .filter(pl.col("status") == "read")
-        .select("file_id", "capture_id", "file_date", event_date="event_dates")
+        .select("file_id", "capture_id", "accepted", "file_date", event_date="event_dates")
         .explode("event_date")
         .drop_nulls("event_date")
         .sort("event_date", "file_id")
         .group_by("event_date", maintain_order=True)
-        .agg("file_id", "capture_id", pl.col("file_date").unique().sort())
+        .agg("file_id", "capture_id", "accepted", pl.col("file_date").unique().sort())
         .collect()
     )
     return {
         day: EventDate(
             _digest([DAILY_VERSION, overlapping_exports, *file_ids, *capture_ids]),
-            tuple(zip(file_ids, capture_ids, strict=True)),
+            dict(zip(zip(file_ids, capture_ids, strict=True), accepted, strict=True)),
             tuple(file_dates),
         )
-        for day, file_ids, capture_ids, file_dates in held.iter_rows()
+        for day, file_ids, capture_ids, accepted, file_dates in held.iter_rows()
     }
 
 

@@ -1,0 +1,196 @@
+"""The metrics over a long history, against recomputing everything."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+from collections.abc import Iterator, Mapping
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+
+from bench.history import LAST_DAY
+from bench.measure import Measured, measure
+
+_ROWS = 1_000_000
+_WINDOW = 60
+_LONG_HISTORY = 365
+_LATE_DATES = 6
+_ROUNDS = 3
+_MODULE = "bench.windows"
+
+
+def lines(folder: Path, large: bool) -> Iterator[str]:
+    """The section of the results; `large` adds a history of a year."""
+    yield "From normalized rows to the published database"
+    yield (
+        f"{_ROWS:,} rows a day by 12,000 users, in two files of which the second repeats a part of the first. "
+        f"`increment`: a new day is counted, the windows up to it are stated and published; `its daily part` ends "
+        f"before the windows. `late file`: the same for a file with rows of the last {_LATE_DATES} event dates, whose "
+        "as-of dates are restated. `nothing new`: all is found up to date. `naive SQL`: one DuckDB query over the raw "
+        f"rows of {_WINDOW} days; `polars`: a script that does the same day by day. These two do not find who used a "
+        "resource, the activity of users, or what is unmatched."
+    )
+    yield ""
+    yield "| days | way | seconds | increment = 1 | peak memory |"
+    yield "| --- | --- | --- | --- | --- |"
+    first_build, ways = _histories(folder / "short", _WINDOW)
+    ways |= {"naive SQL": (ways["increment"][0], "naive"), "polars": (ways["increment"][0], "polars")}
+    results = {"first build": first_build, **_compare(folder, ways)}
+    reference = results["increment"]
+    for way, measured in results.items():
+        yield _row(_WINDOW, way, measured, reference)
+    if large:
+        shutil.rmtree(folder / "short")
+        first_build, ways = _histories(folder / "long", _LONG_HISTORY)
+        yield _row(_LONG_HISTORY, "first build", first_build, reference)
+        for way, measured in _compare(folder, ways).items():
+            yield _row(_LONG_HISTORY, way, measured, reference)
+
+
+def _row(days: int, way: str, measured: Measured, reference: Measured) -> str:
+    ratio = measured.seconds / reference.seconds
+    return f"| {days} | {way} | {measured.seconds:.2f} | {ratio:.2f} | {measured.memory} |"
+
+
+_Ways = dict[str, tuple[Path, str]]
+"""By name: the storage that a way begins with, and the function of this module that it runs."""
+
+
+def _histories(folder: Path, days: int) -> tuple[Measured, _Ways]:
+    """Storages to begin with, and how long the first build took."""
+    first, last = LAST_DAY - timedelta(days=days - 1), LAST_DAY
+    known, grown, late = folder / "known", folder / "grown", folder / "late"
+    measure((_MODULE, "generate", str(known), str(first), str(last - timedelta(days=1))))
+    first_build = measure((_MODULE, "publish", str(known), str(last - timedelta(days=1))))
+    _link(known, grown)
+    measure((_MODULE, "generate", str(grown), str(last), str(last)))
+    _link(grown, late)
+    for back in range(_LATE_DATES - 1, -1, -1):
+        measure((_MODULE, "publish", str(late), str(last - timedelta(days=back))))
+    measure((_MODULE, "generate_late", str(late), str(last)))
+    return first_build, {
+        "increment": (grown, "publish"),
+        "its daily part": (grown, "daily"),
+        "late file": (late, "publish"),
+        "its daily part (late file)": (late, "daily"),
+        "nothing new": (known, "publish_again"),
+    }
+
+
+def _compare(folder: Path, ways: Mapping[str, tuple[Path, str]]) -> dict[str, Measured]:
+    """The run with the median time of each way, each run on a fresh copy of its storage; they take turns."""
+    results: dict[str, list[Measured]] = {way: [] for way in ways}
+    for number in range(_ROUNDS + 1):
+        for way, (storage, function) in ways.items():
+            copy = folder / "copy"
+            _link(storage, copy)
+            result = measure((_MODULE, function, str(copy), str(LAST_DAY)))
+            shutil.rmtree(copy)
+            if number:
+                results[way].append(result)
+    return {way: sorted(runs, key=lambda run: run.seconds)[_ROUNDS // 2] for way, runs in results.items()}
+
+
+def _link(source: Path, target: Path) -> None:
+    """A copy of a storage that shares its files, which never change."""
+    shutil.copytree(source, target, copy_function=os.link)
+
+
+# --- in a process of their own
+
+
+def generate(storage: Path, first: str, last: str) -> None:
+    from bench.history import History, add_days
+    from sigma_impressions.tables import Tables
+    from sigma_impressions.upstream.capture import capture_snapshot
+
+    tables, history = Tables(storage), History()
+    begin, end = date.fromisoformat(first), date.fromisoformat(last)
+    capture_snapshot(tables, history.resources(), "bench", datetime(2026, 1, 1, tzinfo=UTC))
+    add_days(tables, history, [begin + timedelta(days=n) for n in range((end - begin).days + 1)], _ROWS)
+
+
+def generate_late(storage: Path, last: str) -> None:
+    import polars as pl
+
+    from bench.history import History, add_file
+    from sigma_impressions.tables import Tables
+
+    history, end = History(), date.fromisoformat(last)
+    # Days that differ from those that are known, so that the views are new.
+    parts = [
+        history.rows(end - timedelta(days=back), 20_000).with_columns(count=pl.lit(2, pl.Int64))
+        for back in range(_LATE_DATES)
+    ]
+    add_file(Tables(storage), "late.csv", end, pl.concat(parts))
+
+
+def daily(storage: Path, as_of: str) -> None:
+    from sigma_impressions.metrics.daily import refresh_daily_impressions
+    from sigma_impressions.tables import Tables
+
+    refresh_daily_impressions(Tables(storage), "largest")
+
+
+def publish(storage: Path, as_of: str) -> None:
+    from sigma_impressions.metrics.as_of import refresh_metrics
+    from sigma_impressions.metrics.daily import refresh_daily_impressions
+    from sigma_impressions.publish.settle import publish_settled
+    from sigma_impressions.tables import Tables
+
+    tables, day = Tables(storage), date.fromisoformat(as_of)
+    refresh_daily_impressions(tables, "largest")
+    refresh_metrics(tables, [day])
+    publish_settled(tables, "largest", [day], None, report=print)
+
+
+def publish_again(storage: Path, as_of: str) -> None:
+    publish(storage, str(date.fromisoformat(as_of) - timedelta(days=1)))
+
+
+def naive(storage: Path, as_of: str) -> None:
+    from sigma_impressions.metrics import engine
+    from sigma_impressions.tables import NORMALIZED_IMPRESSIONS, SIGMA_RESOURCES, Tables, data_files
+
+    tables = Tables(storage)
+    with engine.connect(storage) as connection:
+        for table in (NORMALIZED_IMPRESSIONS, SIGMA_RESOURCES):
+            engine.view(connection, table, data_files(tables.open(table)))
+        sql = Path(__file__).with_name("naive.sql").read_text(encoding="utf-8")
+        connection.sql(sql, params={"as_of": date.fromisoformat(as_of)}).to_arrow_table()
+
+
+def polars(storage: Path, as_of: str) -> None:
+    import polars as pl
+
+    from sigma_impressions.tables import NORMALIZED_IMPRESSIONS, SIGMA_RESOURCES, Tables
+    from sigma_impressions.windows import window
+
+    tables, end = Tables(storage), date.fromisoformat(as_of)
+    raw = tables.read(NORMALIZED_IMPRESSIONS)
+    keys = ["workbook_url_id", "element_id", "user_email"]
+    days = []
+    for day in window(end):
+        views = raw.filter((pl.col("event_date") == day) & (pl.col("file_date") == day))
+        claimed = views.group_by(*keys, "request_time", "file_id").agg(pl.col("count").sum())
+        once = claimed.group_by(*keys, "request_time").agg(pl.col("count").max())
+        days.append(once.group_by(keys).agg(pl.col("count").sum()).with_columns(day=day).collect(engine="streaming"))
+    everything = pl.concat(days).lazy()
+    totals = []
+    for length in (14, 30, 60):
+        within = everything.filter(pl.col("day") > end - timedelta(days=length))
+        of_window = within.group_by("workbook_url_id", "element_id").agg(
+            pl.col("count").sum().alias(f"total_impressions_{length}d"),
+            pl.col("user_email").n_unique().alias(f"distinct_impressions_users_{length}d"),
+        )
+        totals.append(of_window)
+    result = tables.read(SIGMA_RESOURCES)
+    for total in totals:
+        result = result.join(total, on=["workbook_url_id", "element_id"], how="left", nulls_equal=True)
+    result.collect(engine="streaming")
+
+
+if __name__ == "__main__":
+    _, name, folder, *days = sys.argv
+    globals()[name](Path(folder), *days)

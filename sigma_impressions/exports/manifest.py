@@ -63,6 +63,10 @@ def forget_missing(tables: Tables, listing: Listing, days: Collection[date]) -> 
     """
     # A changed file_date_pattern moves a file to another day; as long as it is listed it is not missing.
     listed = {file.file_id for file in listing.files} | listing.other_days
+    return retry_conflicts(lambda: _forget(tables, listed, days))
+
+
+def _forget(tables: Tables, listed: Collection[str], days: Collection[date]) -> list[str]:
     manifest = tables.open(RAW_EXPORT_FILES)
     lost = scan(manifest).filter(pl.col("file_date").is_in(list(days)) & ~pl.col("file_id").is_in(list(listed)))
     lost_files = lost.select("file_id", "key").collect()

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import tempfile
+import uuid
 from collections.abc import Generator, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import date, datetime
 from pathlib import Path
 
 import polars as pl
+import pyarrow as pa
 
 from sigma_impressions.defs.resources import (
     file_date_pattern,
@@ -30,6 +32,8 @@ from sigma_impressions.exports.objects import (
 )
 from sigma_impressions.exports.refused import RefusedFile
 from sigma_impressions.source import SettingsError, Source, read_source
+from sigma_impressions.storage import BucketStorage, StorageError, writable
+from sigma_impressions.tables import Table, append_rows
 from sigma_impressions.upstream.contract import WORKBOOK, ResourcesRefused
 from sigma_impressions.upstream.snapshot_file import ResourcesUnreadable, read_snapshot
 
@@ -44,21 +48,43 @@ class Step:
 
 
 def check_source(values: Mapping[str, str | None]) -> Iterator[Step]:
-    """Try the settings, the bucket, the newest export file and the resources, in this order."""
+    """Try the settings, the storage, the bucket, the newest export file and the resources, in this order."""
     try:
         source = read_source(values)
     except SettingsError as error:
         yield Step("settings", False, "\n      ".join(str(error).splitlines()))
         return
-    try:
-        tables(source)
-    except SettingsError as error:
-        yield Step("settings", False, str(error))
-        return
     yield Step("settings", True, f"{source.bucket_uri}, {source.days_back} days back, time zone {source.time_zone}")
+    yield _check_storage(source)
     with tempfile.TemporaryDirectory(prefix="sigma-impressions-check-") as folder:
         viewed = yield from _check_exports(source, Path(folder))
         yield from _check_resources(source, viewed)
+
+
+def _check_storage(source: Source) -> Step:
+    """Whether tables can be written; in a bucket also whether two writers of one version get in each other's way."""
+    stored = tables(source)
+    if not isinstance(stored.storage, BucketStorage):
+        problem = writable(stored.storage)
+        return Step("storage", problem is None, problem or f"{stored.root} can be written")
+    table = Table(f"check-{uuid.uuid4().hex}", "Written and deleted by a check.", pa.schema([("writer", pa.int64())]))
+    try:
+        first, second = stored.open(table), stored.open(table)
+        for writer, handle in enumerate((first, second)):
+            append_rows(handle, table, pl.DataFrame({"writer": [writer]}))
+        rows = stored.read(table).collect().height
+        stored.storage.remove(table.name)
+    except StorageError as error:
+        return Step("storage", False, str(error))
+    if rows != 2:
+        return Step(
+            "storage",
+            False,
+            f"{source.storage} can be written, but of two commits at once only {rows} stayed: the store ignores "
+            "conditional writes (If-None-Match), so runs at the same time would lose rows. Use another store, or a "
+            "local directory",
+        )
+    return Step("storage", True, f"{source.storage} can be written; local copies in {stored.root}")
 
 
 def _check_exports(source: Source, folder: Path) -> Generator[Step, None, pl.Series | None]:

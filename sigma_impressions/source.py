@@ -23,6 +23,9 @@ DEFAULT_DAYS_BACK = 3
 DEFAULT_START_DATE = date(2026, 1, 1)
 """First daily partition when nothing else is set."""
 
+DEFAULT_KEEP_DAYS = 7
+"""Days for which a maintenance keeps older versions of the tables when nothing else is asked."""
+
 MIN_USERS_KEY_CHARACTERS = 16
 
 _FILE_DATE_GROUPS = ("year", "month", "day")
@@ -72,6 +75,17 @@ SETTINGS: tuple[Setting, ...] = (
         "storage",
         "Where the pipeline keeps its tables: a local directory, or an s3:// or gs:// URI.",
         default="data",
+    ),
+    _setting(
+        "cache",
+        "Local directory for a storage location on S3 or GCS: copies of data files, temporary files, and the published "
+        "DuckDB file.",
+        default="data/cache",
+    ),
+    _setting(
+        "cache_gigabytes",
+        "Size that the copies of data files may have before those used longest ago are removed.",
+        default="20",
     ),
     _setting(
         "resources",
@@ -272,6 +286,8 @@ class Source:
     aws_session_token: str | None = field(repr=False)
     aws_region: str | None
     storage: str
+    cache: str
+    cache_gigabytes: int
     resources: str | None
     time_zone: str
     excluded_users: tuple[str, ...]
@@ -320,6 +336,8 @@ def read_source(values: Mapping[str, str | None]) -> Source:
         aws_session_token=reader.optional("aws_session_token", _key),
         aws_region=reader.optional("aws_region", _region),
         storage=reader.required("storage", _storage),
+        cache=reader.required("cache", _cache),
+        cache_gigabytes=reader.required("cache_gigabytes", _cache_gigabytes),
         resources=reader.optional("resources", _resources),
         time_zone=reader.required("time_zone", _time_zone),
         excluded_users=reader.optional("excluded_users", _excluded_users) or (),
@@ -437,7 +455,28 @@ def _region(text: str) -> str:
 
 
 def _storage(text: str) -> str:
-    return _location(text, "where to keep the tables")
+    location = _location(text, "where to keep the tables")
+    if "://" in location:
+        location = location.rstrip("/")
+        # Other characters are written in different ways by the libraries that read and write there.
+        if not re.fullmatch(r"(?!.*//)[A-Za-z0-9._/-]+", location.partition("://")[2]):
+            raise _Refused(
+                "has a prefix with characters that are not supported. Write one of letters, digits, dots, hyphens, "
+                "underscores and single slashes, for example s3://bucket/sigma-impressions"
+            )
+    return location
+
+
+def _cache(text: str) -> str:
+    if "://" in text or not text.isprintable():
+        raise _Refused("is not a local directory. Write a path on one line, without ://")
+    return text
+
+
+def _cache_gigabytes(text: str) -> int:
+    if not re.fullmatch(r"0*[1-9][0-9]{0,5}", text):
+        raise _Refused(f"must be a whole number of gigabytes, 1 or more, not {_quoted(text)}")
+    return int(text)
 
 
 def _resources(text: str) -> str:

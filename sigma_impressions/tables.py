@@ -11,16 +11,19 @@ import json
 import random
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
 import polars as pl
 import pyarrow as pa
-from deltalake import DeltaTable, Schema, write_deltalake
-from deltalake.exceptions import CommitFailedError
+from deltalake import DeltaTable, write_deltalake
+from deltalake.exceptions import CommitFailedError, TableNotFoundError
 from deltalake.transaction import AddAction, RemoveAction
 
+from sigma_impressions.storage import LocalStorage, Storage, clear_errors
+from sigma_impressions.upgrades import upgrade
 from sigma_impressions.windows import WINDOW_DAYS
 
 SCHEMA_VERSION = 1
@@ -269,6 +272,19 @@ AS_OF_DATES = Table(
 
 METRIC_TABLES = (RESOURCE_IMPRESSIONS, USER_ACTIVITY, UNMATCHED_IMPRESSIONS)
 
+ALL_TABLES = (
+    RAW_EXPORT_FILES,
+    EXPORT_FILES,
+    NORMALIZED_IMPRESSIONS,
+    REJECTED_ROWS,
+    DAILY_IMPRESSIONS,
+    EVENT_DATES,
+    SIGMA_RESOURCES,
+    RESOURCE_SNAPSHOTS,
+    *METRIC_TABLES,
+    AS_OF_DATES,
+)
+
 
 @dataclass(frozen=True)
 class StagedFile:
@@ -282,23 +298,62 @@ class StagedFile:
     rows: int
 
 
+class StoredTable(DeltaTable):
+    """An opened table, at one version; it knows its description, and the storage that its files lie in."""
+
+    def __init__(self, storage: Storage, table: Table) -> None:
+        super().__init__(storage.uri(table.name), storage_options=storage.options())
+        self.storage = storage
+        self.table = table
+
+
 class Tables:
-    """The tables under one local storage directory; created when they are first opened."""
+    """The tables of one storage location, by default a local directory; created when they are first opened."""
 
-    def __init__(self, root: Path) -> None:
-        self.root = root
+    def __init__(self, storage: Path | Storage) -> None:
+        self.storage: Storage = LocalStorage(storage) if isinstance(storage, Path) else storage
 
-    def open(self, table: Table) -> DeltaTable:
-        """The table at its newest version.
+    @property
+    def root(self) -> Path:
+        """Folder of this machine with the work folder and the published database.
+
+        For a local storage the tables lie in it too; for a remote one it is beside the cache.
+        """
+        return self.storage.local
+
+    def location(self, table: Table) -> str:
+        """Where a table lies: a path or a URI, which may be shown."""
+        return self.storage.uri(table.name)
+
+    def open(self, table: Table) -> StoredTable:
+        """The table at its newest version; a table of an older schema version is brought up to this one.
 
         Open the tables that a decision depends on *before* the inputs of that decision are read, and commit
         with the same handle: a commit in between by another process is then found as a conflict.
         """
-        path = self.root / table.name
-        if not DeltaTable.is_deltatable(str(path)):
-            path.mkdir(parents=True, exist_ok=True)
+        with clear_errors(self.storage, f"opening {self.location(table)}"):
+            try:
+                handle = StoredTable(self.storage, table)
+            except TableNotFoundError:
+                handle = self._create(table)
+        found = handle.metadata().configuration.get(_SCHEMA_VERSION_KEY)
+        if found == str(SCHEMA_VERSION):
+            return handle
+        if found is None or not found.isdecimal() or int(found) > SCHEMA_VERSION:
+            raise TablesError(
+                f"The table {self.location(table)} has schema version {found}, this program works with "
+                f"{SCHEMA_VERSION}. Use the version of Sigma Impressions that wrote it, or another storage."
+            )
+        return self._upgraded(table)
+
+    def _create(self, table: Table) -> StoredTable:
+        location = self.location(table)
+        if isinstance(self.storage, LocalStorage):
+            Path(location).mkdir(parents=True, exist_ok=True)
+        # A conflict here means that another process has created the table just now.
+        with suppress(CommitFailedError):
             DeltaTable.create(
-                path,
+                location,
                 schema=table.schema,
                 mode="ignore",
                 partition_by=list(table.partition_by) or None,
@@ -306,19 +361,28 @@ class Tables:
                 description=table.description,
                 configuration={_SCHEMA_VERSION_KEY: str(SCHEMA_VERSION)},
                 raise_if_key_not_exists=False,
+                storage_options=self.storage.options(),
             )
-        handle = DeltaTable(path)
-        found = handle.metadata().configuration.get(_SCHEMA_VERSION_KEY)
-        if found != str(SCHEMA_VERSION):
-            raise TablesError(
-                f"The table {table.name} under {self.root} has schema version {found}, this program works with "
-                f"{SCHEMA_VERSION}. Use the version of Sigma Impressions that wrote it, or another storage."
-            )
-        return handle
+        return StoredTable(self.storage, table)
 
-    def read(self, table: Table) -> pl.LazyFrame:
-        """All rows of the table's newest version, as a lazy frame."""
-        return scan(self.open(table))
+    def _upgraded(self, table: Table) -> StoredTable:
+        """The table after the steps up from its version, each of which may be done, or half done, already."""
+
+        def attempt() -> StoredTable:
+            handle = StoredTable(self.storage, table)
+            version = int(handle.metadata().configuration[_SCHEMA_VERSION_KEY])
+            if version < SCHEMA_VERSION:
+                upgrade(handle, table.name, table.schema, version, SCHEMA_VERSION)
+                # Last, so that an upgrade that was interrupted is begun again.
+                handle.alter.set_table_properties({_SCHEMA_VERSION_KEY: str(SCHEMA_VERSION)}, raise_if_not_exists=False)
+            return handle
+
+        with clear_errors(self.storage, f"upgrading {self.location(table)}"):
+            return retry_conflicts(attempt)
+
+    def read(self, table: Table, column: str | None = None, values: Iterable[object] = ()) -> pl.LazyFrame:
+        """All rows of the table's newest version, or those of the partitions named, as a lazy frame."""
+        return scan(self.open(table), column, values)
 
     def append(self, table: Table, staged: Sequence[StagedFile]) -> None:
         """Move staged Parquet files into the table and commit them together.
@@ -328,28 +392,27 @@ class Tables:
         if not staged:
             return
         handle = self.open(table)
-        actions: list[AddAction | RemoveAction] = [self._adopt(table, file) for file in staged]
-        handle.create_write_transaction(
-            actions,
-            mode="append",
-            schema=Schema.from_arrow(table.schema),
-            partition_by=list(table.partition_by),
-        )
+        actions: list[AddAction | RemoveAction] = [_add_action(file) for file in staged]
+        self.storage.adopt(table.name, [(file.path, action.path) for file, action in zip(staged, actions, strict=True)])
+        with clear_errors(self.storage, f"writing to {self.location(table)}"):
+            handle.create_write_transaction(
+                actions,
+                mode="append",
+                schema=handle.schema(),
+                partition_by=list(table.partition_by),
+            )
 
-    def _adopt(self, table: Table, file: StagedFile) -> AddAction:
-        folder = "/".join(f"{column}={value}" for column, value in file.partition.items())
-        relative = f"{folder}/{file.path.name}"
-        target = self.root / table.name / relative
-        target.parent.mkdir(parents=True, exist_ok=True)
-        file.path.replace(target)
-        return AddAction(
-            path=relative,
-            size=target.stat().st_size,
-            partition_values=dict(file.partition),
-            modification_time=int(time.time() * 1000),
-            data_change=True,
-            stats=json.dumps({"numRecords": file.rows}),
-        )
+
+def _add_action(file: StagedFile) -> AddAction:
+    folder = "/".join(f"{column}={value}" for column, value in file.partition.items())
+    return AddAction(
+        path=f"{folder}/{file.path.name}",
+        size=file.path.stat().st_size,
+        partition_values=dict(file.partition),
+        modification_time=int(time.time() * 1000),
+        data_change=True,
+        stats=json.dumps({"numRecords": file.rows}),
+    )
 
 
 def polars_schema(table: Table) -> pl.Schema:
@@ -359,25 +422,42 @@ def polars_schema(table: Table) -> pl.Schema:
     return empty.schema
 
 
-def scan(handle: DeltaTable) -> pl.LazyFrame:
-    """All rows of an opened table."""
-    return pl.scan_delta(handle)
+def scan(handle: StoredTable, column: str | None = None, values: Iterable[object] = ()) -> pl.LazyFrame:
+    """All rows of an opened table, or those of the partitions whose `column` is one of `values`."""
+    if isinstance(handle.storage, LocalStorage):
+        rows = pl.scan_delta(handle)
+        return rows if column is None else rows.filter(pl.col(column).is_in(list(values)))
+    schema = polars_schema(handle.table)
+    files = data_files(handle, column, values)
+    if not files:
+        return pl.LazyFrame(schema=schema)
+    partitions = handle.table.partition_by
+    return pl.scan_parquet(
+        files,
+        glob=False,
+        schema={name: dtype for name, dtype in schema.items() if name not in partitions},
+        missing_columns="insert",
+        hive_partitioning=bool(partitions),
+        hive_schema={name: schema[name] for name in partitions} or None,
+    ).select(schema.names())
 
 
-def append_rows(handle: DeltaTable, table: Table, rows: pl.DataFrame) -> None:
+def append_rows(handle: StoredTable, table: Table, rows: pl.DataFrame) -> None:
     """Append a small frame, for tables whose readers tolerate a row that two processes both added."""
-    write_deltalake(handle, _conform(rows, table), mode="append")
+    with clear_errors(handle.storage, f"writing to {handle.storage.uri(table.name)}"):
+        write_deltalake(handle, _conform(rows, table), mode="append")
 
 
 def replace(
-    handle: DeltaTable, table: Table, column: str, values: Iterable[object], rows: pa.Table | pl.DataFrame
+    handle: StoredTable, table: Table, column: str, values: Iterable[object], rows: pa.Table | pl.DataFrame
 ) -> None:
     """Replace every row whose `column` is one of `values` by `rows`, in one commit.
 
     Raises `CommitFailedError` when another process has touched those rows since the handle was opened.
     """
     listed = ", ".join(f"'{value}'" for value in values)
-    write_deltalake(handle, _conform(rows, table), mode="overwrite", predicate=f"{column} IN ({listed})")
+    with clear_errors(handle.storage, f"writing to {handle.storage.uri(table.name)}"):
+        write_deltalake(handle, _conform(rows, table), mode="overwrite", predicate=f"{column} IN ({listed})")
 
 
 def _conform(rows: pa.Table | pl.DataFrame, table: Table) -> pa.Table:
@@ -398,12 +478,20 @@ def partition_fingerprints(handle: DeltaTable, column: str) -> dict[str, set[str
     return found
 
 
-def data_files(handle: DeltaTable, column: str | None = None, values: Iterable[object] = ()) -> list[str]:
-    """Local paths of the Parquet files of an opened table, of the partitions named if `column` is given."""
+def data_files(handle: StoredTable, column: str | None = None, values: Iterable[object] = ()) -> list[str]:
+    """Local paths of the Parquet files of an opened table, of the partitions named if `column` is given.
+
+    Of a table in a bucket they are copies, fetched now if they are not here yet.
+    """
     if column is None:
-        return list(handle.file_uris())
-    wanted = [str(value) for value in values]
-    return list(handle.file_uris(partition_filters=[(column, "in", wanted)])) if wanted else []
+        found = handle.file_uris()
+    else:
+        wanted = [str(value) for value in values]
+        found = handle.file_uris(partition_filters=[(column, "in", wanted)]) if wanted else []
+    if isinstance(handle.storage, LocalStorage):
+        return list(found)
+    # No part of a file's path below the table's folder can be the table's name.
+    return handle.storage.paths(handle.table.name, [uri.rsplit(f"/{handle.table.name}/", 1)[1] for uri in found])
 
 
 def retry_conflicts(attempt: Callable[[], T], attempts: int = 50) -> T:

@@ -5,12 +5,14 @@ from __future__ import annotations
 import os
 import socket
 import subprocess
+import sys
 import time
 import urllib.error
 import urllib.request
 import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import hypothesis
@@ -34,7 +36,7 @@ LISTER = Identity("lister", "listeraccesskey", "lister-secret-lister-secret", ("
 READER = Identity("reader", "readeraccesskey", "reader-secret-reader-secret", ("Read",))
 """May read every object, and list nothing."""
 
-_SERVER_FIXTURES = {"s3_server", "s3_bucket", "gcs_server", "gcs_bucket"}
+_SERVER_FIXTURES = {"s3_server", "s3_bucket", "gcs_server", "gcs_bucket", "gcs_tables_server", "remote_storage"}
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -145,6 +147,39 @@ def gcs_bucket(gcs_server: GcsServer) -> GcsBucket:
     client = gcs_server.client()
     client.create_bucket(name)
     return GcsBucket(name, gcs_server, client)
+
+
+@pytest.fixture(scope="session")
+def gcs_tables_server(gcs_server: GcsServer) -> Iterator[GcsServer]:
+    """The same server as Delta Lake needs it: with writing by the XML API (see `servers/gcs_xml.py`)."""
+    front = Path(__file__).parent / "servers" / "gcs_xml.py"
+    command = end_with_parent([sys.executable, str(front), gcs_server.url.removeprefix("http://")])
+    with subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True) as process:
+        try:
+            assert process.stdout is not None
+            yield GcsServer(f"http://127.0.0.1:{int(process.stdout.readline())}")
+        finally:
+            process.kill()
+
+
+@dataclass(frozen=True)
+class RemoteStorage:
+    """A storage location of one test's own in a bucket, with the variables that lead there."""
+
+    uri: str
+    environment: dict[str, str]
+
+
+@pytest.fixture(params=["s3", "gcs"])
+def remote_storage(request: pytest.FixtureRequest) -> RemoteStorage:
+    name = f"tables-{uuid.uuid4().hex[:12]}"
+    if request.param == "s3":
+        server: EmbeddedObjectStore = request.getfixturevalue("s3_server")
+        server.create_bucket(name)
+        return RemoteStorage(f"s3://{name}/usage", server.environment())
+    emulator: GcsServer = request.getfixturevalue("gcs_tables_server")
+    emulator.client().create_bucket(name)
+    return RemoteStorage(f"gs://{name}/usage", emulator.environment())
 
 
 def _wait_for_answer(url: str, process: subprocess.Popen[bytes], seconds: float = 30) -> None:

@@ -42,7 +42,7 @@ REFUSED: dict[str, tuple[dict[str, str], str]] = {
     "secret key alone": ({**GOOD, SECRET_KEY: SECRET}, KEY_ID),
     "session token alone": ({**GOOD, SESSION_TOKEN: TOKEN}, SESSION_TOKEN),
     "secret key in a wrong place": ({**GOOD, KEY_ID: "AKIAEXAMPLE", SECRET_KEY: SECRET, DAYS_BACK: SECRET}, DAYS_BACK),
-    "remote storage": ({**GOOD, "SIGMA_IMPRESSIONS_STORAGE": "s3://bucket/x"}, "SIGMA_IMPRESSIONS_STORAGE"),
+    "storage prefix": ({**GOOD, "SIGMA_IMPRESSIONS_STORAGE": "s3://bucket/a b"}, "SIGMA_IMPRESSIONS_STORAGE"),
     "first day in the future": (
         {**GOOD, "SIGMA_IMPRESSIONS_START_DATE": "2999-01-01"},
         "SIGMA_IMPRESSIONS_START_DATE",
@@ -210,7 +210,14 @@ def test_check_with_a_missing_resources_file(invoke: Invoke, s3_endpoint: str, t
     missing = tmp_path / "nowhere.parquet"
     result = invoke("check", **settings, SIGMA_IMPRESSIONS_RESOURCES=str(missing))
     assert result.exit_code == 1
-    assert steps(result) == {"settings": "ok", "list": "ok", "get": "ok", "rows": "ok", "resources": "FAIL"}
+    assert steps(result) == {
+        "settings": "ok",
+        "storage": "ok",
+        "list": "ok",
+        "get": "ok",
+        "rows": "ok",
+        "resources": "FAIL",
+    }
     assert f"There is no file {missing}" in result.stdout
     assert "SIGMA_IMPRESSIONS_RESOURCES" in result.stdout
     assert "Traceback" not in result.output

@@ -195,6 +195,8 @@ def test_defaults() -> None:
         aws_session_token=None,
         aws_region=None,
         storage="data",
+        cache="data/cache",
+        cache_gigabytes=20,
         resources=None,
         time_zone="UTC",
         excluded_users=(),
@@ -334,7 +336,7 @@ def test_settings_come_from_their_environment_variables() -> None:
 
 
 def test_settings_are_described_for_a_form() -> None:
-    assert len({setting.environment_variable for setting in SETTINGS}) == len(SETTINGS) == 17
+    assert len({setting.environment_variable for setting in SETTINGS}) == len(SETTINGS) == 19
     assert all(setting.help for setting in SETTINGS)
     assert all(setting.default is None for setting in SETTINGS if setting.secret)
 

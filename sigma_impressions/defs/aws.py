@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cached_property
 from typing import Any
 
 import boto3
@@ -37,3 +38,33 @@ def s3_client(source: Source) -> Any:
         aws_secret_access_key=source.aws_secret_access_key,
         aws_session_token=source.aws_session_token,
     ).get_client()
+
+
+class S3Credentials:
+    """The credentials of `s3_client`, by their names in `deltalake`, and the region.
+
+    The SDK looks for the ambient ones, so that profiles and single sign-on work as they do for the exports, and
+    renews those that expire.
+    """
+
+    def __init__(self, source: Source) -> None:
+        self._source = source
+
+    @cached_property
+    def _session(self) -> Any:
+        # Not at once: a profile that does not exist is an error, which is told when the tables are opened.
+        return boto3.session.Session()
+
+    @property
+    def region(self) -> str | None:
+        """The region of the settings, else the ambient one."""
+        return self._source.aws_region or self._session.region_name
+
+    def current(self) -> dict[str, str | None]:
+        """The credentials that are valid now; None for each if there are none."""
+        key_id, secret = self._source.aws_access_key_id, self._source.aws_secret_access_key
+        token = self._source.aws_session_token
+        if key_id is None and (ambient := self._session.get_credentials()):
+            frozen = ambient.get_frozen_credentials()
+            key_id, secret, token = frozen.access_key, frozen.secret_key, frozen.token
+        return {"aws_access_key_id": key_id, "aws_secret_access_key": secret, "aws_session_token": token}

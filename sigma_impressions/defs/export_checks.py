@@ -123,8 +123,7 @@ def rows_are_good(stored: Tables, files: pl.DataFrame) -> dg.AssetCheckResult:
     """Whether no row of the run's days was rejected."""
     # Without the text of the rows: it may hold e-mail addresses, and the tables have it.
     rejected = (
-        stored.read(REJECTED_ROWS)
-        .filter(pl.col("file_date").is_in(files["file_date"].unique().to_list()))
+        stored.read(REJECTED_ROWS, "file_date", files["file_date"].unique().to_list())
         .join(files.lazy().select("file_id", "capture_id", "key"), on=["file_id", "capture_id"])
         .select("key", "row_number", "reason")
         .collect()

@@ -196,7 +196,7 @@ def _rows_per_day(files: pl.DataFrame, days: Iterable[date]) -> dict[date, dict[
 
 
 def _normalization_metadata(stored: Tables, captured: Sequence[dict[str, Any]], days: Iterable[date]) -> dict[str, Any]:
-    first_rows = stored.read(NORMALIZED_IMPRESSIONS).filter(pl.col("file_date").is_in(list(days))).head(10).collect()
+    first_rows = stored.read(NORMALIZED_IMPRESSIONS, "file_date", days).head(10).collect()
     return {
         "captured_files": len(captured),
         "captured_rows": sum(row["rows"] for row in captured),

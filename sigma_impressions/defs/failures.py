@@ -10,6 +10,7 @@ import dagster as dg
 from sigma_impressions.exports.objects import StoreError
 from sigma_impressions.metrics.as_of import ConservationError
 from sigma_impressions.source import SettingsError
+from sigma_impressions.storage import StorageError
 from sigma_impressions.tables import TablesError
 from sigma_impressions.upstream.contract import ResourcesRefused
 from sigma_impressions.upstream.snapshot_file import ResourcesUnreadable
@@ -24,7 +25,7 @@ def clear_failures() -> Iterator[None]:
     """
     try:
         yield
-    except StoreError as error:
+    except (StoreError, StorageError) as error:
         raise dg.Failure(str(error)) from None
     except (SettingsError, TablesError, ResourcesRefused, ResourcesUnreadable, ConservationError) as error:
         raise dg.Failure(str(error), allow_retries=False) from None

@@ -32,7 +32,7 @@ def definition_metadata(table: Table) -> dict[str, Any]:
 
 def location(tables: Tables, table: Table) -> dg.MetadataValue:
     """Where the Delta table lies."""
-    return dg.MetadataValue.path(str(tables.root / table.name))
+    return dg.MetadataValue.path(tables.location(table))
 
 
 def preview(rows: pl.DataFrame, most: int = PREVIEW_ROWS) -> dg.MetadataValue:

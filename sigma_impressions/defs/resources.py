@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from sigma_impressions.exports.objects import ObjectStore
 from sigma_impressions.exports.rules import ReadingRules
 from sigma_impressions.project import project_folder
 from sigma_impressions.source import SETTINGS, Problem, SettingsError, Source, read_source
+from sigma_impressions.storage import BucketStorage, GcsFiles, RemoteFiles, S3Files, gcs_options, s3_options
 from sigma_impressions.tables import Tables
 
 _HELP = {setting.name: setting.help for setting in SETTINGS}
@@ -38,6 +40,8 @@ class SigmaSource(dg.ConfigurableResource):  # type: ignore[type-arg]
     aws_session_token: str | None = _field("aws_session_token")
     aws_region: str | None = _field("aws_region")
     storage: str | None = _field("storage")
+    cache: str | None = _field("cache")
+    cache_gigabytes: str | None = _field("cache_gigabytes")
     resources: str | None = _field("resources")
     time_zone: str | None = _field("time_zone")
     excluded_users: str | None = _field("excluded_users")
@@ -87,16 +91,40 @@ def object_store(source: Source) -> ObjectStore:
 
 def tables(source: Source) -> Tables:
     """The tables under the storage location; a relative path starts at the project's folder."""
-    if "://" in source.storage:
-        raise SettingsError(
-            (
-                Problem(
-                    "SIGMA_IMPRESSIONS_STORAGE",
-                    "a remote storage location is not supported in this version; write a local directory",
-                ),
-            )
-        )
-    return Tables(project_folder() / Path(source.storage).expanduser())
+    if "://" not in source.storage:
+        return Tables(project_folder() / Path(source.storage).expanduser())
+    storage = BucketStorage(
+        source.storage,
+        _delta_options(source),
+        partial(_storage_files, source),
+        project_folder() / Path(source.cache).expanduser(),
+        source.cache_gigabytes * 10**9,
+    )
+    return Tables(storage)
+
+
+def _delta_options(source: Source) -> Callable[[], dict[str, str]]:
+    if not source.storage.startswith("s3://"):
+        return partial(gcs_options, os.environ.get("STORAGE_EMULATOR_HOST"))
+    from sigma_impressions.defs.aws import S3Credentials
+
+    credentials = S3Credentials(source)
+    return lambda: s3_options(credentials.current(), credentials.region, _s3_endpoint())
+
+
+def _storage_files(source: Source, bucket: str) -> RemoteFiles:
+    """The storage location through the same clients as the exports."""
+    if source.storage.startswith("s3://"):
+        from sigma_impressions.defs.aws import s3_client
+
+        return S3Files(s3_client(source), bucket)
+    from sigma_impressions.defs.gcp import gcs_client
+
+    return GcsFiles(gcs_client(), bucket)
+
+
+def _s3_endpoint() -> str | None:
+    return os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL") or None
 
 
 def resources_location(source: Source) -> str:
@@ -135,6 +163,6 @@ def snapshot_storage_options(source: Source, where: str) -> dict[str, str]:
         "aws_secret_access_key": source.aws_secret_access_key,
         "aws_session_token": source.aws_session_token,
         "aws_region": source.aws_region,
-        "aws_endpoint_url": os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL"),
+        "aws_endpoint_url": _s3_endpoint(),
     }
     return {name: value for name, value in options.items() if value}

@@ -117,4 +117,4 @@ def _check_conservation(as_of: date, figures: dict[str, int]) -> None:
 
 def read_as_of(tables: Tables, table: Table, as_of: date) -> pl.DataFrame:
     """The rows of one metric table as of a day."""
-    return tables.read(table).filter(pl.col("as_of_date") == as_of).drop("fingerprint").collect()
+    return tables.read(table, "as_of_date", [as_of]).drop("fingerprint").collect()

@@ -50,17 +50,19 @@ def view(connection: duckdb.DuckDBPyConnection, table: Table, data_files: Sequen
     if not data_files:
         connection.register(table.name, table.schema.empty_table())
         return
-    columns = ", ".join(
-        f"{name}::DATE AS {name}"
-        if name in table.partition_by and pa.types.is_date(table.schema.field(name).type)
-        else name
-        for name in table.schema.names
-    )
     listed = ", ".join(quoted(path) for path in data_files)
-    connection.execute(
-        f"CREATE OR REPLACE TEMP VIEW {table.name} AS SELECT {columns} "
-        f"FROM read_parquet([{listed}], hive_partitioning = true, hive_types_autocast = false)"
-    )
+    # By name: files that were written before a column was added lack it.
+    source = f"read_parquet([{listed}], hive_partitioning = true, hive_types_autocast = false, union_by_name = true)"
+    held = {name for name, *_ in connection.execute(f"DESCRIBE FROM {source}").fetchall()}
+    columns = ", ".join(_column(table, name, name in held) for name in table.schema.names)
+    connection.execute(f"CREATE OR REPLACE TEMP VIEW {table.name} AS SELECT {columns} FROM {source}")
+
+
+def _column(table: Table, name: str, held: bool) -> str:
+    if not held:
+        return f"NULL AS {name}"
+    is_date = name in table.partition_by and pa.types.is_date(table.schema.field(name).type)
+    return f"{name}::DATE AS {name}" if is_date else name
 
 
 def quoted(text: str) -> str:

@@ -1,0 +1,106 @@
+"""A folder of this machine that keeps copies of remote files which never change, up to a size."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import threading
+import time
+import uuid
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+_THREADS = 8
+_PARTIAL = ".partial"
+_STARTED = time.time()
+"""When this process began: what was used since then is never evicted by it."""
+
+
+class FileCache:
+    """Copies of remote files under one folder, each at the path that it has in the storage location.
+
+    A copy is complete or not there: it is moved into place. The files used longest ago go when the folder
+    exceeds `limit` bytes, at the first use by an object while no other process uses the folder. Whoever got
+    paths holds a shared lock on it as long as the object lives, so that nobody takes its files away.
+    """
+
+    def __init__(self, folder: Path, limit: int) -> None:
+        self.folder = folder
+        self._limit = limit
+        self._lock: int | None = None
+        self._entering = threading.Lock()
+
+    def paths(self, names: Sequence[str], fetch: Callable[[str, Path], None]) -> list[Path]:
+        """Local paths of the named files; those that are not here are fetched, several at a time."""
+        self._enter()
+        found = [self.folder / name for name in names]
+        missing = [(name, path) for name, path in zip(names, found, strict=True) if not _touch(path)]
+        if missing:
+            with ThreadPoolExecutor(min(_THREADS, len(missing)), thread_name_prefix="fetch") as pool:
+                for done in [pool.submit(_fetch, fetch, name, path) for name, path in missing]:
+                    done.result()
+        return found
+
+    def take(self, file: Path, name: str) -> None:
+        """Keep a local file, which was uploaded under this name, so that it need not be fetched again."""
+        self._enter()
+        target = self.folder / name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        file.replace(target)
+
+    def _enter(self) -> None:
+        with self._entering:
+            if self._lock is None:
+                self._lock = self._locked()
+
+    def _locked(self) -> int:
+        self.folder.mkdir(parents=True, exist_ok=True)
+        lock = os.open(self.folder / ".lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            # Somebody reads files of it, and evicts nothing meanwhile either; it may grow until they are done.
+            pass
+        else:
+            self._evict()
+        fcntl.flock(lock, fcntl.LOCK_SH)
+        return lock
+
+    def _evict(self) -> None:
+        files = []
+        for path in self.folder.rglob("*"):
+            if path.name.endswith(_PARTIAL):
+                path.unlink()
+            elif path.is_file() and path.name != ".lock":
+                found = path.stat()
+                files.append((found.st_mtime, found.st_size, path))
+        size = sum(bytes_ for _, bytes_, _ in files)
+        for used, bytes_, path in sorted(files):
+            if size <= self._limit or used >= _STARTED:
+                return
+            path.unlink()
+            size -= bytes_
+
+    def __del__(self) -> None:
+        if self._lock is not None:
+            os.close(self._lock)
+
+
+def _touch(path: Path) -> bool:
+    """Note that the file is used now; False if there is none."""
+    try:
+        os.utime(path)
+    except FileNotFoundError:
+        return False
+    return True
+
+
+def _fetch(fetch: Callable[[str, Path], None], name: str, target: Path) -> None:
+    target.parent.mkdir(parents=True, exist_ok=True)
+    partial = target.with_name(f"{target.name}.{uuid.uuid4().hex}{_PARTIAL}")
+    try:
+        fetch(name, partial)
+        partial.replace(target)
+    finally:
+        partial.unlink(missing_ok=True)

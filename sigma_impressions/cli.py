@@ -14,7 +14,14 @@ from rich.console import Console
 from rich.text import Text
 
 from sigma_impressions.project import project_folder, use_dagster_home
-from sigma_impressions.source import MAX_DAYS_BACK, SettingsError, Source, environment_values, read_source
+from sigma_impressions.source import (
+    DEFAULT_KEEP_DAYS,
+    MAX_DAYS_BACK,
+    SettingsError,
+    Source,
+    environment_values,
+    read_source,
+)
 
 if TYPE_CHECKING:
     from sigma_impressions.scan import ScanOptions
@@ -105,6 +112,27 @@ def backfill(first: datetime, last: datetime, renormalize: bool, forget_missing_
 
 
 @main.command()
+@click.option(
+    "--keep-days",
+    type=click.IntRange(1, 3650),
+    default=DEFAULT_KEEP_DAYS,
+    show_default=True,
+    help="Days for which older versions of the tables, and what nothing refers to, are kept.",
+)
+def maintain(keep_days: int) -> None:
+    """Merge small files of the tables, and delete what no kept version needs.
+
+    Once a week is enough. Results stay the same, and runs may be under way meanwhile. Exit code 0 or 1.
+    """
+    _source({})
+    from sigma_impressions.scan import maintain_all
+
+    failure = maintain_all(Console(highlight=False), use_dagster_home(project_folder()), keep_days)
+    if failure is not None:
+        _fail(failure)
+
+
+@main.command()
 def check() -> None:
     """Test the source: settings, credentials, rights, the newest export file, the resources.
 
@@ -158,14 +186,14 @@ def _scan(source: Source, chunks: Sequence[Sequence[date]], options: ScanOptions
     from sigma_impressions.console import print_summary
     from sigma_impressions.defs.resources import tables
     from sigma_impressions.scan import scan_all
+    from sigma_impressions.storage import StorageError
 
     console = Console(highlight=False)
     started = datetime.now(UTC)
-    try:
-        stored = tables(source)
-    except SettingsError as error:
-        _fail(str(error))
     failure = scan_all(console, use_dagster_home(project_folder()), chunks, options, trigger)
     if failure is not None:
         _fail(failure)
-    print_summary(console, stored, started)
+    try:
+        print_summary(console, tables(source), started)
+    except StorageError as error:
+        _fail(str(error))

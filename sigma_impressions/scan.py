@@ -20,6 +20,7 @@ from rich.text import Text
 
 from sigma_impressions.console import Progress
 from sigma_impressions.defs.build import JOB_NAME, build_definitions
+from sigma_impressions.defs.maintenance import MAINTENANCE_JOB_NAME, MAINTENANCE_KEY
 from sigma_impressions.scratch import locked
 from sigma_impressions.source import MAX_DAYS_BACK
 
@@ -80,6 +81,24 @@ def scan_all(
             if result.failure is not None:
                 return f"{result.failure}\nRun {result.run_id} failed; its log is in the Dagster UI."
     return None
+
+
+def maintain_all(console: Console, dagster_home: Path, keep_days: int) -> str | None:
+    """Run the maintenance job, with progress on the console; its message if it failed, or None."""
+    progress = Progress(console)
+    definitions = build_definitions(loggers={"console": progress.logger_definition()})
+    with _instance(dagster_home) as instance, progress.shown():
+        end_dead_runs(instance)
+        result = definitions.resolve_job_def(MAINTENANCE_JOB_NAME).execute_in_process(
+            instance=instance,
+            tags={_PROCESS_TAG: f"{socket.gethostname()}/{os.getpid()}", _TRIGGER_TAG: "cli maintain"},
+            run_config={
+                "loggers": {"console": {}},
+                "ops": {MAINTENANCE_KEY.to_user_string(): {"config": {"keep_days": keep_days}}},
+            },
+            raise_on_error=False,
+        )
+    return None if result.success else _failure(result)
 
 
 def _instance(dagster_home: Path) -> dg.DagsterInstance:

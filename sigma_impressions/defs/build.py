@@ -9,6 +9,7 @@ from collections.abc import Mapping
 import dagster as dg
 
 from sigma_impressions.defs.exports import build_export_assets
+from sigma_impressions.defs.maintenance import MAINTENANCE_JOB_NAME, MAINTENANCE_KEY, build_maintenance_assets
 from sigma_impressions.defs.metadata import GROUP
 from sigma_impressions.defs.metrics import build_metric_assets
 from sigma_impressions.defs.partitions import daily_partitions, first_day
@@ -39,6 +40,7 @@ def build_definitions(
                 *build_metric_assets(partitions),
                 *build_upstream_assets(),
                 *build_publish_assets(),
+                *build_maintenance_assets(),
             ]
         )
     return dg.Definitions(
@@ -48,7 +50,12 @@ def build_definitions(
                 JOB_NAME,
                 selection=dg.AssetSelection.groups(GROUP),
                 description="Scan the days of the run, from the exports in the bucket to the published database.",
-            )
+            ),
+            dg.define_asset_job(
+                MAINTENANCE_JOB_NAME,
+                selection=[MAINTENANCE_KEY],
+                description="Merge small files of the tables and delete what no kept version needs; once a week, say.",
+            ),
         ],
         resources={"source": source or SigmaSource.from_environment(environment)},
         # Steps share one process: starting one per step takes longer than most steps do.

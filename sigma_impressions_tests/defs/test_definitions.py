@@ -31,7 +31,7 @@ PARTITIONED = {
     "user_activity",
     "unmatched_impressions",
 }
-UNPARTITIONED = {"sigma_resources", "sigma_impressions_database"}
+UNPARTITIONED = {"sigma_resources", "sigma_impressions_database", "storage_maintenance"}
 CLOUD_LIBRARIES = {"boto3", "botocore", "dagster_aws", "dagster_gcp", "google.cloud"}
 
 LOAD = """
@@ -69,7 +69,7 @@ def test_the_code_location_loads_in_a_fresh_process(settings: dict[str, str], tm
     assert loaded.stderr == ""
     found = json.loads(loaded.stdout)
     assert set(found["keys"]) == PARTITIONED | UNPARTITIONED
-    assert "sigma_impressions" in found["jobs"]
+    assert {"sigma_impressions", "maintenance"} <= set(found["jobs"])
     assert CLOUD_LIBRARIES.isdisjoint(found["modules"])
 
 

@@ -1,0 +1,216 @@
+"""Tables in a bucket: the same results as in a local directory, shared by machines that share nothing else."""
+
+from __future__ import annotations
+
+import io
+import os
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pytest
+from deltalake.exceptions import CommitFailedError
+from polars.testing import assert_frame_equal
+from rich.console import Console
+
+from sigma_impressions.check import Step, check_source
+from sigma_impressions.defs.resources import tables
+from sigma_impressions.maintenance import maintain
+from sigma_impressions.publish.database import DATABASE_NAME
+from sigma_impressions.scan import ScanOptions, scan_all
+from sigma_impressions.source import environment_values, read_source
+from sigma_impressions.tables import (
+    ALL_TABLES,
+    EXPORT_FILES,
+    NORMALIZED_IMPRESSIONS,
+    RESOURCE_SNAPSHOTS,
+    Tables,
+    polars_schema,
+    replace,
+    retry_conflicts,
+)
+from sigma_impressions.tables import scan as scan_table
+from sigma_impressions_tests import cases
+from sigma_impressions_tests.commands import environment
+from sigma_impressions_tests.conftest import LISTER, READER, RemoteStorage
+from sigma_impressions_tests.metrics.captured import capture
+from sigma_impressions_tests.metrics.reference import Row
+
+TODAY = datetime.now(UTC).date()
+
+
+@contextmanager
+def machine(folder: Path, settings: Mapping[str, str]) -> Iterator[Tables]:
+    """This process as a machine with a project, an instance and a cache of its own in `folder`."""
+    folder.mkdir(exist_ok=True)
+    with pytest.MonkeyPatch.context() as patched:
+        for name in os.environ:
+            if name.startswith(("AWS_", "SIGMA_", "GOOGLE_", "STORAGE_")):
+                patched.delenv(name)
+        for name, value in environment(folder, settings).items():
+            patched.setenv(name, value)
+        yield tables(read_source(environment_values(os.environ)))
+
+
+def scan(folder: Path, *parts: list[date], as_of: date | None = None) -> None:
+    failure = scan_all(
+        Console(file=io.StringIO()), folder / "dagster_home", parts or ([TODAY],), ScanOptions(as_of), "test"
+    )
+    assert failure is None
+
+
+def settings_of(case: cases.Case, bucket: Any, storage: RemoteStorage, folder: Path) -> dict[str, str]:
+    for file in case.files:
+        bucket.put(file["key"], case.data(file))
+    return {
+        **bucket.environment(),
+        **case.settings,
+        **storage.environment,
+        "SIGMA_IMPRESSIONS_BUCKET_URI": bucket.uri,
+        "SIGMA_IMPRESSIONS_RESOURCES": str(case.write_resources(folder)),
+        "SIGMA_IMPRESSIONS_STORAGE": storage.uri,
+    }
+
+
+@pytest.mark.parametrize(("remote_storage", "name"), [("s3", "dirty"), ("gcs", "windows")], indirect=["remote_storage"])
+def test_cases_with_the_tables_in_a_bucket(
+    name: str, remote_storage: RemoteStorage, s3_bucket: Any, tmp_path: Path
+) -> None:
+    case = cases.load(name)
+    with machine(tmp_path, settings_of(case, s3_bucket, remote_storage, tmp_path)) as stored:
+        scan(tmp_path)
+        scan(tmp_path, as_of=case.as_of)
+        cases.assert_as_expected(case, stored.root / DATABASE_NAME)
+        assert stored.root.is_relative_to(tmp_path / "data" / "cache")
+
+
+@pytest.mark.parametrize("remote_storage", ["s3"], indirect=True)
+def test_maintenance_in_a_bucket(remote_storage: RemoteStorage, tmp_path: Path) -> None:
+    settings = {
+        **remote_storage.environment,
+        "SIGMA_IMPRESSIONS_BUCKET_URI": "s3://not-read/",
+        "SIGMA_IMPRESSIONS_STORAGE": remote_storage.uri,
+    }
+    viewed = [Row(datetime(2026, 11, day, 9, tzinfo=UTC), "ada@x", "wb1", None, 1, None) for day in (19, 20)]
+    with machine(tmp_path, settings) as stored:
+        for number in range(3):
+            capture(stored, f"file {number}", viewed)
+        before = {table.name: stored.read(table).collect() for table in (EXPORT_FILES, NORMALIZED_IMPRESSIONS)}
+        stray = tmp_path / "stray"
+        stray.write_bytes(b"x")
+        stored.storage.adopt(NORMALIZED_IMPRESSIONS.name, [(stray, "file_date=2026-01-01/under-way.parquet")])
+        done = {maintained.table: maintained for maintained in maintain(stored, timedelta(days=1), lambda _: None)}
+        assert not any(maintained.skipped for maintained in done.values())
+        for name in before:
+            assert (done[name].files_before, done[name].files_after) == (3, 1)
+        # A file that is not committed yet may belong to a run under way; one that was replaced is kept for a day.
+        assert "file_date=2026-01-01/under-way.parquet" in stored.storage.sizes(NORMALIZED_IMPRESSIONS.name)
+        assert len(stored.storage.sizes(NORMALIZED_IMPRESSIONS.name)) == 5
+        for table in (EXPORT_FILES, NORMALIZED_IMPRESSIONS):
+            assert_frame_equal(stored.read(table).collect(), before[table.name], check_row_order=False)
+
+
+@pytest.mark.parametrize("remote_storage", ["s3"], indirect=True)
+def test_machines_that_share_only_the_bucket_share_the_state(
+    remote_storage: RemoteStorage, s3_bucket: Any, tmp_path: Path
+) -> None:
+    case = cases.load("overlap")
+    settings = settings_of(case, s3_bucket, remote_storage, tmp_path)
+    folders = [tmp_path / name for name in ("one", "two")]
+    command = [sys.executable, "-c", "from sigma_impressions.cli import main; main()"]
+    processes = []
+    for folder in folders:
+        folder.mkdir()
+        arguments = ["run", "--as-of", case.as_of.isoformat()]
+        process = subprocess.Popen(
+            [*command, *arguments],
+            env=environment(folder, settings),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        processes.append(process)
+    try:
+        outputs = [process.communicate(timeout=200)[0] for process in processes]
+    finally:
+        for process in processes:
+            process.kill()
+    assert [process.returncode for process in processes] == [0, 0], "\n".join(outputs)
+    for folder in folders:
+        (database,) = folder.glob(f"data/cache/*/{DATABASE_NAME}")
+        cases.assert_as_expected(case, database)
+
+    # A third one, later, finds all done: it captures nothing and commits nothing.
+    with machine(tmp_path / "three", settings) as stored:
+        before = {table.name: stored.open(table).version() for table in ALL_TABLES}
+        files = stored.read(EXPORT_FILES).collect()
+        assert files["file_id"].is_unique().all()
+        assert files.height == len(case.files)
+        scan(tmp_path / "three", as_of=case.as_of)
+        cases.assert_as_expected(case, stored.root / DATABASE_NAME)
+        after = {table.name: stored.open(table).version() for table in ALL_TABLES}
+        # Today's as-of date, which the scan of today brings along, was computed by the others.
+        assert after == before
+
+
+@pytest.mark.parametrize("remote_storage", ["s3"], indirect=True)
+def test_the_check_tells_whether_the_tables_can_be_written(
+    remote_storage: RemoteStorage, s3_bucket: Any, tmp_path: Path
+) -> None:
+    def step(settings: Mapping[str, str]) -> Step:
+        wanted = {"SIGMA_IMPRESSIONS_BUCKET_URI": s3_bucket.uri, "SIGMA_IMPRESSIONS_STORAGE": remote_storage.uri}
+        with machine(tmp_path, {**settings, **wanted}):
+            (found,) = [step for step in check_source(environment_values(os.environ)) if step.name == "storage"]
+        return found
+
+    allowed = step(remote_storage.environment)
+    assert allowed.passed, allowed.message
+    bucket = remote_storage.uri.split("/")[2]
+    assert s3_bucket.client.list_objects_v2(Bucket=bucket)["KeyCount"] == 0
+    for identity in (READER, LISTER):
+        denied = step(s3_bucket.environment(identity))
+        assert denied.passed is False
+        assert "s3:PutObject" in denied.message
+        assert remote_storage.uri in denied.message
+        assert identity.secret_access_key not in denied.message
+    wrong = step({**remote_storage.environment, "AWS_SECRET_ACCESS_KEY": "not-the-secret-of-this-key"})
+    assert wrong.passed is False
+    assert "credentials were not accepted" in wrong.message
+
+
+def test_of_two_writers_of_one_version_one_has_a_conflict(remote_storage: RemoteStorage, tmp_path: Path) -> None:
+    settings = {
+        **remote_storage.environment,
+        "SIGMA_IMPRESSIONS_BUCKET_URI": "s3://not-read/",
+        "SIGMA_IMPRESSIONS_STORAGE": remote_storage.uri,
+    }
+    with machine(tmp_path, settings) as stored:
+        stored.open(RESOURCE_SNAPSHOTS)
+
+        def add(number: int) -> None:
+            """Read the number of workbooks, and write one more: a lost update would be seen."""
+
+            def attempt() -> None:
+                handle = stored.open(RESOURCE_SNAPSHOTS)
+                workbooks = scan_table(handle).select(pl.col("workbooks").sum()).collect().item()
+                row = {"snapshot_id": "counter", "workbooks": workbooks + 1, "taken_at": datetime.now(UTC)}
+                schema = polars_schema(RESOURCE_SNAPSHOTS)
+                replace(handle, RESOURCE_SNAPSHOTS, "snapshot_id", ["counter"], pl.DataFrame([row], schema=schema))
+
+            retry_conflicts(attempt)
+
+        first, second = stored.open(RESOURCE_SNAPSHOTS), stored.open(RESOURCE_SNAPSHOTS)
+        row = pl.DataFrame([{"snapshot_id": "counter", "workbooks": 0}], schema=polars_schema(RESOURCE_SNAPSHOTS))
+        replace(first, RESOURCE_SNAPSHOTS, "snapshot_id", ["counter"], row)
+        with pytest.raises(CommitFailedError):
+            replace(second, RESOURCE_SNAPSHOTS, "snapshot_id", ["counter"], row)
+        with ThreadPoolExecutor(4) as pool:
+            list(pool.map(add, range(8)))
+        (counted,) = stored.read(RESOURCE_SNAPSHOTS).collect()["workbooks"]
+        assert counted == 8

@@ -20,6 +20,7 @@ from deltalake import DeltaTable
 from sigma_impressions import tables as tables_module
 from sigma_impressions import upgrades
 from sigma_impressions.maintenance import Maintained, maintain
+from sigma_impressions.metrics import engine
 from sigma_impressions.metrics.as_of import refresh_metrics
 from sigma_impressions.metrics.daily import refresh_daily_impressions
 from sigma_impressions.publish.database import publish_database
@@ -36,6 +37,7 @@ from sigma_impressions.tables import (
     Tables,
     TablesError,
     append_rows,
+    data_files,
     polars_schema,
 )
 from sigma_impressions.upstream.capture import capture_snapshot
@@ -259,6 +261,22 @@ def test_an_older_table_is_upgraded_when_it_is_opened(
     taken = len(steps)
     tables.open(wider)
     assert len(steps) == taken
+
+
+def test_files_from_before_a_column_was_added_have_no_value_in_it(
+    tables: Tables, next_version: Callable[[upgrades.Step], tables_module.Table], tmp_path: Path
+) -> None:
+    wider = next_version(lambda _: None)
+    handle = tables.open(wider)
+    rows = tables.read(wider).collect()
+    assert rows["device"].null_count() == rows.height > 0
+    with engine.connect(tmp_path) as connection:
+        engine.view(connection, wider, data_files(handle))
+        query = f"SELECT count(*), count(device) FROM {wider.name}"
+        assert connection.execute(query).fetchall() == [(rows.height, 0)]
+        append_rows(handle, wider, rows.with_columns(device=pl.lit("phone")))
+        engine.view(connection, wider, data_files(handle))
+        assert connection.execute(query).fetchall() == [(2 * rows.height, rows.height)]
 
 
 def test_an_upgrade_that_was_interrupted_is_begun_again(

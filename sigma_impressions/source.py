@@ -88,6 +88,16 @@ SETTINGS: tuple[Setting, ...] = (
         default="20",
     ),
     _setting(
+        "memory_gigabytes",
+        "Memory that a DuckDB query of the metrics may use before it spills to disk. The process needs half a gigabyte "
+        "more.",
+        default="1",
+    ),
+    _setting(
+        "spill",
+        "Local directory that DuckDB spills to; default: the storage location's work folder.",
+    ),
+    _setting(
         "resources",
         "Where the upstream Sigma integration left its resources: path or URI of a Parquet, CSV or "
         "newline-delimited JSON file.",
@@ -288,6 +298,8 @@ class Source:
     storage: str
     cache: str
     cache_gigabytes: int
+    memory_gigabytes: int
+    spill: str | None
     resources: str | None
     time_zone: str
     excluded_users: tuple[str, ...]
@@ -336,8 +348,10 @@ def read_source(values: Mapping[str, str | None]) -> Source:
         aws_session_token=reader.optional("aws_session_token", _key),
         aws_region=reader.optional("aws_region", _region),
         storage=reader.required("storage", _storage),
-        cache=reader.required("cache", _cache),
-        cache_gigabytes=reader.required("cache_gigabytes", _cache_gigabytes),
+        cache=reader.required("cache", _local_directory),
+        cache_gigabytes=reader.required("cache_gigabytes", _gigabytes),
+        memory_gigabytes=reader.required("memory_gigabytes", _gigabytes),
+        spill=reader.optional("spill", _local_directory),
         resources=reader.optional("resources", _resources),
         time_zone=reader.required("time_zone", _time_zone),
         excluded_users=reader.optional("excluded_users", _excluded_users) or (),
@@ -467,13 +481,13 @@ def _storage(text: str) -> str:
     return location
 
 
-def _cache(text: str) -> str:
+def _local_directory(text: str) -> str:
     if "://" in text or not text.isprintable():
         raise _Refused("is not a local directory. Write a path on one line, without ://")
     return text
 
 
-def _cache_gigabytes(text: str) -> int:
+def _gigabytes(text: str) -> int:
     if not re.fullmatch(r"0*[1-9][0-9]{0,5}", text):
         raise _Refused(f"must be a whole number of gigabytes, 1 or more, not {_quoted(text)}")
     return int(text)

@@ -197,6 +197,8 @@ def test_defaults() -> None:
         storage="data",
         cache="data/cache",
         cache_gigabytes=20,
+        memory_gigabytes=1,
+        spill=None,
         resources=None,
         time_zone="UTC",
         excluded_users=(),
@@ -336,7 +338,7 @@ def test_settings_come_from_their_environment_variables() -> None:
 
 
 def test_settings_are_described_for_a_form() -> None:
-    assert len({setting.environment_variable for setting in SETTINGS}) == len(SETTINGS) == 19
+    assert len({setting.environment_variable for setting in SETTINGS}) == len(SETTINGS) == 21
     assert all(setting.help for setting in SETTINGS)
     assert all(setting.default is None for setting in SETTINGS if setting.secret)
 

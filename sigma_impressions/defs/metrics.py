@@ -12,7 +12,7 @@ from sigma_impressions.defs.export_checks import NORMALIZED_KEY
 from sigma_impressions.defs.failures import clear_failures
 from sigma_impressions.defs.metadata import GROUP, OWNERS, definition_metadata, location, preview, table_of
 from sigma_impressions.defs.partitions import BACKFILL_POLICY
-from sigma_impressions.defs.resources import SigmaSource, tables
+from sigma_impressions.defs.resources import SigmaSource, query_limits, tables
 from sigma_impressions.defs.upstream import RESOURCES_KEY
 from sigma_impressions.metrics.as_of import read_as_of, refresh_metrics
 from sigma_impressions.metrics.daily import refresh_daily_impressions
@@ -89,7 +89,7 @@ def build_metric_assets(partitions: dg.DailyPartitionsDefinition) -> list[dg.Ass
         with clear_failures():
             settings = source.source()
             stored = tables(settings)
-            refreshed = refresh_daily_impressions(stored, settings.overlapping_exports)
+            refreshed = refresh_daily_impressions(stored, settings.overlapping_exports, query_limits(settings))
         touched = {*days_of(context), *refreshed.built, *refreshed.dropped}
         event_dates = stored.read(EVENT_DATES).collect()
         note_days(context, DAILY_KEY, partitions, touched, _daily_figures(event_dates, touched, refreshed.built))
@@ -138,9 +138,10 @@ def build_metric_assets(partitions: dg.DailyPartitionsDefinition) -> list[dg.Ass
     )
     def metrics(context: dg.AssetExecutionContext, config: AsOf, source: SigmaSource) -> Iterator[dg.MaterializeResult]:  # type: ignore[type-arg]
         with clear_failures():
-            stored = tables(source.source())
+            settings = source.source()
+            stored = tables(settings)
             asked = [*days_of(context), *([day] if (day := config.day()) else [])]
-            refreshed = refresh_metrics(stored, asked)
+            refreshed = refresh_metrics(stored, asked, query_limits(settings))
         context.log.info(f"{len(refreshed.built)} as-of dates computed, {refreshed.current} up to date")
         touched = {*asked, *refreshed.built}
         as_of_dates = stored.read(AS_OF_DATES).filter(pl.col("as_of_date").is_in(list(touched))).collect()

@@ -5,7 +5,7 @@ import dagster as dg
 from sigma_impressions.defs.failures import clear_failures
 from sigma_impressions.defs.metadata import GROUP, OWNERS, table_of
 from sigma_impressions.defs.metrics import METRIC_KEYS, AsOf
-from sigma_impressions.defs.resources import SigmaSource, tables
+from sigma_impressions.defs.resources import SigmaSource, query_limits, tables
 from sigma_impressions.publish.database import DATABASE_NAME, top_workbooks
 from sigma_impressions.publish.settle import publish_settled
 
@@ -38,6 +38,7 @@ def build_publish_assets() -> list[dg.AssetsDefinition]:
                 as_of_dates=[asked] if asked else [],
                 as_of=asked,
                 report=context.log.info,
+                limits=query_limits(settings),
             )
         context.log.info(
             f"{published.path}: as of {published.as_of}, {'published' if published.is_new else 'already up to date'}"

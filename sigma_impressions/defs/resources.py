@@ -14,6 +14,7 @@ from pydantic import Field
 
 from sigma_impressions.exports.objects import ObjectStore
 from sigma_impressions.exports.rules import ReadingRules
+from sigma_impressions.metrics.engine import Limits
 from sigma_impressions.project import project_folder
 from sigma_impressions.source import SETTINGS, Problem, SettingsError, Source, read_source
 from sigma_impressions.storage import BucketStorage, GcsFiles, RemoteFiles, S3Files, gcs_options, s3_options
@@ -42,6 +43,8 @@ class SigmaSource(dg.ConfigurableResource):  # type: ignore[type-arg]
     storage: str | None = _field("storage")
     cache: str | None = _field("cache")
     cache_gigabytes: str | None = _field("cache_gigabytes")
+    memory_gigabytes: str | None = _field("memory_gigabytes")
+    spill: str | None = _field("spill")
     resources: str | None = _field("resources")
     time_zone: str | None = _field("time_zone")
     excluded_users: str | None = _field("excluded_users")
@@ -101,6 +104,12 @@ def tables(source: Source) -> Tables:
         source.cache_gigabytes * 10**9,
     )
     return Tables(storage)
+
+
+def query_limits(source: Source) -> Limits:
+    """What DuckDB may use; a relative path starts at the project's folder."""
+    spill_to = project_folder() / Path(source.spill).expanduser() if source.spill else None
+    return Limits(source.memory_gigabytes, spill_to)
 
 
 def _delta_options(source: Source) -> Callable[[], dict[str, str]]:

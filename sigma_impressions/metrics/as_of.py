@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
-from datetime import UTC, date, datetime
+from bisect import bisect_left
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
 
 import duckdb
 import polars as pl
 
 from sigma_impressions.metrics import engine
 from sigma_impressions.metrics.daily import Refreshed
+from sigma_impressions.metrics.engine import DEFAULT_LIMITS, Limits
 from sigma_impressions.metrics.state import AsOfDate, built_as_of_dates, expected_as_of_dates
 from sigma_impressions.scratch import scratch_folder
 from sigma_impressions.tables import (
@@ -32,19 +35,22 @@ from sigma_impressions.tables import (
 from sigma_impressions.windows import WINDOW_DAYS
 
 _DATES_AT_ONCE = 6
-"""As-of dates whose results are held in memory and committed together."""
+"""Days within which as-of dates are computed from the same reading, held in memory and committed together."""
+
+TREND_DAYS = (14, 28)
+"""Between how many days before the as-of date the impressions lie that the newest 14 days are compared with."""
 
 
 class ConservationError(Exception):
     """Impressions were lost or doubled on the way to the metrics; nothing of the as-of date was written."""
 
 
-def refresh_metrics(tables: Tables, as_of_dates: Collection[date]) -> Refreshed:
+def refresh_metrics(tables: Tables, as_of_dates: Collection[date], limits: Limits = DEFAULT_LIMITS) -> Refreshed:
     """Compute the as-of dates asked for, and restate every earlier computed one whose inputs have changed.
 
     Raises `ConservationError` before anything of a date is written that does not add up.
     """
-    return retry_conflicts(lambda: _refresh(tables, as_of_dates))
+    return retry_conflicts(lambda: _refresh(tables, as_of_dates, limits))
 
 
 def stale_as_of_dates(tables: Tables, as_of_dates: Collection[date]) -> dict[date, AsOfDate]:
@@ -55,35 +61,67 @@ def stale_as_of_dates(tables: Tables, as_of_dates: Collection[date]) -> dict[dat
     return {as_of: wanted for as_of, wanted in expected.items() if built.get(as_of) != wanted.fingerprint}
 
 
-def _refresh(tables: Tables, as_of_dates: Collection[date]) -> Refreshed:
+def _refresh(tables: Tables, as_of_dates: Collection[date], limits: Limits) -> Refreshed:
     handles = {table.name: tables.open(table) for table in (*METRIC_TABLES, AS_OF_DATES)}
     stale = stale_as_of_dates(tables, as_of_dates)
     if not stale:
         return Refreshed((), (), len(set(as_of_dates)))
-    days = sorted(stale)
-    with scratch_folder(tables.root / WORK_FOLDER) as scratch, engine.connect(scratch) as connection:
-        for start in range(0, len(days), _DATES_AT_ONCE):
-            chunk = days[start : start + _DATES_AT_ONCE]
-            results = [_compute(connection, tables, as_of, stale[as_of]) for as_of in chunk]
+    with scratch_folder(tables.root / WORK_FOLDER) as scratch:
+        for chunk in _chunks(stale):
+            results = _compute(tables, chunk, scratch, limits)
             for table in (*METRIC_TABLES, AS_OF_DATES):
                 rows = pl.concat([result[table.name] for result in results])
                 replace(handles[table.name], table, "as_of_date", chunk, rows)
-    return Refreshed(tuple(days), (), len(set(as_of_dates) - stale.keys()))
+    return Refreshed(tuple(sorted(stale)), (), len(set(as_of_dates) - stale.keys()))
+
+
+def _chunks(stale: Mapping[date, AsOfDate]) -> Iterator[dict[date, AsOfDate]]:
+    """The as-of dates, in order, in groups that are computed together: of the same snapshot, and near each other."""
+    chunk: dict[date, AsOfDate] = {}
+    for as_of, wanted in sorted(stale.items()):
+        first = next(iter(chunk), as_of)
+        is_near = (as_of - first).days < _DATES_AT_ONCE
+        if chunk and not (is_near and wanted.snapshot_id == chunk[first].snapshot_id):
+            yield chunk
+            chunk = {}
+        chunk[as_of] = wanted
+    if chunk:
+        yield chunk
 
 
 def _compute(
-    connection: duckdb.DuckDBPyConnection, tables: Tables, as_of: date, wanted: AsOfDate
-) -> dict[str, pl.DataFrame]:
-    """The rows of the metric tables and of their registry for one as-of date."""
+    tables: Tables, wanted: Mapping[date, AsOfDate], scratch: Path, limits: Limits
+) -> list[dict[str, pl.DataFrame]]:
+    """For each as-of date, which all have the same snapshot, the rows of the metric tables and of their registry."""
     daily, resources = tables.open(DAILY_IMPRESSIONS), tables.open(SIGMA_RESOURCES)
     held = partition_fingerprints(daily, "event_date")
-    if any(held.get(str(day)) != {fingerprint} for day, fingerprint in wanted.event_dates.items()):
-        raise InputsChanged(f"The daily impressions before {as_of} were rebuilt in between.")
-    engine.view(connection, DAILY_IMPRESSIONS, data_files(daily, "event_date", wanted.event_dates))
-    engine.view(connection, SIGMA_RESOURCES, data_files(resources, "snapshot_id", [wanted.snapshot_id]))
-    connection.execute("CREATE OR REPLACE TEMP TABLE resources AS SELECT * EXCLUDE (snapshot_id) FROM sigma_resources")
+    event_dates = {day: fingerprint for date in wanted.values() for day, fingerprint in date.event_dates.items()}
+    if any(held.get(str(day)) != {fingerprint} for day, fingerprint in event_dates.items()):
+        raise InputsChanged(f"The daily impressions before {max(wanted)} were rebuilt in between.")
+    snapshot_id = next(iter(wanted.values())).snapshot_id
+    with engine.connect(scratch, limits) as connection:
+        engine.view(connection, DAILY_IMPRESSIONS, data_files(daily, "event_date", event_dates))
+        engine.view(connection, SIGMA_RESOURCES, data_files(resources, "snapshot_id", [snapshot_id]))
+        connection.execute("CREATE TEMP TABLE resources AS SELECT * EXCLUDE (snapshot_id) FROM sigma_resources")
+        connection.register("segments", _segments(event_dates, wanted).to_arrow())
+        for name in ("viewed_resources", "viewed", "viewers", "segment_impressions", "active_days"):
+            connection.execute(engine.query(name))
+        return [_compute_date(connection, as_of, wanted[as_of]) for as_of in wanted]
+
+
+def _segments(event_dates: Iterable[date], as_of_dates: Iterable[date]) -> pl.DataFrame:
+    """The segment of each event date, named by its last date: segments end where a window of an as-of date does."""
+    back = (0, *WINDOW_DAYS, *TREND_DAYS)
+    ends = sorted({as_of - timedelta(days=days) for as_of in as_of_dates for days in back})
+    return pl.DataFrame(
+        [(day, ends[bisect_left(ends, day)]) for day in event_dates],
+        schema={"event_date": pl.Date, "segment": pl.Date},
+        orient="row",
+    )
+
+
+def _compute_date(connection: duckdb.DuckDBPyConnection, as_of: date, wanted: AsOfDate) -> dict[str, pl.DataFrame]:
     parameters = {"as_of": as_of}
-    connection.execute(engine.query("workbook_matches"))
     connection.execute(engine.query("matched_impressions"), parameters)
     results: dict[str, pl.DataFrame] = {}
     for table in METRIC_TABLES:

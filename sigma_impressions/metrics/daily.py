@@ -10,6 +10,7 @@ from pathlib import Path
 import polars as pl
 
 from sigma_impressions.metrics import engine
+from sigma_impressions.metrics.engine import DEFAULT_LIMITS, Limits
 from sigma_impressions.metrics.state import EventDate, built_event_dates, expected_event_dates
 from sigma_impressions.scratch import scratch_folder
 from sigma_impressions.tables import (
@@ -40,12 +41,12 @@ class Refreshed:
     current: int
 
 
-def refresh_daily_impressions(tables: Tables, overlapping_exports: str) -> Refreshed:
+def refresh_daily_impressions(tables: Tables, overlapping_exports: str, limits: Limits = DEFAULT_LIMITS) -> Refreshed:
     """Rebuild the event dates whose captured files changed, wherever they lie, and drop those that lost theirs."""
-    return retry_conflicts(lambda: _refresh(tables, overlapping_exports))
+    return retry_conflicts(lambda: _refresh(tables, overlapping_exports, limits))
 
 
-def _refresh(tables: Tables, overlapping_exports: str) -> Refreshed:
+def _refresh(tables: Tables, overlapping_exports: str, limits: Limits) -> Refreshed:
     target = _Target(tables)
     built = built_event_dates(tables)
     expected = expected_event_dates(tables, overlapping_exports)
@@ -54,7 +55,9 @@ def _refresh(tables: Tables, overlapping_exports: str) -> Refreshed:
     if stale or dropped:
         with scratch_folder(tables.root / WORK_FOLDER) as scratch:
             for days in _batches({day: expected[day] for day in stale}):
-                target.write(days, _build(tables, {day: expected[day] for day in days}, overlapping_exports, scratch))
+                target.write(
+                    days, _build(tables, {day: expected[day] for day in days}, overlapping_exports, scratch, limits)
+                )
         target.drop(dropped)
     return Refreshed(tuple(stale), dropped, len(expected) - len(stale))
 
@@ -93,7 +96,7 @@ class _Target:
 
 
 def _build(
-    tables: Tables, wanted: Mapping[date, EventDate], overlapping_exports: str, scratch: Path
+    tables: Tables, wanted: Mapping[date, EventDate], overlapping_exports: str, scratch: Path, limits: Limits
 ) -> tuple[pl.DataFrame, pl.DataFrame]:
     """The rows of `daily_impressions` and of its registry for some event dates."""
     captures = {capture for day in wanted.values() for capture in day.captures}
@@ -105,7 +108,7 @@ def _build(
             "export_files": [len(day.captures) for day in wanted.values()],
         }
     )
-    with engine.connect(scratch) as connection:
+    with engine.connect(scratch, limits) as connection:
         normalized = tables.open(NORMALIZED_IMPRESSIONS)
         engine.view(connection, NORMALIZED_IMPRESSIONS, data_files(normalized, "file_date", file_dates))
         connection.register("dates_to_build", dates.to_arrow())

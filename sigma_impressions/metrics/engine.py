@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
 
@@ -12,22 +13,35 @@ import duckdb
 import polars as pl
 import pyarrow as pa
 
+from sigma_impressions.scratch import scratch_folder
 from sigma_impressions.tables import Table
 
-MEMORY_LIMIT = "2GB"
-"""What DuckDB may keep in memory; beyond it, it spills to the work folder."""
+
+@dataclass(frozen=True)
+class Limits:
+    """What a query may use: `memory_gigabytes`, and beyond it the disk under `spill_to`, by default the work folder."""
+
+    memory_gigabytes: int = 1
+    spill_to: Path | None = None
+
+
+DEFAULT_LIMITS = Limits()
 
 
 @contextmanager
-def connect(spill_to: Path) -> Iterator[duckdb.DuckDBPyConnection]:
-    """An in-memory database that spills to `spill_to` and speaks UTC."""
-    with duckdb.connect(
-        config={
-            "memory_limit": MEMORY_LIMIT,
-            "temp_directory": str(spill_to),
-            "threads": os.cpu_count() or 1,
-        }
-    ) as connection:
+def connect(scratch: Path, limits: Limits = DEFAULT_LIMITS) -> Iterator[duckdb.DuckDBPyConnection]:
+    """An in-memory database that speaks UTC, with a thread per processor."""
+    with ExitStack() as stack:
+        spill_to = scratch if limits.spill_to is None else stack.enter_context(scratch_folder(limits.spill_to))
+        connection = stack.enter_context(
+            duckdb.connect(
+                config={
+                    "memory_limit": f"{limits.memory_gigabytes}GB",
+                    "temp_directory": str(spill_to),
+                    "threads": os.cpu_count() or 1,
+                }
+            )
+        )
         connection.execute("SET TimeZone = 'UTC'")
         yield connection
 

@@ -10,6 +10,7 @@ import duckdb
 import polars as pl
 
 from sigma_impressions.metrics import engine
+from sigma_impressions.metrics.engine import DEFAULT_LIMITS, Limits
 from sigma_impressions.metrics.state import AsOfDate, built_as_of_dates, expected_as_of_dates
 from sigma_impressions.scratch import locked, scratch_folder
 from sigma_impressions.tables import (
@@ -40,7 +41,7 @@ class Published:
     tables: dict[str, int]
 
 
-def publish_database(tables: Tables, as_of: date | None = None) -> Published:
+def publish_database(tables: Tables, as_of: date | None = None, limits: Limits = DEFAULT_LIMITS) -> Published:
     """Build the database of an as-of date (default: the newest one computed) and move it into place.
 
     A reader that holds the old file open keeps it; a new reader gets the new one, complete. Raises
@@ -58,7 +59,7 @@ def publish_database(tables: Tables, as_of: date | None = None) -> Published:
         if existing is not None and existing[0] == (chosen, made_from):
             return Published(target, chosen, False, existing[1])
         with scratch_folder(tables.root / WORK_FOLDER) as scratch:
-            counts = _build(tables, chosen, wanted, made_from, scratch)
+            counts = _build(tables, (chosen, wanted), made_from, scratch, limits)
             (scratch / DATABASE_NAME).replace(target)
     return Published(target, chosen, True, counts)
 
@@ -90,8 +91,11 @@ def _existing(target: Path) -> tuple[tuple[date, str], dict[str, int]] | None:
     return (found[0], dict(names)) if found else None
 
 
-def _build(tables: Tables, as_of: date, wanted: AsOfDate, made_from: str, scratch: Path) -> dict[str, int]:
-    with engine.connect(scratch) as connection:
+def _build(
+    tables: Tables, chosen: tuple[date, AsOfDate], made_from: str, scratch: Path, limits: Limits
+) -> dict[str, int]:
+    as_of, wanted = chosen
+    with engine.connect(scratch, limits) as connection:
         connection.execute(f"ATTACH {engine.quoted(str(scratch / DATABASE_NAME))} AS published")
         for table in METRIC_TABLES:
             engine.view(connection, table, data_files(tables.open(table), "as_of_date", [as_of]))
@@ -113,7 +117,8 @@ def _build(tables: Tables, as_of: date, wanted: AsOfDate, made_from: str, scratc
             "ORDER BY resource_type, workbook_url_id, element_id NULLS FIRST",
         )
         connection.execute("CREATE TEMP VIEW resources AS FROM published.sigma_resources")
-        connection.execute(engine.query("workbook_matches"))
+        for name in ("viewed_resources", "viewed"):
+            connection.execute(engine.query(name))
         _create(connection, DAILY_IMPRESSIONS.name, engine.query("published_daily_impressions"))
         files = _export_files(tables, as_of)
         connection.register("files", files.to_arrow())

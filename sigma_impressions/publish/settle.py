@@ -7,6 +7,7 @@ from datetime import date
 
 from sigma_impressions.metrics.as_of import refresh_metrics, stale_as_of_dates
 from sigma_impressions.metrics.daily import refresh_daily_impressions
+from sigma_impressions.metrics.engine import DEFAULT_LIMITS, Limits
 from sigma_impressions.metrics.state import built_event_dates, expected_event_dates
 from sigma_impressions.publish.database import Published, publish_database
 from sigma_impressions.tables import InputsChanged, Tables
@@ -20,7 +21,9 @@ def publish_settled(
     overlapping_exports: str,
     as_of_dates: Collection[date],
     as_of: date | None,
+    *,
     report: Callable[[str], None],
+    limits: Limits = DEFAULT_LIMITS,
 ) -> Published:
     """Publish, and look at the inputs once more: if they grew meanwhile, compute and publish again.
 
@@ -29,16 +32,16 @@ def publish_settled(
     published: Published | None = None
     for _ in range(_ROUNDS):
         try:
-            published = publish_database(tables, as_of)
+            published = publish_database(tables, as_of, limits)
         except InputsChanged as change:
             report(f"{change} Computing again.")
         else:
             if not _is_stale(tables, overlapping_exports, as_of_dates):
                 return published
             report("Another run has captured files in the meantime. Computing again.")
-        refresh_daily_impressions(tables, overlapping_exports)
-        refresh_metrics(tables, as_of_dates)
-    return published or publish_database(tables, as_of)
+        refresh_daily_impressions(tables, overlapping_exports, limits)
+        refresh_metrics(tables, as_of_dates, limits)
+    return published or publish_database(tables, as_of, limits)
 
 
 def _is_stale(tables: Tables, overlapping_exports: str, as_of_dates: Collection[date]) -> bool:

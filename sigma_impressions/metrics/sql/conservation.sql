@@ -1,15 +1,15 @@
 -- For each window: impressions counted, attached to resources, and unmatched (spec, "Conservation").
 -- Counted comes from the daily tables and attached from the finished result, so that a join that loses or
 -- doubles rows between the two shows.
--- Reads:      daily_impressions, resource_impressions, matched_impressions
+-- Reads:      daily_impressions, resource_impressions, matched_impressions, viewed
 -- Parameter:  $as_of
 WITH counted AS (
     SELECT
         coalesce(sum(impressions) FILTER (WHERE event_date > $as_of::DATE - 14), 0)::BIGINT AS impressions_14d,
         coalesce(sum(impressions) FILTER (WHERE event_date > $as_of::DATE - 30), 0)::BIGINT AS impressions_30d,
-        coalesce(sum(impressions) FILTER (WHERE event_date > $as_of::DATE - 60), 0)::BIGINT AS impressions_60d
+        coalesce(sum(impressions), 0)::BIGINT AS impressions_60d
     FROM daily_impressions
-    WHERE event_date <= $as_of::DATE
+    WHERE event_date BETWEEN $as_of::DATE - 59 AND $as_of::DATE
 ),
 
 attached AS (
@@ -26,6 +26,7 @@ unmatched AS (
         coalesce(sum(impressions_30d), 0)::BIGINT AS unmatched_impressions_30d,
         coalesce(sum(impressions_60d), 0)::BIGINT AS unmatched_impressions_60d
     FROM matched_impressions
+    INNER JOIN viewed USING (resource_no)
     WHERE NOT resource_is_known
 )
 

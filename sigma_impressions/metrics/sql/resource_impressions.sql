@@ -1,10 +1,9 @@
 -- Usage of every resource as of a day, also of those that nobody viewed (spec, "Metrics").
--- Reads:      matched_impressions, resources
+-- Reads:      matched_impressions, viewed, viewers, resources
 -- Parameter:  $as_of
-WITH own AS (
+WITH own_by_number AS (
     SELECT
-        workbook_url_id,
-        element_id,
+        resource_no,
         sum(impressions_14d)::BIGINT AS total_14d,
         sum(impressions_30d)::BIGINT AS total_30d,
         sum(impressions_60d)::BIGINT AS total_60d,
@@ -26,26 +25,35 @@ WITH own AS (
             ORDER BY impressions_60d DESC, user_email
         ) AS used
     FROM matched_impressions
+    INNER JOIN viewers USING (user_no)
+    INNER JOIN viewed USING (resource_no)
     WHERE resource_is_known
-    GROUP BY workbook_url_id, element_id
+    GROUP BY resource_no
+),
+
+own AS (
+    SELECT v.workbook_url_id, v.element_id, o.* EXCLUDE (resource_no)
+    FROM own_by_number AS o
+    INNER JOIN viewed AS v USING (resource_no)
 ),
 
 -- A user who viewed a workbook and its elements counts once.
 users_with_elements AS (
     SELECT
-        workbook_url_id,
-        user_email,
-        sum(impressions_14d) AS impressions_14d,
-        sum(impressions_30d) AS impressions_30d,
-        sum(impressions_60d) AS impressions_60d
-    FROM matched_impressions
-    WHERE workbook_is_known
-    GROUP BY workbook_url_id, user_email
+        v.workbook_no,
+        m.user_no,
+        sum(m.impressions_14d) AS impressions_14d,
+        sum(m.impressions_30d) AS impressions_30d,
+        sum(m.impressions_60d) AS impressions_60d
+    FROM matched_impressions AS m
+    INNER JOIN viewed AS v USING (resource_no)
+    WHERE v.workbook_is_known
+    GROUP BY v.workbook_no, m.user_no
 ),
 
 workbook_with_elements AS (
     SELECT
-        workbook_url_id,
+        workbook_no,
         sum(impressions_14d)::BIGINT AS total_14d,
         sum(impressions_30d)::BIGINT AS total_30d,
         sum(impressions_60d)::BIGINT AS total_60d,
@@ -53,13 +61,19 @@ workbook_with_elements AS (
         count(*) FILTER (WHERE impressions_30d > 0) AS users_30d,
         count(*) AS users_60d
     FROM users_with_elements
-    GROUP BY workbook_url_id
+    GROUP BY workbook_no
+),
+
+workbook_names AS (
+    SELECT DISTINCT workbook_no, workbook_url_id
+    FROM viewed
 ),
 
 -- Elements have no elements: theirs equals their own.
 with_elements AS (
-    SELECT workbook_url_id, NULL AS element_id, * EXCLUDE (workbook_url_id)
-    FROM workbook_with_elements
+    SELECT n.workbook_url_id, NULL AS element_id, w.* EXCLUDE (workbook_no)
+    FROM workbook_with_elements AS w
+    INNER JOIN workbook_names AS n USING (workbook_no)
     UNION ALL BY NAME
     SELECT workbook_url_id, element_id, total_14d, total_30d, total_60d, users_14d, users_30d, users_60d
     FROM own

@@ -1,33 +1,31 @@
 -- Activity per user of the 60 days up to the as-of date, over all impressions, matched or not.
--- Reads:      daily_impressions, matched_impressions
+-- Reads:      matched_impressions, viewed, viewers, active_days
 -- Parameter:  $as_of
-WITH active_days AS (
+WITH days AS (
     SELECT
-        user_email,
-        count(*) FILTER (WHERE age < 14) AS active_days_14d,
-        count(*) FILTER (WHERE age < 30) AS active_days_30d,
+        user_no,
+        count(*) FILTER (WHERE event_date > $as_of::DATE - 14) AS active_days_14d,
+        count(*) FILTER (WHERE event_date > $as_of::DATE - 30) AS active_days_30d,
         count(*) AS active_days_60d
-    FROM (
-        SELECT DISTINCT user_email, $as_of::DATE - event_date AS age
-        FROM daily_impressions
-        WHERE event_date BETWEEN $as_of::DATE - 59 AND $as_of::DATE
-    )
-    GROUP BY user_email
+    FROM active_days
+    WHERE event_date BETWEEN $as_of::DATE - 59 AND $as_of::DATE
+    GROUP BY user_no
 ),
 
 viewed_workbooks AS (
     SELECT
-        user_email,
-        sum(impressions_14d) AS impressions_14d,
-        sum(impressions_30d) AS impressions_30d,
-        sum(impressions_60d) AS impressions_60d,
-        count(*) FILTER (WHERE impressions_14d > 0) AS resources_14d,
-        count(*) FILTER (WHERE impressions_30d > 0) AS resources_30d,
+        m.user_no,
+        sum(m.impressions_14d) AS impressions_14d,
+        sum(m.impressions_30d) AS impressions_30d,
+        sum(m.impressions_60d) AS impressions_60d,
+        count(*) FILTER (WHERE m.impressions_14d > 0) AS resources_14d,
+        count(*) FILTER (WHERE m.impressions_30d > 0) AS resources_30d,
         count(*) AS resources_60d,
-        min(first_impression_at) AS first_impression_at,
-        max(last_impression_at) AS last_impression_at
-    FROM matched_impressions
-    GROUP BY user_email, workbook_url_id
+        min(m.first_impression_at) AS first_impression_at,
+        max(m.last_impression_at) AS last_impression_at
+    FROM matched_impressions AS m
+    INNER JOIN viewed AS v USING (resource_no)
+    GROUP BY m.user_no, v.workbook_no
 )
 
 SELECT
@@ -48,6 +46,7 @@ SELECT
     min(first_impression_at) AS first_impression_at,
     max(last_impression_at) AS last_impression_at
 FROM viewed_workbooks
-INNER JOIN active_days USING (user_email)
-GROUP BY user_email
+INNER JOIN days USING (user_no)
+INNER JOIN viewers USING (user_no)
+GROUP BY user_no, user_email
 ORDER BY user_email

@@ -1,0 +1,47 @@
+-- What was viewed, as the exports name it, and which resource that is (spec, "Matching"): a UUID is a workbook ID,
+-- in any case; anything else is a URL ID, to the letter. Where no workbook has it, workbook_url_id is what the
+-- exports say. Several viewed IDs may name one workbook; what they name has one resource_no and workbook_no.
+-- Reads:      daily_impressions, resources
+CREATE OR REPLACE TEMP TABLE viewed_resources AS
+WITH viewed AS (
+    SELECT
+        workbook_url_id AS viewed_id,
+        element_id,
+        regexp_full_match(workbook_url_id, '[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}') AS is_workbook_id
+    FROM (SELECT DISTINCT workbook_url_id, element_id FROM daily_impressions)
+),
+
+workbooks AS (
+    SELECT workbook_url_id, lower(workbook_id) AS workbook_id
+    FROM resources
+    WHERE resource_type = 'sigma_workbook'
+),
+
+elements AS (
+    SELECT workbook_url_id, element_id
+    FROM resources
+    WHERE resource_type = 'sigma_element'
+),
+
+matched AS (
+    SELECT
+        v.viewed_id,
+        v.element_id,
+        coalesce(u.workbook_url_id, i.workbook_url_id, v.viewed_id) AS workbook_url_id,
+        u.workbook_url_id IS NOT NULL OR i.workbook_url_id IS NOT NULL AS workbook_is_known
+    FROM viewed AS v
+    LEFT JOIN workbooks AS u ON NOT v.is_workbook_id AND v.viewed_id = u.workbook_url_id
+    LEFT JOIN workbooks AS i ON v.is_workbook_id AND lower(v.viewed_id) = i.workbook_id
+)
+
+SELECT
+    m.viewed_id,
+    m.element_id,
+    m.workbook_url_id,
+    m.workbook_is_known,
+    m.workbook_is_known AND (m.element_id IS NULL OR e.element_id IS NOT NULL) AS resource_is_known,
+    dense_rank() OVER (ORDER BY m.workbook_is_known, m.workbook_url_id)::INTEGER AS workbook_no,
+    dense_rank() OVER (ORDER BY m.workbook_is_known, m.workbook_url_id, m.element_id)::INTEGER AS resource_no,
+    count(*) OVER (PARTITION BY m.workbook_is_known, m.workbook_url_id, m.element_id) > 1 AS has_several_ids
+FROM matched AS m
+LEFT JOIN elements AS e ON m.workbook_is_known AND m.workbook_url_id = e.workbook_url_id AND m.element_id = e.element_id

@@ -35,3 +35,32 @@ def _date_in(key: str, pattern: re.Pattern[str]) -> date | None:
         return date(int(year), int(month), int(day))
     except ValueError:
         return None
+
+
+# A pattern whose date stands at a fixed place, year before month before day, each of fixed width, after text that
+# is always the same. Anything else is no match, also where it happens to mean the same.
+_TEXT = r"((?:[A-Za-z0-9_/=:,@ -]|\\[^A-Za-z0-9])*)"
+_SORTABLE = re.compile(
+    rf"(\^?){_TEXT}"
+    rf"\(\?P<year>(?:\\d\{{4\}}|\[0-9\]\{{4\}}|(?:\\d){{4}})\){_TEXT}"
+    rf"\(\?P<month>(?:\\d\{{2\}}|\[0-9\]\{{2\}}|\\d\\d)\){_TEXT}"
+    rf"\(\?P<day>(?:\\d\{{2\}}|\[0-9\]\{{2\}}|\\d\\d)\)(?![?*+{{])[^|]*"
+)
+
+
+def listing_start(pattern: re.Pattern[str], prefix: str, first: date) -> str | None:
+    """The key after which all exports sort that carry `first` or a later day where the pattern's text says.
+
+    None if that text does not promise that dates sort like keys: then the whole prefix is to be listed. Before the
+    key returned lie the exports of earlier days, and also those that carry their date elsewhere, or none at all:
+    who lists from here has to list the whole prefix now and then, or misses the latter.
+    """
+    shape = _SORTABLE.fullmatch(pattern.pattern)
+    if shape is None or pattern.flags & ~re.UNICODE:
+        return None
+    anchor, before, after_year, after_month = (re.sub(r"\\(.)", r"\1", part) for part in shape.groups())
+    if anchor and not before.startswith(prefix):
+        return None
+    start = before if anchor else prefix + before
+    # The key of an export goes on after its day, at least with `.csv`, and so sorts after the day's own text.
+    return f"{start}{first:%Y}{after_year}{first:%m}{after_month}{first:%d}"

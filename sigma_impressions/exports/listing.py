@@ -1,10 +1,10 @@
-"""Which export files a bucket holds for given file dates, and what else lies there."""
+"""Which export files a bucket holds, for given file dates or for all, and what else lies there."""
 
 from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import date
 
@@ -22,8 +22,13 @@ class ExportFile:
     @property
     def file_id(self) -> str:
         """Identity of the export file: a digest of its key and version (spec, "export file")."""
-        identity = f"{self.object.key}\0{self.object.version}"
-        return hashlib.sha256(identity.encode()).hexdigest()[:32]
+        return file_id(self.object)
+
+
+def file_id(item: StoredObject) -> str:
+    """The ID of the export file that an object is at its version."""
+    identity = f"{item.key}\0{item.version}"
+    return hashlib.sha256(identity.encode()).hexdigest()[:32]
 
 
 @dataclass
@@ -56,3 +61,33 @@ def sort_out(objects: Iterable[StoredObject], days: Collection[date], pattern: r
         else:
             listing.other_days.add(file.file_id)
     return listing
+
+
+@dataclass(frozen=True)
+class Survey:
+    """The IDs of all listed export files by file date, and how many keys `file_date_pattern` did not match.
+
+    `first_keys` gives for each file date the first of its keys, in the order of the listing.
+    """
+
+    days: Mapping[date, frozenset[str]]
+    first_keys: Mapping[date, str]
+    undated: int
+
+    def day(self, day: date) -> frozenset[str]:
+        """The IDs of the export files of a file date."""
+        return self.days.get(day, frozenset())
+
+
+def survey(objects: Iterable[StoredObject], pattern: re.Pattern[str] | None) -> Survey:
+    """Count off a whole listing. Only IDs are kept, so that a prefix of many objects needs little memory."""
+    found: dict[date, set[str]] = {}
+    first_keys: dict[date, str] = {}
+    undated = 0
+    for item in objects:
+        if is_export_key(item.key):
+            day, fell_back = file_date(item, pattern)
+            undated += fell_back
+            found.setdefault(day, set()).add(file_id(item))
+            first_keys.setdefault(day, item.key)
+    return Survey({day: frozenset(ids) for day, ids in found.items()}, first_keys, undated)

@@ -77,6 +77,12 @@ def _forget(tables: Tables, listed: Collection[str], days: Collection[date]) -> 
     return sorted(set(lost_files["key"]))
 
 
+def captured_files(tables: Tables, file_ids: Collection[str]) -> frozenset[str]:
+    """Those of the file IDs that are captured: read, or refused with a reason."""
+    registry = tables.read(EXPORT_FILES).filter(pl.col("status") != MISSING).select("file_id").collect()
+    return frozenset(registry["file_id"]) & frozenset(file_ids)
+
+
 def _unregister(tables: Tables, file_ids: Collection[str], condition: pl.Expr) -> None:
     """Take files out of the registry, so that they are read again if the manifest still holds them."""
 

@@ -6,8 +6,10 @@ import re
 from datetime import UTC, date, datetime, timedelta, timezone
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from sigma_impressions.exports.file_dates import file_date
+from sigma_impressions.exports.file_dates import file_date, listing_start
 from sigma_impressions.exports.objects import StoredObject
 
 ISO = re.compile(r"(?P<year>\d+)-(?P<month>\d+)-(?P<day>\d+)")
@@ -55,3 +57,44 @@ def test_a_key_without_a_day_falls_back_to_last_modified_and_says_so(key: str) -
 def test_a_group_that_took_no_part_in_the_match_falls_back() -> None:
     optional_day = re.compile(r"(?P<year>\d{4})-(?P<month>\d{2})(-(?P<day>\d{2}))?")
     assert file_date(item("exports/2026-02.csv"), optional_day) == (date(2026, 3, 1), True)
+
+
+DAY = date(2026, 11, 5)
+ISO_TEXT = r"(?P<year>\d{4})-(?P<month>\d{2})-(?P<day>\d{2})"
+
+
+@pytest.mark.parametrize(
+    ("pattern", "start"),
+    [
+        (ISO_TEXT, "sigma/2026-11-05"),
+        (ISO_TEXT + r"T\d\d-\d\d", "sigma/2026-11-05"),
+        (r"(?P<year>[0-9]{4})(?P<month>[0-9]{2})(?P<day>[0-9]{2})_", "sigma/20261105"),
+        (r"year=(?P<year>\d\d\d\d)/month=(?P<month>\d\d)/day=(?P<day>\d\d)/", "sigma/year=2026/month=11/day=05"),
+        (r"^sigma/v1\.0/(?P<year>\d{4})/(?P<month>\d{2})/(?P<day>\d{2})", "sigma/v1.0/2026/11/05"),
+        # Not anchored where the keys begin.
+        (rf"^{ISO_TEXT}", None),
+        (rf"^other/{ISO_TEXT}", None),
+        # The width varies, or the order is not that of time.
+        (r"(?P<year>\d{4})-(?P<month>\d{1,2})-(?P<day>\d{2})", None),
+        (r"(?P<year>\d+)-(?P<month>\d{2})-(?P<day>\d{2})", None),
+        (r"(?P<day>\d{2})-(?P<month>\d{2})-(?P<year>\d{4})", None),
+        # Something variable stands before the date, or the date may be missing.
+        (rf".*{ISO_TEXT}", None),
+        (rf"[a-z]+{ISO_TEXT}", None),
+        (rf"a?{ISO_TEXT}", None),
+        (rf"\w{ISO_TEXT}", None),
+        (rf"(x|y){ISO_TEXT}", None),
+        (rf"{ISO_TEXT}?", None),
+        (rf"{ISO_TEXT}|latest", None),
+        (rf"(?i)x{ISO_TEXT}", None),
+    ],
+)
+def test_where_a_listing_may_start(pattern: str, start: str | None) -> None:
+    assert listing_start(re.compile(pattern), "sigma/", DAY) == start
+
+
+@given(day=st.dates(date(2000, 1, 1), date(2099, 12, 31)), first=st.dates(date(2000, 1, 1), date(2099, 12, 31)))
+def test_a_listing_from_there_shows_exactly_the_days_from_the_first(day: date, first: date) -> None:
+    start = listing_start(re.compile(ISO_TEXT), "sigma/", first)
+    assert start is not None
+    assert (f"sigma/{day}.csv" > start) == (f"sigma/{day}T00 a.csv" > start) == (day >= first)

@@ -11,21 +11,15 @@ from pathlib import Path
 from typing import Any
 
 import dagster as dg
-from dagster._core.storage.tags import (
-    ASSET_PARTITION_RANGE_END_TAG,
-    ASSET_PARTITION_RANGE_START_TAG,
-)
 from rich.console import Console
 from rich.text import Text
 
 from sigma_impressions.console import Progress
 from sigma_impressions.defs.build import JOB_NAME, build_definitions
 from sigma_impressions.defs.maintenance import MAINTENANCE_JOB_NAME, MAINTENANCE_KEY
+from sigma_impressions.defs.runs import PROCESS_TAG, TRIGGER_TAG, end_dead_runs, range_tags
 from sigma_impressions.scratch import locked
 from sigma_impressions.source import MAX_DAYS_BACK
-
-_PROCESS_TAG = "sigma_impressions/process"
-_TRIGGER_TAG = "sigma_impressions/trigger"
 
 
 @dataclass(frozen=True)
@@ -91,7 +85,7 @@ def maintain_all(console: Console, dagster_home: Path, keep_days: int) -> str | 
         end_dead_runs(instance)
         result = definitions.resolve_job_def(MAINTENANCE_JOB_NAME).execute_in_process(
             instance=instance,
-            tags={_PROCESS_TAG: f"{socket.gethostname()}/{os.getpid()}", _TRIGGER_TAG: "cli maintain"},
+            tags={PROCESS_TAG: f"{socket.gethostname()}/{os.getpid()}", TRIGGER_TAG: "cli maintain"},
             run_config={
                 "loggers": {"console": {}},
                 "ops": {MAINTENANCE_KEY.to_user_string(): {"config": {"keep_days": keep_days}}},
@@ -121,10 +115,9 @@ def scan(
     result = definitions.resolve_job_def(JOB_NAME).execute_in_process(
         instance=instance,
         tags={
-            ASSET_PARTITION_RANGE_START_TAG: days[0].isoformat(),
-            ASSET_PARTITION_RANGE_END_TAG: days[-1].isoformat(),
-            _PROCESS_TAG: f"{socket.gethostname()}/{os.getpid()}",
-            _TRIGGER_TAG: trigger,
+            **range_tags(days),
+            PROCESS_TAG: f"{socket.gethostname()}/{os.getpid()}",
+            TRIGGER_TAG: trigger,
         },
         run_config=options.run_config(),
         raise_on_error=False,
@@ -169,28 +162,3 @@ def chunks(first: date, last: date, size: int = MAX_DAYS_BACK) -> Iterator[list[
     days = [first + timedelta(days=n) for n in range((last - first).days + 1)]
     for start in range(0, len(days), size):
         yield days[start : start + size]
-
-
-def end_dead_runs(instance: dg.DagsterInstance) -> int:
-    """Mark as failed the runs that a killed process of this host left as started; their number is returned.
-
-    Dagster's daemon cannot tell: these runs were started by no launcher of its own.
-    """
-    ended = 0
-    for run in instance.get_runs(dg.RunsFilter(statuses=[dg.DagsterRunStatus.STARTED])):
-        host, _, process = run.tags.get(_PROCESS_TAG, "").rpartition("/")
-        if host == socket.gethostname() and not _is_alive(int(process)):
-            instance.report_run_failed(run, "Its process is gone.")
-            instance.event_log_storage.free_concurrency_slots_for_run(run.run_id)
-            ended += 1
-    return ended
-
-
-def _is_alive(process: int) -> bool:
-    try:
-        os.kill(process, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True

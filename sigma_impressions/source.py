@@ -26,6 +26,9 @@ DEFAULT_START_DATE = date(2026, 1, 1)
 DEFAULT_KEEP_DAYS = 7
 """Days for which a maintenance keeps older versions of the tables when nothing else is asked."""
 
+DEFAULT_SCHEDULE = "0 6 * * *"
+"""When the schedule runs if nothing else is set, as a cron expression in UTC."""
+
 MIN_USERS_KEY_CHARACTERS = 16
 
 _FILE_DATE_GROUPS = ("year", "month", "day")
@@ -129,6 +132,17 @@ SETTINGS: tuple[Setting, ...] = (
         default="largest",
     ),
     _setting("start_date", "First daily partition, as YYYY-MM-DD.", default=DEFAULT_START_DATE.isoformat()),
+    _setting(
+        "schedule",
+        "When the schedule daily_scan starts a run, as a cron expression of five fields in UTC.",
+        default=DEFAULT_SCHEDULE,
+    ),
+    _setting(
+        "alert_webhook",
+        "Where alerts about failed runs and red checks are posted: the URL of an incoming webhook of Slack, or one "
+        "that takes the same JSON.",
+        secret=True,
+    ),
 )
 """All settings, in the order in which the form asks for them."""
 
@@ -309,6 +323,8 @@ class Source:
     users_key: str | None = field(repr=False)
     overlapping_exports: Literal["largest", "sum"]
     start_date: date
+    schedule: str
+    alert_webhook: str | None = field(repr=False)
 
     def describe(self) -> dict[str, str]:
         """Every setting by name as text that may be shown; of a secret only "set" or "not set"."""
@@ -361,6 +377,8 @@ def read_source(values: Mapping[str, str | None]) -> Source:
         users_key=reader.optional("users_key", _users_key),
         overlapping_exports=reader.required("overlapping_exports", _overlapping_exports),
         start_date=reader.required("start_date", _start_date),
+        schedule=reader.required("schedule", _schedule),
+        alert_webhook=reader.optional("alert_webhook", _alert_webhook),
     )
     reader.check_aws_keys()
     reader.finish()
@@ -586,3 +604,55 @@ def _start_date(text: str) -> date:
         return date.fromisoformat(text)
     except ValueError:
         raise _Refused(f"{_quoted(text)} is not a day of the calendar. {advice}") from None
+
+
+# Minute, hour, day of month, month, day of week: the smallest and the largest number of each.
+_CRON_FIELDS = ((0, 59), (0, 23), (1, 31), (1, 12), (0, 6))
+_CRON_PART = re.compile(r"(?:\*|([0-9]{1,2})(?:-([0-9]{1,2}))?)(?:/([0-9]{1,2}))?")
+
+
+def is_cron(text: str) -> bool:
+    """Whether the text is a cron expression of five fields in numbers: `*`, lists, ranges and steps."""
+    fields = text.split()
+    if len(fields) != len(_CRON_FIELDS):
+        return False
+    for written, (least, most) in zip(fields, _CRON_FIELDS, strict=True):
+        if not all(_is_cron_part(part, least, most) for part in written.split(",")):
+            return False
+    days, month = fields[2].split(","), fields[3]
+    # The 30th of February never comes.
+    return not (month in ("2", "02") and all(day in ("30", "31") for day in days))
+
+
+def _is_cron_part(part: str, least: int, most: int) -> bool:
+    match = _CRON_PART.fullmatch(part)
+    if match is None:
+        return False
+    first, last, step = (int(number) if number else None for number in match.groups())
+    bounds = [number for number in (first, last) if number is not None]
+    return (
+        all(least <= number <= most for number in bounds)
+        and bounds == sorted(bounds)
+        and (step is None or 1 <= step <= most)
+        # A step needs something to step through.
+        and (step is None or first is None or last is not None)
+    )
+
+
+def _schedule(text: str) -> str:
+    if not is_cron(text):
+        raise _Refused(
+            f"{_quoted(text)} is not a cron expression. Write five fields in numbers, minute, hour, day of month, "
+            f"month and day of week (0 is Sunday), for example {DEFAULT_SCHEDULE} for every day at 06:00 UTC"
+        )
+    return " ".join(text.split())
+
+
+def _alert_webhook(text: str) -> str:
+    # The text is a secret: whoever knows it can post.
+    advice = "Paste the URL of the webhook, beginning with https://"
+    if not text.isprintable() or any(c.isspace() for c in text):
+        raise _Refused(f"holds white space or a control character. {advice}")
+    if re.fullmatch(r"https?://[^/@?#]+(/[^@#]*)?", text, re.IGNORECASE) is None:
+        raise _Refused(f"is not the URL of a webhook. {advice}")
+    return text

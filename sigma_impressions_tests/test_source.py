@@ -5,7 +5,8 @@ from __future__ import annotations
 from datetime import date
 
 import pytest
-from hypothesis import given
+from dagster._utils.schedules import is_valid_cron_schedule
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sigma_impressions.source import (
@@ -15,6 +16,7 @@ from sigma_impressions.source import (
     SettingsError,
     Source,
     environment_values,
+    is_cron,
     parse_bucket_uri,
     read_source,
 )
@@ -183,6 +185,8 @@ def test_any_text_gives_a_bucket_uri_or_a_refusal(text: str) -> None:
 
 # --- the other settings -------------------------------------------------------------------------------------
 
+WEBHOOK = "https://hooks.example.com/services/T000/B000/secret-part"
+
 
 def test_defaults() -> None:
     source = read_source({"bucket_uri": URI, "days_back": None, "storage": "  "})
@@ -208,6 +212,8 @@ def test_defaults() -> None:
         users_key=None,
         overlapping_exports="largest",
         start_date=date(2026, 1, 1),
+        schedule="0 6 * * *",
+        alert_webhook=None,
     )
 
 
@@ -226,7 +232,10 @@ def test_every_value_is_read_and_trimmed() -> None:
         file_date_pattern=pattern,
         overlapping_exports="sum",
         start_date="2025-12-31",
+        schedule=" 30  3 * * 1-5 ",
+        alert_webhook=WEBHOOK,
     )
+    assert (source.schedule, source.alert_webhook) == ("30 3 * * 1-5", WEBHOOK)
     assert (source.name, source.days_back, source.aws_session_token) == ("Acme", 6, TOKEN)
     assert (source.storage, source.resources) == ("gs://tables-bucket/sigma", "/srv/sigma/resources.parquet")
     assert source.excluded_users == ("bot@example.com", "*@bots.example.com", "qa-?@x.io")
@@ -268,6 +277,12 @@ REFUSED: list[tuple[str, dict[str, str], str, str]] = [
     ("start date", {"start_date": "1.2.2026"}, "START_DATE", "not an ISO date"),
     ("compact start date", {"start_date": "20260101"}, "START_DATE", "not an ISO date"),
     ("impossible start date", {"start_date": "2026-02-30"}, "START_DATE", "not a day of the calendar"),
+    ("schedule", {"schedule": "every day"}, "SCHEDULE", "five fields"),
+    ("schedule of six fields", {"schedule": "0 0 6 * * *"}, "SCHEDULE", "0 6 * * *"),
+    ("webhook", {"alert_webhook": "hooks.example.com/x"}, "ALERT_WEBHOOK", "beginning with https://"),
+    ("webhook user", {"alert_webhook": "https://me:pw@hooks.example.com/x"}, "ALERT_WEBHOOK", "not the URL"),
+    ("webhook scheme", {"alert_webhook": "file:///etc/passwd"}, "ALERT_WEBHOOK", "not the URL"),
+    ("webhook space", {"alert_webhook": "https://hooks.example.com/x y"}, "ALERT_WEBHOOK", "white space"),
 ]  # fmt: skip
 
 
@@ -314,9 +329,9 @@ def test_a_secret_that_was_pasted_into_another_variable_is_not_repeated() -> Non
 
 
 def test_secrets_are_shown_nowhere() -> None:
-    source = read(**PAIR, aws_session_token=TOKEN, users_key="0123456789abcdef")
+    source = read(**PAIR, aws_session_token=TOKEN, users_key="0123456789abcdef", alert_webhook=WEBHOOK)
     shown = repr(source) + str(source) + repr(source.describe())
-    for secret in (KEY_ID, SECRET, TOKEN, "0123456789abcdef"):
+    for secret in (KEY_ID, SECRET, TOKEN, "0123456789abcdef", WEBHOOK):
         assert secret not in shown
     described = source.describe()
     assert list(described) == [setting.name for setting in SETTINGS]
@@ -338,7 +353,7 @@ def test_settings_come_from_their_environment_variables() -> None:
 
 
 def test_settings_are_described_for_a_form() -> None:
-    assert len({setting.environment_variable for setting in SETTINGS}) == len(SETTINGS) == 21
+    assert len({setting.environment_variable for setting in SETTINGS}) == len(SETTINGS) == 23
     assert all(setting.help for setting in SETTINGS)
     assert all(setting.default is None for setting in SETTINGS if setting.secret)
 
@@ -364,3 +379,41 @@ def test_header_aliases_are_pairs_of_column_and_header_name() -> None:
 def test_refused_header_aliases(text: str, message: str) -> None:
     with pytest.raises(SettingsError, match=message):
         read_source({"bucket_uri": URI} | {"header_aliases": text})
+
+
+FIELDS = (
+    *(
+        "*",
+        "0",
+        "5",
+        "00",
+        "59",
+        "60",
+        "24",
+        "7",
+        "6",
+        "31",
+        "30",
+        "2",
+        "*/5",
+        "*/0",
+        "1-5",
+        "5-1",
+        "1-5/2",
+        "1,3",
+        "5/2",
+    ),
+    *("?", "L", "MON", "-1", "1-", ",", "1,", "@daily", "*/99", "1-5,*/2", "a"),
+)
+
+
+@given(st.lists(st.sampled_from(FIELDS), min_size=4, max_size=6).map(" ".join) | st.text(max_size=20))
+@settings(max_examples=500)
+def test_a_schedule_that_is_accepted_is_one_for_dagster(text: str) -> None:
+    if is_cron(text):
+        assert is_valid_cron_schedule(text)
+
+
+@pytest.mark.parametrize("text", ["0 6 * * *", "*/15 * * * *", "30 3,15 1-7/2 * 1-5", "0 0 29,30 2 *"])
+def test_a_schedule(text: str) -> None:
+    assert read(schedule=text).schedule == text

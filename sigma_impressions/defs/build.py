@@ -8,6 +8,7 @@ from collections.abc import Mapping
 
 import dagster as dg
 
+from sigma_impressions.defs.automation import build_schedule, build_sensor
 from sigma_impressions.defs.exports import build_export_assets
 from sigma_impressions.defs.maintenance import MAINTENANCE_JOB_NAME, MAINTENANCE_KEY, build_maintenance_assets
 from sigma_impressions.defs.metadata import GROUP
@@ -25,7 +26,7 @@ def build_definitions(
     environ: Mapping[str, str] | None = None,
     loggers: Mapping[str, dg.LoggerDefinition] | None = None,
 ) -> dg.Definitions:
-    """Assets, checks, the job and the source; by default with the settings of the environment.
+    """Assets, checks, the job, what starts it, and the source; by default with the settings of the environment.
 
     `loggers` replace Dagster's console logger, for a program that shows progress in its own way.
     """
@@ -34,29 +35,29 @@ def build_definitions(
     with warnings.catch_warnings():
         # Backfill policies and code references have been marked as beta for many releases; pinned, they are safe.
         warnings.simplefilter("ignore", dg.BetaWarning)
-        assets = dg.with_source_code_references(
-            [
-                *build_export_assets(partitions),
-                *build_metric_assets(partitions),
-                *build_upstream_assets(),
-                *build_publish_assets(),
-                *build_maintenance_assets(),
-            ]
-        )
+        scanned = [
+            *build_export_assets(partitions),
+            *build_metric_assets(partitions),
+            *build_upstream_assets(),
+            *build_publish_assets(),
+        ]
+        referenced = dg.with_source_code_references([*scanned, *build_maintenance_assets()])
+    keys = {key for asset in scanned for key in asset.keys}
+    job = dg.define_asset_job(
+        JOB_NAME,
+        selection=dg.AssetSelection.groups(GROUP),
+        description="Scan the days of the run, from the exports in the bucket to the published database.",
+    )
+    maintenance = dg.define_asset_job(
+        MAINTENANCE_JOB_NAME,
+        selection=[MAINTENANCE_KEY],
+        description="Merge small files of the tables and delete what no kept version needs; once a week, say.",
+    )
     return dg.Definitions(
-        assets=assets,
-        jobs=[
-            dg.define_asset_job(
-                JOB_NAME,
-                selection=dg.AssetSelection.groups(GROUP),
-                description="Scan the days of the run, from the exports in the bucket to the published database.",
-            ),
-            dg.define_asset_job(
-                MAINTENANCE_JOB_NAME,
-                selection=[MAINTENANCE_KEY],
-                description="Merge small files of the tables and delete what no kept version needs; once a week, say.",
-            ),
-        ],
+        assets=referenced,
+        jobs=[job, maintenance],
+        schedules=[build_schedule(job, keys, environment)],
+        sensors=[build_sensor(job, keys)],
         resources={"source": source or SigmaSource.from_environment(environment)},
         # Steps share one process: starting one per step takes longer than most steps do.
         executor=dg.in_process_executor,

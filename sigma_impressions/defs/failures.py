@@ -15,6 +15,9 @@ from sigma_impressions.tables import TablesError
 from sigma_impressions.upstream.contract import ResourcesRefused
 from sigma_impressions.upstream.snapshot_file import ResourcesUnreadable
 
+_FOR_GOOD = (SettingsError, TablesError, ResourcesRefused, ResourcesUnreadable, ConservationError)
+"""Errors that another try does not mend."""
+
 
 @contextmanager
 def clear_failures() -> Iterator[None]:
@@ -27,5 +30,21 @@ def clear_failures() -> Iterator[None]:
         yield
     except (StoreError, StorageError) as error:
         raise dg.Failure(str(error)) from None
-    except (SettingsError, TablesError, ResourcesRefused, ResourcesUnreadable, ConservationError) as error:
+    except _FOR_GOOD as error:
         raise dg.Failure(str(error), allow_retries=False) from None
+
+
+class TickFailed(dg.DagsterError):
+    """A sensor or schedule cannot do its work; the message says what to do.
+
+    Any other class would be wrapped into an error that only names the sensor, and the sentence would come last.
+    """
+
+
+@contextmanager
+def clear_ticks() -> Iterator[None]:
+    """As `clear_failures`, for the tick of a sensor or schedule."""
+    try:
+        yield
+    except (StoreError, *_FOR_GOOD) as error:
+        raise TickFailed(str(error)) from None

@@ -54,6 +54,8 @@ class SigmaSource(dg.ConfigurableResource):  # type: ignore[type-arg]
     users_key: str | None = _field("users_key")
     overlapping_exports: str | None = _field("overlapping_exports")
     start_date: str | None = _field("start_date")
+    schedule: str | None = _field("schedule")
+    alert_webhook: str | None = _field("alert_webhook")
 
     @classmethod
     def from_environment(cls, environ: Mapping[str, str] | None = None) -> SigmaSource:

@@ -57,7 +57,10 @@ class ScanRun:
 
 @dataclass(frozen=True)
 class Stored:
-    """What the tables know: which of the files asked for are captured, and whether the metrics hold all captured."""
+    """What the tables know: which of the files asked for are captured, and whether the metrics hold all of them.
+
+    `complete` also says that the file dates asked for have metrics as as-of dates.
+    """
 
     captured: frozenset[str]
     complete: bool
@@ -146,12 +149,12 @@ class World:
 
     `runs` gives the runs over days of this source that are under way, and the newest that have ended, newest
     first; `listing` the objects whose keys sort after the key given, or all; `stored` what the tables know of
-    some file IDs; `attempts` the runs that were asked for under a request ID, newest first.
+    some file IDs and file dates; `attempts` the runs that were asked for under a request ID, newest first.
     """
 
     runs: Callable[[], Sequence[ScanRun]]
     listing: Callable[[str | None], Iterable[StoredObject]]
-    stored: Callable[[Collection[str]], Stored]
+    stored: Callable[[Collection[str], Collection[date]], Stored]
     attempts: Callable[[str], Sequence[ScanRun]]
 
 
@@ -286,7 +289,7 @@ def _examine(
     asked = {file_id for day in changed for file_id in seen.day(day)}
     if cursor.older != older:
         asked |= older_ids
-    stored = world.stored(asked) if asked else Stored(frozenset(), True)
+    stored = world.stored(asked, [day for day in changed if seen.day(day)]) if asked else Stored(frozenset(), True)
     missing = {day: len(seen.day(day) - stored.captured) for day in changed}
     new = {day: count for day, count in missing.items() if count}
     unfinished = frozenset(

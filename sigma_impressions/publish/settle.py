@@ -44,6 +44,15 @@ def publish_settled(
     return published or publish_database(tables, as_of, limits)
 
 
+def is_complete(tables: Tables, overlapping_exports: str, as_of_dates: Collection[date]) -> bool:
+    """Whether all that is captured is in the metrics: of the as-of dates given, and of those that have tables."""
+    try:
+        return not _is_stale(tables, overlapping_exports, as_of_dates)
+    except LookupError:
+        # No snapshot of the resources yet, and so no metrics.
+        return False
+
+
 def _is_stale(tables: Tables, overlapping_exports: str, as_of_dates: Collection[date]) -> bool:
     expected = expected_event_dates(tables, overlapping_exports)
     built = built_event_dates(tables)

@@ -70,7 +70,7 @@ class Model:
             self.listed_from = start
             return [self.objects[key] for key in sorted(self.objects) if start is None or key > start]
 
-        def stored(ids: Collection[str]) -> Stored:
+        def stored(ids: Collection[str], days: Collection[date]) -> Stored:
             self.looked_up += 1
             return Stored(frozenset(self.captured & set(ids)), self.complete)
 

@@ -1,0 +1,141 @@
+"""What starts runs by itself: the sensor `new_export_files` and the schedule `daily_scan`."""
+
+from collections.abc import Collection, Mapping
+from datetime import UTC, date, datetime, timedelta
+
+import dagster as dg
+from dagster._core.definitions.unresolved_asset_job_definition import UnresolvedAssetJobDefinition
+
+from sigma_impressions.defs.failures import clear_ticks
+from sigma_impressions.defs.resources import SigmaSource, file_date_pattern, object_store, tables
+from sigma_impressions.defs.runs import (
+    REQUEST_TAG,
+    SOURCE_TAG,
+    TRIGGER_TAG,
+    end_dead_runs,
+    range_tags,
+    requested_runs,
+    scan_runs,
+)
+from sigma_impressions.exports.decision import Rules, Stored, World, decide
+from sigma_impressions.exports.manifest import captured_files
+from sigma_impressions.publish.settle import is_complete
+from sigma_impressions.source import DEFAULT_SCHEDULE, Source, is_cron
+
+SENSOR_NAME = "new_export_files"
+SCHEDULE_NAME = "daily_scan"
+SCHEDULE_VARIABLE = "SIGMA_IMPRESSIONS_SCHEDULE"
+
+_SECONDS_BETWEEN_TICKS = 60
+
+
+def build_sensor(
+    job: UnresolvedAssetJobDefinition,
+    assets: Collection[dg.AssetKey],
+) -> dg.SensorDefinition:
+    """The sensor `new_export_files`: one run of the job over the file dates whose export files changed."""
+
+    @dg.sensor(
+        name=SENSOR_NAME,
+        job=job,
+        minimum_interval_seconds=_SECONDS_BETWEEN_TICKS,
+        default_status=dg.DefaultSensorStatus.STOPPED,
+        description=(
+            "Lists the bucket every minute and asks for one run over the file dates that have new or changed export "
+            "files, among the last days back. Looks back up to six days after an outage, and asks again for the "
+            "files of a run that failed. Every tick says what it saw."
+        ),
+    )
+    def new_export_files(context: dg.SensorEvaluationContext, source: SigmaSource) -> dg.SensorResult:
+        with clear_ticks():
+            settings = source.source()
+            store, stored = object_store(settings), tables(settings)
+            # A run whose process was killed is not waited for.
+            end_dead_runs(context.instance)
+            decision = decide(
+                Rules(
+                    shown=str(settings.bucket_uri),
+                    prefix=settings.bucket_uri.prefix,
+                    storage=settings.storage,
+                    days_back=settings.days_back,
+                    start_date=settings.start_date,
+                    pattern=file_date_pattern(settings),
+                ),
+                context.cursor,
+                World(
+                    runs=lambda: scan_runs(context.instance, job.name, assets),
+                    listing=lambda start: store.list(settings.bucket_uri.prefix, start),
+                    stored=lambda file_ids, days: Stored(
+                        captured_files(stored, file_ids), is_complete(stored, settings.overlapping_exports, days)
+                    ),
+                    attempts=lambda request_id: requested_runs(context.instance, request_id),
+                ),
+                datetime.now(UTC),
+            )
+        if decision.warning:
+            context.log.warning(decision.warning)
+        if decision.request is None:
+            return dg.SensorResult(skip_reason=decision.message, cursor=decision.cursor)
+        context.log.info(decision.message)
+        tags = {**_tags(settings, decision.request.days, "sensor"), REQUEST_TAG: decision.request.request_id}
+        request = dg.RunRequest(run_key=decision.request.run_key, tags=tags)
+        return dg.SensorResult(run_requests=[request], cursor=decision.cursor)
+
+    return new_export_files
+
+
+def build_schedule(
+    job: UnresolvedAssetJobDefinition,
+    assets: Collection[dg.AssetKey],
+    environ: Mapping[str, str],
+) -> dg.ScheduleDefinition:
+    """The schedule `daily_scan`: one run of the job over the last days back, at the time that is set."""
+
+    @dg.schedule(
+        name=SCHEDULE_NAME,
+        cron_schedule=schedule_time(environ),
+        execution_timezone="UTC",
+        job=job,
+        default_status=dg.DefaultScheduleStatus.STOPPED,
+        description=(
+            "One run over the last days back, also when no export file is new, so that every day gets its metrics. "
+            f"The time (UTC) is {SCHEDULE_VARIABLE}. Leaves out its turn while runs over all of these days are "
+            "under way."
+        ),
+    )
+    def daily_scan(context: dg.ScheduleEvaluationContext, source: SigmaSource) -> dg.RunRequest | dg.SkipReason:
+        with clear_ticks():
+            settings = source.source()
+        now = context.scheduled_execution_time.astimezone(UTC)
+        days = last_days(now.date(), settings)
+        if not days:
+            return dg.SkipReason(
+                f"SIGMA_IMPRESSIONS_START_DATE {settings.start_date} lies in the future; there is no day to scan yet."
+            )
+        end_dead_runs(context.instance)
+        runs = [run for run in scan_runs(context.instance, job.name, assets) if run.is_waited_for(datetime.now(UTC))]
+        if all(any(run.covers(day, day) for run in runs) for day in days):
+            names = ", ".join(run.run_id for run in runs)
+            return dg.SkipReason(f"{days[0]} to {days[-1]} are being scanned already: {names}.")
+        return dg.RunRequest(tags=_tags(settings, days, "schedule"))
+
+    return daily_scan
+
+
+def last_days(today: date, settings: Source) -> list[date]:
+    """The last days back of the source up to today, oldest first, as far as they have a partition."""
+    days = [today - timedelta(days=age) for age in reversed(range(settings.days_back))]
+    return [day for day in days if day >= settings.start_date]
+
+
+def schedule_time(environ: Mapping[str, str]) -> str:
+    """The schedule's cron expression.
+
+    One that cannot be read gives the default here, so that the code location loads; ticks and runs then refuse it.
+    """
+    text = " ".join(environ.get(SCHEDULE_VARIABLE, "").split())
+    return text if is_cron(text) else DEFAULT_SCHEDULE
+
+
+def _tags(settings: Source, days: Collection[date], trigger: str) -> dict[str, str]:
+    return {**range_tags(list(days)), SOURCE_TAG: str(settings.bucket_uri), TRIGGER_TAG: trigger}

@@ -1,0 +1,125 @@
+"""Runs of the pipeline as the Dagster instance knows them: their tags, the days they cover, whether they live."""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from datetime import UTC, date, datetime
+from typing import Literal
+
+import dagster as dg
+from dagster._core.storage.dagster_run import RunRecord
+from dagster._core.storage.tags import (
+    ASSET_PARTITION_RANGE_END_TAG,
+    ASSET_PARTITION_RANGE_START_TAG,
+    PARTITION_NAME_TAG,
+)
+
+from sigma_impressions.exports.decision import ScanRun
+
+PROCESS_TAG = "sigma_impressions/process"
+"""Host and process that executes the run, where no run launcher of Dagster watches it."""
+
+REQUEST_TAG = "sigma_impressions/request"
+"""What the sensor asked for: the same for every try to get the same files."""
+
+SOURCE_TAG = "sigma_impressions/source"
+"""Bucket and prefix that the run reads."""
+
+TRIGGER_TAG = "sigma_impressions/trigger"
+"""Who started the run: `sensor`, `schedule`, `cli run`, …"""
+
+_UNDER_WAY = (
+    dg.DagsterRunStatus.QUEUED,
+    dg.DagsterRunStatus.STARTING,
+    dg.DagsterRunStatus.STARTED,
+    dg.DagsterRunStatus.CANCELING,
+)
+_FAILED = (dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED)
+_ENDED = (dg.DagsterRunStatus.SUCCESS, *_FAILED)
+
+_NEWEST_RUNS = 100
+"""How many ended runs are looked at: those of the last six days, unless somebody starts very many."""
+
+_TRIES = 10
+
+
+def range_tags(days: Sequence[date]) -> dict[str, str]:
+    """The tags that make a run cover consecutive days, oldest first."""
+    return {
+        ASSET_PARTITION_RANGE_START_TAG: days[0].isoformat(),
+        ASSET_PARTITION_RANGE_END_TAG: days[-1].isoformat(),
+    }
+
+
+def days_of_run(tags: Mapping[str, str]) -> tuple[date, date] | None:
+    """First and last day that a run with these tags covers; None if it covers no days."""
+    one = tags.get(PARTITION_NAME_TAG)
+    first, last = tags.get(ASSET_PARTITION_RANGE_START_TAG, one), tags.get(ASSET_PARTITION_RANGE_END_TAG, one)
+    try:
+        return (date.fromisoformat(first), date.fromisoformat(last)) if first and last else None
+    except ValueError:
+        # A run of other assets, whose partitions are no days.
+        return None
+
+
+def is_of_pipeline(run: dg.DagsterRun, job_name: str, assets: Collection[dg.AssetKey]) -> bool:
+    """Whether a run belongs to the job, or materializes some of its assets, as the UI and backfills do."""
+    return run.job_name == job_name or not set(assets).isdisjoint(run.asset_selection or ())
+
+
+def scan_runs(instance: dg.DagsterInstance, job_name: str, assets: Collection[dg.AssetKey]) -> list[ScanRun]:
+    """The runs over days that are under way, and the newest that have ended, newest first."""
+    found: list[RunRecord] = []
+    for statuses, limit in ((_UNDER_WAY, None), (_ENDED, _NEWEST_RUNS)):
+        found += instance.get_run_records(dg.RunsFilter(statuses=list(statuses)), limit=limit)
+    return _scan_runs(record for record in found if is_of_pipeline(record.dagster_run, job_name, assets))
+
+
+def requested_runs(instance: dg.DagsterInstance, request_id: str) -> list[ScanRun]:
+    """The newest runs that the sensor asked for under a request ID, except one that was never launched."""
+    wanted = dg.RunsFilter(tags={REQUEST_TAG: request_id}, statuses=[*_UNDER_WAY, *_ENDED])
+    return _scan_runs(instance.get_run_records(wanted, limit=_TRIES))
+
+
+def _scan_runs(records: Iterable[RunRecord]) -> list[ScanRun]:
+    found = []
+    for record in records:
+        run, days = record.dagster_run, days_of_run(record.dagster_run.tags)
+        if days is not None:
+            ended = datetime.fromtimestamp(record.end_time, UTC) if record.end_time else None
+            created = record.create_timestamp.replace(tzinfo=record.create_timestamp.tzinfo or UTC)
+            found.append(ScanRun(run.run_id, *days, state=_state(run.status), created=created, ended=ended))
+    return sorted(found, key=lambda run: run.created, reverse=True)
+
+
+def _state(status: dg.DagsterRunStatus) -> Literal["under way", "succeeded", "failed"]:
+    if status in _FAILED:
+        return "failed"
+    return "succeeded" if status == dg.DagsterRunStatus.SUCCESS else "under way"
+
+
+def end_dead_runs(instance: dg.DagsterInstance) -> int:
+    """Mark as failed the runs that a killed process of this host left as started; their number is returned.
+
+    Dagster's daemon cannot tell: these runs were started by no launcher of its own.
+    """
+    ended = 0
+    for run in instance.get_runs(dg.RunsFilter(statuses=[dg.DagsterRunStatus.STARTED])):
+        host, _, process = run.tags.get(PROCESS_TAG, "").rpartition("/")
+        if host == socket.gethostname() and not _is_alive(int(process)):
+            instance.report_run_failed(run, "Its process is gone.")
+            instance.event_log_storage.free_concurrency_slots_for_run(run.run_id)
+            ended += 1
+    return ended
+
+
+def _is_alive(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True

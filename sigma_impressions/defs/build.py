@@ -8,6 +8,7 @@ from collections.abc import Mapping
 
 import dagster as dg
 
+from sigma_impressions.defs.alerts import build_alerts
 from sigma_impressions.defs.automation import build_schedule, build_sensor
 from sigma_impressions.defs.exports import build_export_assets
 from sigma_impressions.defs.maintenance import MAINTENANCE_JOB_NAME, MAINTENANCE_KEY, build_maintenance_assets
@@ -43,6 +44,7 @@ def build_definitions(
         ]
         referenced = dg.with_source_code_references([*scanned, *build_maintenance_assets()])
     keys = {key for asset in scanned for key in asset.keys}
+    checks = {key for asset in scanned for key in asset.check_keys}
     job = dg.define_asset_job(
         JOB_NAME,
         selection=dg.AssetSelection.groups(GROUP),
@@ -57,7 +59,7 @@ def build_definitions(
         assets=referenced,
         jobs=[job, maintenance],
         schedules=[build_schedule(job, keys, environment)],
-        sensors=[build_sensor(job, keys)],
+        sensors=[build_sensor(job, keys), *build_alerts(JOB_NAME, keys, checks, environment)],
         resources={"source": source or SigmaSource.from_environment(environment)},
         # Steps share one process: starting one per step takes longer than most steps do.
         executor=dg.in_process_executor,

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 
 import dagster as dg
 
+from sigma_impressions.alerts import AlertsNotSent
 from sigma_impressions.exports.objects import StoreError
 from sigma_impressions.metrics.as_of import ConservationError
 from sigma_impressions.source import SettingsError
@@ -46,5 +47,5 @@ def clear_ticks() -> Iterator[None]:
     """As `clear_failures`, for the tick of a sensor or schedule."""
     try:
         yield
-    except (StoreError, *_FOR_GOOD) as error:
+    except (StoreError, AlertsNotSent, *_FOR_GOOD) as error:
         raise TickFailed(str(error)) from None

@@ -14,6 +14,7 @@ class Request:
     method: str
     path: str
     headers: Mapping[str, str]
+    body: bytes = b""
 
     def range_start(self) -> int:
         """First byte that the request asks for."""
@@ -45,7 +46,8 @@ def http_stub(answer: Callable[[Request], Answer]) -> Iterator[HttpStub]:
 
     class Handler(BaseHTTPRequestHandler):
         def handle_request(self) -> None:
-            request = Request(self.command, self.path, {k.lower(): v for k, v in self.headers.items()})
+            body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+            request = Request(self.command, self.path, {k.lower(): v for k, v in self.headers.items()}, body)
             stub.requests.append(request)
             given = stub.answer(request)
             self.send_response(given.status)

@@ -1,0 +1,51 @@
+"""Alerts to a webhook: what is posted, and what a webhook that does not take it means."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+_TIMEOUT = (10, 20)
+"""Seconds to connect, and to wait for the answer."""
+
+_MOST_CHARACTERS = 500
+_MOST_ALERTS = 20
+
+
+class AlertsNotSent(Exception):
+    """The webhook did not take the alerts; the message says what to do. It never holds the webhook's URL."""
+
+
+def send_alerts(webhook: str, source: str, alerts: Sequence[str]) -> None:
+    """Post the alerts of a source as one message, as Slack's incoming webhooks take it: `{"text": …}`.
+
+    Raises `AlertsNotSent`. Then nothing was taken, as far as is known.
+    """
+    # Here, because it takes a while to import, and most code locations send no alerts.
+    import requests
+
+    lines = [f"*{_inert(source)}*", *(f"• {_inert(_shortened(alert))}" for alert in alerts[:_MOST_ALERTS])]
+    if len(alerts) > _MOST_ALERTS:
+        lines.append(f"… and {len(alerts) - _MOST_ALERTS} more; see the Dagster UI.")
+    try:
+        answer = requests.post(webhook, json={"text": "\n".join(lines)}, timeout=_TIMEOUT, allow_redirects=False)
+    except requests.RequestException as error:
+        # The error's text holds the URL, which is a secret.
+        raise AlertsNotSent(
+            f"The alert webhook could not be reached ({type(error).__name__}). Check the network and "
+            "SIGMA_IMPRESSIONS_ALERT_WEBHOOK; the alerts are sent again at the next tick"
+        ) from None
+    if not 200 <= answer.status_code < 300:
+        raise AlertsNotSent(
+            f"The alert webhook answered HTTP {answer.status_code}. Check SIGMA_IMPRESSIONS_ALERT_WEBHOOK, and "
+            "whether the webhook still exists; the alerts are sent again at the next tick"
+        )
+
+
+def _shortened(text: str) -> str:
+    return text if len(text) <= _MOST_CHARACTERS else f"{text[:_MOST_CHARACTERS]}…"
+
+
+def _inert(text: str) -> str:
+    """Text that the receiver shows as it is: no links, mentions or line breaks of its own."""
+    plain = " ".join(text.split())
+    return plain.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")

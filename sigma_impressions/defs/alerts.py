@@ -1,0 +1,116 @@
+"""The sensor `alerts`: failed runs and red checks, posted once each to the webhook that is set."""
+
+import json
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from functools import partial
+
+import dagster as dg
+
+from sigma_impressions.alerts import send_alerts
+from sigma_impressions.defs.failures import clear_ticks
+from sigma_impressions.defs.resources import SigmaSource
+from sigma_impressions.defs.runs import TRIGGER_TAG, days_of_run, is_of_pipeline
+
+ALERTS_NAME = "alerts"
+ALERTS_VARIABLE = "SIGMA_IMPRESSIONS_ALERT_WEBHOOK"
+
+_NEWEST = 50
+"""How many failed runs, and evaluations of each check, a tick looks at."""
+
+_Describe = Callable[[], str]
+
+
+def build_alerts(
+    job_name: str, assets: Collection[dg.AssetKey], checks: Collection[dg.AssetCheckKey], environ: Mapping[str, str]
+) -> list[dg.SensorDefinition]:
+    """The sensor `alerts`, running from the start; none if no webhook is set."""
+    if not environ.get(ALERTS_VARIABLE, "").strip():
+        return []
+
+    @dg.sensor(
+        name=ALERTS_NAME,
+        minimum_interval_seconds=60,
+        default_status=dg.DefaultSensorStatus.RUNNING,
+        description=(
+            "Posts failed runs over these assets, and their checks that are red (severity ERROR), once each to the "
+            f"webhook in {ALERTS_VARIABLE}. Begins with what happens after its first tick."
+        ),
+    )
+    def alerts(context: dg.SensorEvaluationContext, source: SigmaSource) -> dg.SensorResult:
+        with clear_ticks():
+            settings = source.source()
+            found = {"runs": _failed_runs(context.instance, job_name, assets)}
+            for check in checks:
+                found[check.to_user_string()] = _red_evaluations(context.instance, check)
+            remembered = _remembered(context.cursor)
+            new = [text() for name, texts in found.items() for text in _new(texts, remembered.get(name))]
+            if new and settings.alert_webhook:
+                send_alerts(settings.alert_webhook, settings.name, new)
+        # Saved only after everything was taken: a webhook that fails leaves the alerts to the next tick.
+        cursor = json.dumps({name: _to_remember(texts, remembered.get(name)) for name, texts in found.items()})
+        said = f"{len(new)} alert{'' if len(new) == 1 else 's'} sent." if new else "Nothing new."
+        return dg.SensorResult(skip_reason=said, cursor=cursor)
+
+    return [alerts]
+
+
+def _failed_runs(instance: dg.DagsterInstance, job_name: str, assets: Collection[dg.AssetKey]) -> dict[int, _Describe]:
+    """The newest failed runs over the assets: what to post, by an ID that grows."""
+    records = instance.get_run_records(dg.RunsFilter(statuses=[dg.DagsterRunStatus.FAILURE]), limit=_NEWEST)
+    return {
+        record.storage_id: partial(_failure, instance, record.dagster_run)
+        for record in records
+        if is_of_pipeline(record.dagster_run, job_name, assets)
+    }
+
+
+def _failure(instance: dg.DagsterInstance, run: dg.DagsterRun) -> str:
+    days = days_of_run(run.tags)
+    period = f" over {days[0]} to {days[1]}" if days else ""
+    trigger = f" (started by: {run.tags[TRIGGER_TAG]})" if TRIGGER_TAG in run.tags else ""
+    records = instance.get_records_for_run(run.run_id, of_type=dg.DagsterEventType.STEP_FAILURE, limit=1).records
+    event = records[0].event_log_entry.dagster_event if records else None
+    stated = event.step_failure_data.user_failure_data if event else None
+    # Of an error that nobody foresaw the text stays in Dagster: it may hold data of a user.
+    reason = stated.description if stated else None
+    where = f"Step {event.step_key}: " if event else ""
+    return f"Run {run.run_id}{period}{trigger} failed. {where}{reason or 'its log in the Dagster UI has the reason.'}"
+
+
+def _red_evaluations(instance: dg.DagsterInstance, check: dg.AssetCheckKey) -> dict[int, _Describe]:
+    """The newest evaluations of a check that are red: what to post, by an ID that grows."""
+    found: dict[int, _Describe] = {}
+    for record in instance.event_log_storage.get_asset_check_execution_history(check, limit=_NEWEST):
+        event = record.event.dagster_event if record.event else None
+        if event is None or event.event_type != dg.DagsterEventType.ASSET_CHECK_EVALUATION:
+            continue
+        evaluation = event.asset_check_evaluation_data
+        if not evaluation.passed and evaluation.severity == dg.AssetCheckSeverity.ERROR:
+            found[record.id] = partial(_redness, evaluation, record.run_id)
+    return found
+
+
+def _redness(evaluation: dg.AssetCheckEvaluation, run_id: str) -> str:
+    run = f" Run {run_id}." if run_id else ""
+    said = evaluation.description or "Its metadata in the Dagster UI has the figures."
+    return f"Check {evaluation.check_name} of {evaluation.asset_key.to_user_string()} is red. {said}{run}"
+
+
+def _remembered(cursor: str | None) -> Mapping[str, Sequence[int]]:
+    try:
+        found = json.loads(cursor or "{}")
+    except ValueError:
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def _new(texts: Mapping[int, _Describe], remembered: Sequence[int] | None) -> Iterable[_Describe]:
+    """What to post, oldest first; nothing at the first tick. What is older than all remembered was posted once."""
+    if remembered is None:
+        return []
+    floor = remembered[0] if len(remembered) >= _NEWEST else 0
+    return [texts[key] for key in sorted(texts) if key > floor and key not in remembered]
+
+
+def _to_remember(texts: Iterable[int], remembered: Sequence[int] | None) -> list[int]:
+    return sorted({*texts, *(remembered or ())})[-_NEWEST:]

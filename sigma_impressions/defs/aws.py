@@ -6,9 +6,10 @@ from functools import cached_property
 from typing import Any
 
 import boto3
+import botocore.session
 from dagster_aws.s3 import S3Resource
 
-from sigma_impressions.exports.s3 import client_config
+from sigma_impressions.exports.s3 import client_config, parse_time
 from sigma_impressions.source import Source
 
 
@@ -19,7 +20,10 @@ class _S3(S3Resource):
     """
 
     def get_client(self) -> Any:
-        session = boto3.session.Session(profile_name=self.profile_name)
+        core = botocore.session.Session(profile=self.profile_name)
+        # Most of the time of a listing goes into the general parser of times.
+        core.get_component("response_parser_factory").set_parser_defaults(timestamp_parser=parse_time)
+        session = boto3.session.Session(botocore_session=core)
         return session.client(
             "s3",
             region_name=self.region_name,

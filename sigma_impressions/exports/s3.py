@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from contextlib import closing
-from datetime import UTC
+from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from typing import Any, BinaryIO, Literal
@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 import urllib3.exceptions
 from botocore import exceptions as sdk
 from botocore.config import Config
+from botocore.utils import parse_timestamp
 
 from sigma_impressions.exports.objects import (
     Backoff,
@@ -84,6 +85,18 @@ def client_config() -> Config:
         request_checksum_calculation="when_required",
         response_checksum_validation="when_required",
     )
+
+
+def parse_time(value: Any) -> datetime:
+    """A time in an answer of S3: quickly in the form of listings, otherwise as the SDK does."""
+    try:
+        found = datetime.fromisoformat(value)
+        if found.tzinfo is not None:
+            return found
+    except (TypeError, ValueError):
+        pass
+    parsed: datetime = parse_timestamp(value)
+    return parsed
 
 
 class S3Store:

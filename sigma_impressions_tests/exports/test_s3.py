@@ -13,6 +13,7 @@ from typing import Any, BinaryIO
 
 import boto3
 import pytest
+from botocore.utils import parse_timestamp
 from moto.server import ThreadedMotoServer
 
 from sigma_impressions.exports.objects import (
@@ -25,7 +26,7 @@ from sigma_impressions.exports.objects import (
     download_resuming,
     is_export_key,
 )
-from sigma_impressions.exports.s3 import S3Store, client_config
+from sigma_impressions.exports.s3 import S3Store, client_config, parse_time
 from sigma_impressions_tests.exports.http_stub import Answer, HttpStub, Request, http_stub
 
 BUCKET = "exports-bucket"
@@ -419,3 +420,20 @@ def test_an_error_of_the_local_disk_is_not_retried(tmp_path: Path) -> None:
         download_resuming(ITEM, tmp_path / "download", transfer, QUICK, "a.csv")
     assert tries == [0]
     assert not (tmp_path / "download").exists()
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "2026-11-23T03:20:00.000Z",
+        "2026-11-23T03:20:00Z",
+        "2026-11-23T03:20:00.123456789Z",
+        "2026-11-23T05:20:00+02:00",
+        "Mon, 23 Nov 2026 03:20:00 GMT",
+        "2026-11-23T03:20:00",
+        1795404000,
+        "1795404000.5",
+    ],
+)
+def test_a_time_is_read_as_the_sdk_reads_it(text: Any) -> None:
+    assert parse_time(text) == parse_timestamp(text)

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import gzip
 import re
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta, timezone
 from zoneinfo import ZoneInfo
@@ -27,6 +26,9 @@ WHITE_SPACE = "".join(
         [*range(0x9, 0xE), 0x20, 0x85, 0xA0, 0x1680, *range(0x2000, 0x200B), 0x2028, 0x2029, 0x202F, 0x205F, 0x3000],
     )
 )
+FIELD_LIMIT = 2**20
+COLUMN_LIMIT = 1000
+NO_ALIASES: Mapping[str, tuple[str, ...]] = {}
 FIRST_MOMENT = datetime(2010, 1, 1, tzinfo=UTC)
 
 
@@ -43,7 +45,13 @@ class Expected:
     skipped: list[int] = field(default_factory=list)
 
 
-def read(data: bytes, last_modified: datetime, time_zone: str = "UTC", excluded: tuple[str, ...] = ()) -> Expected:
+def read(
+    data: bytes,
+    last_modified: datetime,
+    time_zone: str = "UTC",
+    excluded: tuple[str, ...] = (),
+    more_aliases: Mapping[str, tuple[str, ...]] = NO_ALIASES,
+) -> Expected:
     text = decode(data)
     start = 0
     for line in re.findall(r"[^\r\n]*(?:\r\n|\r|\n|\Z)", text):
@@ -55,7 +63,7 @@ def read(data: bytes, last_modified: datetime, time_zone: str = "UTC", excluded:
     delimiter = find_delimiter(text[start:])
     records = split(text[start:], delimiter)
     header, _ = next(records)
-    at = find_columns(header)
+    at = find_columns(header, more_aliases)
     expected = Expected()
     number = 0
     for fields, raw in records:
@@ -80,10 +88,7 @@ def decode(data: bytes) -> str:
     if not data:
         raise Refused("empty file")
     if data.startswith(b"\x1f\x8b"):
-        try:
-            data = gzip.decompress(data)
-        except (OSError, EOFError, zlib.error):
-            raise Refused("cannot be decompressed") from None
+        data = decompress(data)
     if data.startswith((b"\xff\xfe", b"\xfe\xff")):
         try:
             return data.decode("utf-16")
@@ -95,6 +100,21 @@ def decode(data: bytes) -> str:
     except UnicodeDecodeError:
         valid = data.decode("utf-8", "ignore")
         return data.decode("cp1252" if valid.isascii() else "utf-8", "replace")
+
+
+def decompress(data: bytes) -> bytes:
+    """All gzip members, one after the other; zero bytes between and after them are padding."""
+    out = b""
+    while data:
+        member = zlib.decompressobj(wbits=31)
+        try:
+            out += member.decompress(data)
+        except zlib.error:
+            raise Refused("cannot be decompressed") from None
+        if not member.eof:
+            raise Refused("cannot be decompressed")
+        data = member.unused_data.lstrip(b"\0")
+    return out
 
 
 def find_delimiter(text: str) -> str:
@@ -116,22 +136,25 @@ def find_delimiter(text: str) -> str:
 def split(text: str, delimiter: str) -> Iterator[tuple[list[str], str]]:
     """The records as lists of fields, each with its raw text without the line end."""
     fields: list[str] = []
-    value, state, begin, i = "", "start", 0, 0
+    value: list[str] = []
+    state, begin, i = "start", 0, 0
     while i <= len(text):
         character = text[i : i + 1]
         if state == "quoted":
             if character == "":
                 raise Refused("malformed quoting")
             if character != '"':
-                value += character
+                value.append(character)
             elif text[i + 1 : i + 2] == '"':
-                value += '"'
+                value.append('"')
                 i += 1
             else:
                 state = "closed"
+                check_length(value)
         elif character in (delimiter, "\r", "\n", ""):
-            fields.append(value)
-            value, state = "", "start"
+            check_length(value)
+            fields.append("".join(value))
+            value, state = [], "start"
             if character != delimiter:
                 if character or begin < len(text):
                     yield fields, text[begin:i]
@@ -143,17 +166,25 @@ def split(text: str, delimiter: str) -> Iterator[tuple[list[str], str]]:
         elif state == "start" and character == '"':
             state = "quoted"
         else:
-            value += character
+            value.append(character)
             state = "plain"
         i += 1
 
 
-def find_columns(header: list[str]) -> dict[str, int]:
-    names = [re.sub("[^a-z0-9]+", "_", cell.casefold()).strip("_") for cell in header]
+def check_length(value: list[str]) -> None:
+    if len(value) > FIELD_LIMIT:
+        raise Refused("field too large")
+
+
+def find_columns(header: list[str], more_aliases: Mapping[str, tuple[str, ...]]) -> dict[str, int]:
+    if len(header) > COLUMN_LIMIT:
+        raise Refused("too many columns")
+    names = [plain_name(cell) for cell in header]
     at = {}
     for column, aliases in COLUMNS.items():
         exact = [i for i, name in enumerate(names) if name == column]
-        found = exact or [i for i, name in enumerate(names) if name in aliases.split()]
+        accepted = [*aliases.split(), *map(plain_name, more_aliases.get(column, ()))]
+        found = exact or [i for i, name in enumerate(names) if name in accepted]
         if len(found) > 1:
             raise Refused("ambiguous header")
         if found:
@@ -161,6 +192,10 @@ def find_columns(header: list[str]) -> dict[str, int]:
         elif column in REQUIRED:
             raise Refused("missing required column")
     return at
+
+
+def plain_name(cell: str) -> str:
+    return re.sub("[^a-z0-9]+", "_", cell.casefold()).strip("_")
 
 
 def absent(value: str) -> str | None:
@@ -241,9 +276,15 @@ def reduce_url(value: str) -> str:
 
 
 def matches(pattern: str, text: str) -> bool:
-    """Whether a glob with `*` and `?` matches the whole text."""
-    if not pattern:
-        return not text
-    if pattern[0] == "*":
-        return any(matches(pattern[1:], text[i:]) for i in range(len(text) + 1))
-    return bool(text) and pattern[0] in ("?", text[0]) and matches(pattern[1:], text[1:])
+    """Whether a glob with `*` and `?` matches the whole text: the places in the pattern one may have come to."""
+
+    def with_skipped_stars(places: set[int]) -> set[int]:
+        skipped = {place + 1 for place in places if pattern[place : place + 1] == "*"}
+        return places if skipped <= places else with_skipped_stars(places | skipped)
+
+    places = with_skipped_stars({0})
+    for character in text:
+        stay = {place for place in places if pattern[place : place + 1] == "*"}
+        go = {place + 1 for place in places if pattern[place : place + 1] in ("?", character)}
+        places = with_skipped_stars(stay | go)
+    return len(pattern) in places

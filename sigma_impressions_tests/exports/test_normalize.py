@@ -7,8 +7,6 @@ import gzip
 import io
 import json
 import tempfile
-from collections import Counter
-from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from itertools import count
 from pathlib import Path
@@ -27,86 +25,22 @@ from sigma_impressions.exports.classify import (
     reduce_workbook_urls,
 )
 from sigma_impressions.exports.decoding import DecodedText
-from sigma_impressions.exports.normalize import (
-    REJECTED_SCHEMA,
-    NormalizedFile,
-    normalize_file,
-)
+from sigma_impressions.exports.normalize import REJECTED_SCHEMA, NormalizedFile
 from sigma_impressions.exports.records import exact_piece, open_export, pieces, well_formed_piece
 from sigma_impressions.exports.refused import RefusedFile
 from sigma_impressions.exports.rules import ReadingRules
 from sigma_impressions_tests.exports import reference
+from sigma_impressions_tests.exports.reading import assert_as_reference, read
 
 CASES = Path(__file__).parents[1] / "cases"
-LAST_MODIFIED = datetime(2026, 11, 20, 6, tzinfo=UTC)
-DEFAULT_RULES = ReadingRules()
 HEADER = b"request_time,user_email,workbook_url_id,comment\n"
 ROW = b"2026-11-19T08:00:00Z,ann@example.com,2opi6VLEne4BaPyj00US50,%s\n"
-
-
-@dataclass
-class Read:
-    """What normalize_file gave: its result and the rows of both files."""
-
-    result: NormalizedFile
-    accepted: pl.DataFrame
-    rejected: pl.DataFrame
-
-
-def read(data: bytes, rules: ReadingRules = DEFAULT_RULES, last_modified: datetime = LAST_MODIFIED) -> Read:
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        scratch = folder / "scratch"
-        scratch.mkdir()
-        (folder / "object").write_bytes(data)
-        accepted, rejected = folder / "accepted.parquet", folder / "rejected.parquet"
-        try:
-            result = normalize_file(
-                folder / "object",
-                last_modified=last_modified,
-                rules=rules,
-                accepted_to=accepted,
-                rejected_to=rejected,
-                scratch=scratch,
-            )
-        except RefusedFile:
-            assert not accepted.exists()
-            assert not rejected.exists()
-            raise
-        finally:
-            assert not list(scratch.iterdir())
-        return Read(result, pl.read_parquet(accepted), pl.read_parquet(rejected))
 
 
 def refusal(data: bytes) -> RefusedFile:
     with pytest.raises(RefusedFile) as caught:
         read(data)
     return caught.value
-
-
-def assert_as_reference(data: bytes, time_zone: str = "UTC", excluded: tuple[str, ...] = ()) -> None:
-    rules = ReadingRules(time_zone=time_zone, excluded_users=excluded)
-    try:
-        expected = reference.read(data, LAST_MODIFIED, time_zone, excluded)
-    except reference.Refused as refused:
-        with pytest.raises(RefusedFile) as caught:
-            read(data, rules)
-        assert caught.value.reason == str(refused)
-        assert caught.value.detail
-        return
-    got = read(data, rules)
-    assert got.accepted.schema == pl.Schema(ACCEPTED_SCHEMA)
-    assert got.rejected.schema == pl.Schema(REJECTED_SCHEMA)
-    assert got.accepted.rows() == expected.accepted
-    assert got.rejected.rows() == expected.rejected
-    assert got.result.reasons == Counter(reason for _, reason, _ in expected.rejected)
-    assert (got.result.accepted, got.result.rejected, got.result.skipped) == (
-        len(expected.accepted),
-        len(expected.rejected),
-        len(expected.skipped),
-    )
-    assert got.result.rows == got.result.accepted + got.result.rejected + got.result.skipped
-    assert got.result.event_dates == tuple(sorted({row[2] for row in expected.accepted}))
 
 
 # --- the shared cases

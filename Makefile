@@ -7,7 +7,7 @@ STAMP := $(VENV)/.installed
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test bench lint format typecheck validate dev lock
+.PHONY: help setup demo test fuzz bench lint format typecheck validate dev lock
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -26,6 +26,9 @@ demo: $(STAMP) ## Generate exports on an embedded S3 server, count them, open th
 
 test: $(STAMP) ## Run all tests (ARGS='-m "not slow"' for the fast ones)
 	$(BIN)/python -m pytest $(ARGS)
+
+fuzz: $(STAMP) ## Look for export files that are read wrong (ARGS="--minutes 30"); exit code 1 if there is any
+	$(BIN)/python -m sigma_impressions_tests.exports.fuzz $(ARGS)
 
 bench: $(STAMP) ## Measure against peers and write bench/RESULTS.md (ARGS="normalize --large" for one section)
 	$(BIN)/python -m bench $(ARGS)

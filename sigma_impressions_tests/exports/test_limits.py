@@ -1,0 +1,147 @@
+"""Files that are made to fill memory or disk: refused or read within limits that are measured, and nothing is left."""
+
+from __future__ import annotations
+
+import gzip
+import itertools
+import signal
+import subprocess
+import time
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+import pytest
+
+from sigma_impressions.exports.decoding import EXPANSION_FLOOR
+from sigma_impressions.scratch import scratch_folder
+from sigma_impressions_tests.exports.measured import Measured, command, measure, size_of
+
+pytestmark = pytest.mark.slow
+
+MEMORY = 600 * 10**6
+"""Bytes the memory may rise over that of the process with everything imported, which has 200 to 300 MB."""
+
+MB = 10**6
+HEADER = b"request_time,user_email,workbook_url_id,comment\n"
+ROW = b"2026-11-19T08:00:00Z,ann@example.com,2opi6VLEne4BaPyj00US50,x\n"
+
+
+def repeated(text: bytes, size: int) -> Iterator[bytes]:
+    """About `size` bytes, a few MB at a time."""
+    block = text * max(1, 4 * MB // len(text))
+    return itertools.repeat(block, max(1, size // len(block)))
+
+
+def measured(folder: Path, parts: Iterable[bytes]) -> Measured:
+    """Normalize a file of these parts; whatever comes of it, its scratch folder is gone."""
+    file, work, out = folder / "object", folder / "work", folder / "out"
+    out.mkdir()
+    with file.open("wb") as target:
+        target.writelines(parts)
+    result = measure(file, work, out)
+    assert [path.name for path in work.iterdir()] == [".lock"]
+    left = [] if result.outcome != "read" else ["accepted.parquet", "rejected.parquet"]
+    assert sorted(path.name for path in out.iterdir()) == left
+    assert result.memory_bytes < MEMORY
+    return result
+
+
+REFUSED = {
+    "10,000 columns": ("too many columns", lambda: [b",".join(b"c%d" % i for i in range(10_000)), b"\n"]),
+    "10,000 columns and rows": (
+        "too many columns",
+        lambda: [HEADER.rstrip(), b",c" * 10_000, b"\n", *repeated(ROW, 10 * MB)],
+    ),
+    "a plain field of 100 MB": ("field too large", lambda: [HEADER, b"a,b,c,", *repeated(b"x", 100 * MB), b"\n", ROW]),
+    "a quoted field of 100 MB": (
+        "field too large",
+        lambda: [HEADER, ROW, b'a,b,c,"', *repeated(b"x\n", 100 * MB), b'"\n', ROW],
+    ),
+    "a quote never closed before 100 MB": (
+        "malformed quoting",
+        lambda: [HEADER, ROW, b'a,b,c,"', *repeated(ROW, 100 * MB)],
+    ),
+    "a line of 300 MB": ("field too large", lambda: [HEADER, ROW, *repeated(b"abc,", 300 * MB)]),
+    "a header line of 300 MB": ("field too large", lambda: repeated(b"abc,", 300 * MB)),
+    "100 MB of quotes": ("field too large", lambda: repeated(b'"', 100 * MB)),
+    "100 MB of zero bytes": ("field too large", lambda: [HEADER, *repeated(b"\0", 100 * MB)]),
+    "100 MB of spaces": ("no header line", lambda: repeated(b" ", 100 * MB)),
+}
+
+
+@pytest.mark.parametrize(("reason", "parts"), REFUSED.values(), ids=REFUSED)
+def test_refused_in_bounded_memory_and_without_disk(tmp_path, reason, parts):
+    result = measured(tmp_path, parts())
+    assert result.outcome == reason
+    assert result.scratch_bytes == 0
+
+
+def test_a_gzip_that_expands_without_end_is_refused_at_the_documented_size(tmp_path):
+    lines = gzip.compress(b"\n" * 2**26, mtime=0)
+    result = measured(tmp_path, [gzip.compress(HEADER), *[lines] * 64])  # 4 MB that hold 4 GiB
+    assert result.outcome == "expands too far"
+    assert EXPANSION_FLOOR / 2 < result.scratch_bytes <= EXPANSION_FLOOR
+
+
+@pytest.mark.parametrize(
+    ("parts", "rows"),
+    [
+        (lambda: [HEADER, b"\n" * 1_000_000, ROW], 1),
+        (lambda: [b" \r\n" * 1_000_000, HEADER, ROW], 1),
+        (lambda: [HEADER, b'2026-11-19,a,b,"x\n"\n' * 1_000_000], 1_000_000),
+    ],
+    ids=["a million blank lines", "a million blank lines before the header", "a million quoted line ends"],
+)
+def test_read_in_bounded_memory_and_without_disk(tmp_path, parts, rows):
+    result = measured(tmp_path, parts())
+    assert (result.outcome, result.rows) == ("read", rows)
+    assert result.scratch_bytes == 0
+
+
+def packed(text: bytes) -> bytes:
+    return gzip.compress(text, 1)
+
+
+def in_utf16(text: bytes) -> bytes:
+    return text.decode().encode("utf-16")
+
+
+NOT_YET = pytest.mark.xfail(reason="the decompressed file stays while it is decoded into another one", strict=True)
+
+
+@pytest.mark.parametrize(
+    "written",
+    [packed, in_utf16, pytest.param(lambda text: packed(in_utf16(text)), marks=NOT_YET)],
+    ids=["gzip", "UTF-16", "gzip of UTF-16"],
+)
+def test_the_scratch_folder_holds_the_decoded_file_at_most(tmp_path, written):
+    text = b"".join([HEADER, *repeated(ROW, 40 * MB)])
+    result = measured(tmp_path, [written(text)])
+    assert result.rows > 600_000
+    assert 0.9 * len(text) < result.scratch_bytes <= len(text)
+
+
+@pytest.mark.xfail(reason="a piece of a file may be millions of rows, each with its rejected row", strict=True)
+def test_many_rejected_rows_take_no_more_than_the_file(tmp_path):
+    result = measured(tmp_path, [HEADER, *repeated(b"x\n", 12 * MB)])
+    assert result.rejected == 6_000_000
+    assert result.scratch_bytes <= 12 * MB + len(HEADER)
+
+
+def test_what_a_killed_process_leaves_the_next_one_removes(tmp_path):
+    file, work = tmp_path / "object", tmp_path / "work"
+    file.write_bytes(gzip.compress(HEADER) + gzip.compress(ROW * 1_000_000, 1) * 10)
+    process = subprocess.Popen(command(file, work, tmp_path), stdout=subprocess.DEVNULL)
+    try:
+        deadline = time.monotonic() + 60
+        while not work.exists() or size_of(work) < 30 * MB:
+            assert process.poll() is None, "it ended before it was killed"
+            assert time.monotonic() < deadline
+            time.sleep(0.005)
+    finally:
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+    assert size_of(work) >= 30 * MB
+    with scratch_folder(work) as fresh:
+        assert sorted(path.name for path in work.iterdir()) == sorted([".lock", fresh.name])
+    assert size_of(work) == 0

@@ -2,20 +2,21 @@
 
 Starts from the kept corpus and from what earlier runs left in the working folder. Findings are printed and kept in
 the folder; the exit code is 1 if there is any, 2 if the fuzzer itself does not work. `--keep` replaces the kept
-corpus by the fewest inputs that reach every branch.
+corpus by the fewest inputs that reach every branch, and as often.
 """
 
 from __future__ import annotations
 
 import argparse
 import os
+import shutil
 import subprocess
 import sys
 import time
 from pathlib import Path
 
 from sigma_impressions_tests.exports.fuzz.corpus import FILE, keep, name_of, read_corpus
-from sigma_impressions_tests.exports.fuzz.target import SETTINGS_BYTES
+from sigma_impressions_tests.exports.fuzz.target import MANY_BYTES, SETTINGS_BYTES, input_of
 
 _ENDED_BY_LIBFUZZER = (70, 71, 77)
 """Its exit codes after an input that took too long, took too much memory, or ended the process."""
@@ -103,13 +104,21 @@ def _last_figures(log: Path) -> str:
 
 
 def _fewest(folder: Path, corpus: Path, findings: Path, log: Path) -> list[bytes]:
-    """The fewest inputs that reach every branch that all of them reach."""
-    fewest = folder / "fewest"
-    fewest.mkdir(exist_ok=True)
-    for path in fewest.iterdir():
-        path.unlink()
+    """The fewest inputs that reach every branch, and the fewest short ones that reach each as often as any does."""
+    fewest, short = _emptied(folder / "fewest"), _emptied(folder / "short")
+    for path in corpus.iterdir():
+        if len(input_of(path.read_bytes()).data) < MANY_BYTES:
+            shutil.copy(path, short)
     _run(findings, log, "-merge=1", "-use_counters=0", str(fewest), str(corpus))
+    _run(findings, log, "-merge=1", str(fewest), str(short))
     return [path.read_bytes() for path in fewest.iterdir()]
+
+
+def _emptied(folder: Path) -> Path:
+    folder.mkdir(exist_ok=True)
+    for path in folder.iterdir():
+        path.unlink()
+    return folder
 
 
 if __name__ == "__main__":

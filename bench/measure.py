@@ -5,23 +5,33 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import IO
 
 
 @dataclass(frozen=True)
 class Measured:
-    """Seconds of wall-clock time and bytes of peak resident memory of a whole process."""
+    """Seconds of wall-clock time and bytes of peak resident memory of a whole process, and what it printed."""
 
     seconds: float
     peak_bytes: int
+    output: str
+
+    @property
+    def work_seconds(self) -> float:
+        """The seconds of its work without the start of the process and its imports, which it has printed."""
+        return float(self.output.splitlines()[-1])
 
     @property
     def memory(self) -> str:
         """The peak memory, for a table."""
         return f"{self.peak_bytes / 1e9:.2f} GB"
 
+
+_OUTPUT_LIMIT = 100_000
 
 Command = Sequence[str]
 """A module and its arguments, as for `python -m`; or a program, if the first word is a path."""
@@ -31,13 +41,19 @@ def measure(command: Command, environ: Mapping[str, str] | None = None) -> Measu
     """Run a command to its end. Raises `RuntimeError` if it fails."""
     words = list(command) if os.sep in command[0] else [sys.executable, "-m", *command]
     start = time.perf_counter()
-    process = subprocess.Popen(words, stdout=subprocess.DEVNULL, env={**os.environ, **(environ or {})})
+    with tempfile.TemporaryFile("w+") as output:
+        process = subprocess.Popen(words, stdout=output, env={**os.environ, **(environ or {})})
+        return _wait(process, command, start, output)
+
+
+def _wait(process: subprocess.Popen[bytes], command: Command, start: float, output: IO[str]) -> Measured:
     _, status, usage = os.wait4(process.pid, 0)
     seconds = time.perf_counter() - start
     process.returncode = os.waitstatus_to_exitcode(status)
     if process.returncode:
         raise RuntimeError(f"{' '.join(command)} ended with exit code {process.returncode}")
-    return Measured(seconds, usage.ru_maxrss * 1024)
+    output.seek(0)
+    return Measured(seconds, usage.ru_maxrss * 1024, output.read(_OUTPUT_LIMIT))
 
 
 def compare(commands: Mapping[str, Command], rounds: int) -> dict[str, Measured]:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import gzip
 import shutil
+import subprocess
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -23,11 +25,12 @@ def lines(folder: Path, large: bool) -> Iterator[str]:
     yield (
         f"{_ROWS:,} rows of five columns. `project` validates every row and keeps what it rejects; `polars_copy` "
         "(`scan_csv` → `sink_parquet`, the floor) and `duckdb` (`read_csv` + `try_cast`) convert without validation; "
-        "`pandas` is a script with the same validation."
+        "`pandas` is a script with the same validation. `seconds` are those of the work, once the process has "
+        "started and imported its libraries; the whole process is beside it."
     )
     yield ""
-    yield "| file | size | way | seconds | project, plain = 1 | peak memory | Parquet |"
-    yield "| --- | --- | --- | --- | --- | --- | --- |"
+    yield "| file | size | way | seconds | project, plain = 1 | whole process | peak memory | Parquet |"
+    yield "| --- | --- | --- | --- | --- | --- | --- | --- |"
     plain, quoted, packed = folder / "plain.csv", folder / "quoted.csv", folder / "plain.csv.gz"
     write_export(plain, _ROWS, quoted=False)
     write_export(quoted, _ROWS, quoted=True)
@@ -36,14 +39,14 @@ def lines(folder: Path, large: bool) -> Iterator[str]:
     ways = {way: _reader(way, plain, folder) for way in ("project", "polars_copy", "duckdb", "pandas")}
     ways["quoted"] = _reader("project", quoted, folder)
     ways["packed"] = _reader("project", packed, folder)
-    ways["gzip -dc"] = (_program("gzip"), "-dc", str(packed))
     measured = compare(ways, _ROUNDS)
+    gzip_seconds = _unpack(packed)
     reference = measured["project"]
     for way in ("project", "polars_copy", "duckdb", "pandas"):
         yield _row(plain, way, measured[way], reference, folder)
     yield _row(quoted, "project", measured["quoted"], reference, folder)
     yield _row(packed, "project", measured["packed"], reference, folder)
-    yield _row(packed, "gzip -dc", measured["gzip -dc"], reference, folder)
+    yield f"| {packed.name} | | gzip -dc | {gzip_seconds:.2f} | {gzip_seconds / reference.work_seconds:.2f} | | | |"
     if large:
         for file in (plain, quoted, packed):
             file.unlink()
@@ -56,17 +59,17 @@ def _reader(way: str, file: Path, folder: Path) -> Command:
     return ("bench.readers", way, str(file), str(folder))
 
 
-def _program(name: str) -> str:
-    path = shutil.which(name)
-    if path is None:
-        raise FileNotFoundError(f"the program {name} is not installed")
-    return path
+def _unpack(packed: Path) -> float:
+    start = time.perf_counter()
+    subprocess.run(["gzip", "-dc", str(packed)], stdout=subprocess.DEVNULL, check=True)
+    return time.perf_counter() - start
 
 
 def _row(file: Path, way: str, measured: Measured, reference: Measured, folder: Path) -> str:
     written = folder / f"{way}.parquet"
     size = f"{written.stat().st_size / 1e6:,.0f} MB" if written.exists() else ""
     return (
-        f"| {file.name} | {file.stat().st_size / 1e6:,.0f} MB | {way} | {measured.seconds:.2f} | "
-        f"{measured.seconds / reference.seconds:.2f} | {measured.memory} | {size} |"
+        f"| {file.name} | {file.stat().st_size / 1e6:,.0f} MB | {way} | "
+        f"{measured.work_seconds:.2f} | {measured.work_seconds / reference.work_seconds:.2f} | "
+        f"{measured.seconds:.2f} | {measured.memory} | {size} |"
     )

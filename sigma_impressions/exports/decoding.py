@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import codecs
+import os
 import zlib
 from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
+
+import numpy as np
 
 from sigma_impressions.exports.refused import RefusedFile
 
@@ -21,6 +25,9 @@ EXPANSION_LIMIT = 200
 
 EXPANSION_FLOOR = 2**30
 """Bytes below which the ratio is not looked at: a file of equal rows may well compress 500 times."""
+
+_PART = 32 * 2**20
+"""Bytes of a file that are worth a thread."""
 
 _BLOCK = 256 * 2**10
 """Small enough that a decoded block stays in the processor's cache: bigger ones were seen to be slower."""
@@ -126,6 +133,8 @@ def _blocks(path: Path, start: int) -> Iterator[bytes]:
 
 def _first_invalid_utf8(path: Path, start: int) -> int | None:
     """Offset of the first byte that is not valid UTF-8; None if all are."""
+    if _is_ascii(path):
+        return None
     decoder = codecs.getincrementaldecoder("utf-8")()
     offset = start
     pending = 0  # bytes of an unfinished character that the decoder keeps from the block before
@@ -139,6 +148,22 @@ def _first_invalid_utf8(path: Path, start: int) -> int | None:
     except UnicodeDecodeError as error:
         return offset - pending + error.start
     return None
+
+
+def _is_ascii(path: Path) -> bool:
+    """Whether the whole file is ASCII, as most exports are; looked at by all processors, since the rest waits."""
+    size = path.stat().st_size
+    parts = range(0, size, max(_PART, -(-size // (os.cpu_count() or 1))))
+    with path.open("rb") as source, ThreadPoolExecutor(len(parts) or 1) as pool:
+        return all(pool.map(lambda begin: _is_part_ascii(source.fileno(), begin, begin + parts.step), parts))
+
+
+def _is_part_ascii(file: int, begin: int, end: int) -> bool:
+    for offset in range(begin, end, _BLOCK):
+        block = os.pread(file, min(_BLOCK, end - offset), offset)
+        if block and np.frombuffer(block, np.uint8).max() > 0x7F:
+            return False
+    return True
 
 
 def _holds_multibyte_utf8(path: Path, start: int) -> bool:

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from itertools import chain
 from pathlib import Path
 
 import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-_ROW_GROUP = 500_000
+_ROW_GROUP = 250_000
 """Rows that are written at once; the last group may have more."""
 
 _AS_DIFFERENCES = frozenset({"row_number", "request_time"})
@@ -28,24 +29,13 @@ def write_frames(frames: Iterable[pl.DataFrame], nothing: pl.DataFrame, path: Pa
 
     `nothing` is an empty frame with the columns of all. The file does not exist if making a frame fails.
     """
-    schema = nothing.to_arrow(compat_level=pl.CompatLevel.oldest()).schema
-    names = set(schema.names)
+    tables = _tables(frames)
+    # The first is asked for before the file is opened, so that the next ones are being made meanwhile.
+    first = next(tables, None)
     try:
-        with (
-            pq.ParquetWriter(
-                path,
-                schema,
-                compression="zstd",
-                compression_level=1,  # 3, the usual one, takes a third longer and saves a hundredth
-                use_dictionary=sorted(_REPEATED & names),
-                column_encoding=dict.fromkeys(sorted(_AS_DIFFERENCES & names), "DELTA_BINARY_PACKED"),
-                write_statistics=sorted({"event_date"} & names),
-                store_schema=False,
-            ) as writer,
-            ThreadPoolExecutor(1, thread_name_prefix="write-parquet") as pool,
-        ):
+        with _writer(nothing, path) as writer, ThreadPoolExecutor(1, thread_name_prefix="write-parquet") as pool:
             pending: Future[None] | None = None
-            for table in _tables(frames):
+            for table in tables if first is None else chain((first,), tables):
                 if pending is not None:
                     pending.result()
                 pending = pool.submit(writer.write_table, table, row_group_size=table.num_rows or None)
@@ -54,6 +44,21 @@ def write_frames(frames: Iterable[pl.DataFrame], nothing: pl.DataFrame, path: Pa
     except BaseException:
         path.unlink(missing_ok=True)
         raise
+
+
+def _writer(nothing: pl.DataFrame, path: Path) -> pq.ParquetWriter:
+    schema = nothing.to_arrow(compat_level=pl.CompatLevel.oldest()).schema
+    names = set(schema.names)
+    return pq.ParquetWriter(
+        path,
+        schema,
+        compression="zstd",
+        compression_level=1,  # 3, the usual one, takes a third longer and saves a hundredth
+        use_dictionary=sorted(_REPEATED & names),
+        column_encoding=dict.fromkeys(sorted(_AS_DIFFERENCES & names), "DELTA_BINARY_PACKED"),
+        write_statistics=sorted({"event_date"} & names),
+        store_schema=False,
+    )
 
 
 def _tables(frames: Iterable[pl.DataFrame]) -> Iterator[pa.Table]:

@@ -1,0 +1,355 @@
+"""A Sigma REST API over real HTTP that behaves as its public description says, with faults on demand."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import json
+import random
+import secrets
+import socket
+import threading
+import time
+import uuid
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from http import HTTPStatus
+from types import TracebackType
+from typing import Any, Final, Self
+from urllib.parse import parse_qs, unquote, urlsplit
+
+import numpy as np
+import polars as pl
+
+from sigma_impressions.upstream.contract import ELEMENT, WORKBOOK
+
+CLIENT_ID: Final = "demo-client-id"
+MAX_LIMIT: Final = 1000
+DEFAULT_LIMIT: Final = 50
+
+_LETTERS = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
+_DATE = "%Y-%m-%dT%H:%M:%S%.3fZ"
+_PAGE_ID = "page-1"
+
+
+@dataclass
+class Organization:
+    """What the fake organization holds, in the form of the API's entries; may be changed while it is served."""
+
+    workbooks: list[dict[str, Any]] = field(default_factory=list)
+    elements: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
+    members: list[dict[str, Any]] = field(default_factory=list)
+    hidden: list[dict[str, Any]] = field(default_factory=list)
+    """Workbooks that the list leaves out, and that can be asked for by ID."""
+
+    @classmethod
+    def of_resources(cls, resources: pl.DataFrame) -> Self:
+        """The organization whose discovery gives these resources; those that are deleted are not in it."""
+        present = resources.filter(~pl.col("is_deleted").fill_null(False)).with_columns(
+            pl.col("created_at", "updated_at").dt.strftime(_DATE)
+        )
+        found = cls()
+        emails = present["owner_email"].drop_nulls().unique(maintain_order=True).to_list()
+        ids = {email: f"member-{number}" for number, email in enumerate(emails)}
+        found.members = [{"memberId": member, "email": email} for email, member in ids.items()]
+        for row in present.filter(pl.col("resource_type") == WORKBOOK).iter_rows(named=True):
+            found.workbooks.append(
+                {
+                    "workbookId": row["workbook_id"],
+                    "workbookUrlId": row["workbook_url_id"],
+                    "name": row["name"],
+                    "path": row["path"],
+                    "url": row["url"],
+                    "ownerId": ids.get(row["owner_email"]),
+                    "createdBy": ids.get(row["owner_email"]),
+                    "updatedBy": ids.get(row["owner_email"]),
+                    "createdAt": row["created_at"],
+                    "updatedAt": row["updated_at"],
+                    "latestVersion": 1,
+                    "isArchived": bool(row["is_archived"]),
+                    "tags": [],
+                }
+            )
+        for row in present.filter(pl.col("resource_type") == ELEMENT).iter_rows(named=True):
+            entry = {"elementId": row["element_id"], "name": row["name"], "type": "visualization"}
+            found.elements.setdefault(row["workbook_id"], []).append(entry)
+        return found
+
+    @classmethod
+    def large(cls, workbooks: int, elements: int, seed: int = 7) -> Self:
+        """An organization of that size, the same for the same seed; popular workbooks have more elements."""
+        rng = np.random.default_rng(seed)
+        weights = 1 / (1 + np.arange(workbooks)) ** 0.4
+        counts = rng.multinomial(elements, weights / weights.sum())
+        found = cls(members=[{"memberId": f"member-{n}", "email": f"user{n}@example.com"} for n in range(1500)])
+        for number, count in enumerate(counts.tolist()):
+            workbook_id, url_id = str(uuid.UUID(bytes=rng.bytes(16), version=4)), _identifier(rng, 22)
+            owner = f"member-{rng.integers(0, 1500)}"
+            found.workbooks.append(
+                {
+                    "workbookId": workbook_id,
+                    "workbookUrlId": url_id,
+                    "name": f"Workbook {number}",
+                    "path": f"Acme/Team {number % 97}",
+                    "url": f"https://app.sigmacomputing.com/acme/workbook/Workbook-{number}-{url_id}",
+                    "ownerId": owner,
+                    "createdBy": owner,
+                    "updatedBy": owner,
+                    "createdAt": f"2025-{1 + number % 12:02}-{1 + number % 28:02}T08:00:00.000Z",
+                    "updatedAt": f"2026-{1 + number % 10:02}-{1 + number % 28:02}T09:30:00.000Z",
+                    "latestVersion": 1 + number % 40,
+                    "isArchived": number % 50 == 49,
+                    "tags": [],
+                }
+            )
+            found.elements[workbook_id] = [
+                {"elementId": _identifier(rng, 10), "name": f"Element {n}", "type": "visualization"}
+                for n in range(count)
+            ]
+        return found
+
+    def tag(self, workbook_url_id: str, name: str, *, listed: bool) -> dict[str, Any]:
+        """Tag the newest version of a workbook, and return the entry of the tagged version that comes of it.
+
+        With `listed` the list of workbooks shows it as an entry of its own; else it can only be asked for by ID.
+        """
+        source = next(entry for entry in self.workbooks if entry["workbookUrlId"] == workbook_url_id)
+        seed = np.random.default_rng(list(f"{workbook_url_id}/{name}".encode()))
+        version = source | {
+            "workbookId": str(uuid.UUID(bytes=seed.bytes(16), version=4)),
+            "workbookUrlId": _identifier(seed, 22),
+            "tags": [],
+        }
+        source["tags"] = [*source["tags"], {"name": name, "taggedWorkbookId": version["workbookId"]}]
+        self.elements[version["workbookId"]] = self.elements.get(source["workbookId"], [])
+        (self.workbooks if listed else self.hidden).append(version)
+        return version
+
+    def remove(self, workbook_url_id: str) -> None:
+        """Delete a workbook with its elements."""
+        gone = next(entry for entry in self.workbooks if entry["workbookUrlId"] == workbook_url_id)
+        self.workbooks.remove(gone)
+        self.elements.pop(gone["workbookId"], None)
+
+
+def _identifier(rng: np.random.Generator, length: int) -> str:
+    return "".join(_LETTERS[index] for index in rng.integers(0, len(_LETTERS), length))
+
+
+@dataclass
+class Behaviour:
+    """How the server answers; may be changed while it runs. Times are in seconds.
+
+    A token ends after `token_seconds`, or earlier after `token_uses` requests, as if it had been revoked.
+    `fault_rate` is the share of requests that end in 429, 500 or a reset connection, by turns at random.
+    `requests_per_second` is the rate limit; more are answered by 429 with `Retry-After: 1`. With
+    `is_administrator` unset the account may neither skip the permission check nor list members. `forbidden`
+    holds the IDs of workbooks whose elements are answered by 403.
+    """
+
+    latency: float = 0.0
+    token_seconds: float = 3600.0
+    token_uses: int | None = None
+    fault_rate: float = 0.0
+    requests_per_second: int | None = None
+    is_administrator: bool = True
+    has_more: bool = True
+    forbidden: set[str] = field(default_factory=set)
+
+
+@dataclass(frozen=True)
+class _Answer:
+    status: int
+    content: Mapping[str, Any]
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+
+def _error(status: int, code: str, **headers: str) -> _Answer:
+    shown = {name.replace("_", "-"): value for name, value in headers.items()}
+    return _Answer(status, {"code": code, "message": HTTPStatus(status).phrase}, shown)
+
+
+class FakeSigma:
+    """The server, in a thread of its own on a free port of the loopback interface; a context manager.
+
+    `answers` counts the answers by status (0: a reset connection), `most_at_once` the requests under way.
+    """
+
+    def __init__(self, organization: Organization, behaviour: Behaviour | None = None, seed: int = 7) -> None:
+        self.organization = organization
+        self.behaviour = behaviour or Behaviour()
+        self.client_id = CLIENT_ID
+        self.client_secret = f"demo-{secrets.token_urlsafe(24)}"
+        self.answers: Counter[int] = Counter()
+        self.paths: list[str] = []
+        self.most_at_once = 0
+        self._at_once = 0
+        self._random = random.Random(seed)
+        self._tokens: dict[str, float] = {}
+        self._uses: Counter[str] = Counter()
+        self._second: tuple[int, int] = (0, 0)
+        self._socket = socket.create_server(("127.0.0.1", 0), backlog=256)
+        self.url = f"http://127.0.0.1:{self._socket.getsockname()[1]}"
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._run, name="fake-sigma", daemon=True)
+
+    def environment(self) -> dict[str, str]:
+        """The settings that lead a source here."""
+        return {
+            "SIGMA_CLIENT_ID": self.client_id,
+            "SIGMA_CLIENT_SECRET": self.client_secret,
+            "SIGMA_BASE_URL": self.url,
+        }
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join()
+        self._socket.close()
+
+    def _run(self) -> None:
+        asyncio.set_event_loop(self._loop)
+        self._loop.run_until_complete(asyncio.start_server(self._serve, sock=self._socket))
+        self._loop.run_forever()
+        for task in asyncio.all_tasks(self._loop):
+            task.cancel()
+        self._loop.run_until_complete(asyncio.sleep(0))
+        self._loop.close()
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """Answer the requests of one connection until it is closed."""
+        try:
+            while True:
+                head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1").split("\r\n")
+                method, target, _ = head[0].split(" ")
+                headers = {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in head[1:])}
+                body = await reader.readexactly(int(headers.get("content-length", "0")))
+                self._at_once += 1
+                self.most_at_once = max(self.most_at_once, self._at_once)
+                try:
+                    await asyncio.sleep(self.behaviour.latency)
+                    answer = self._answer(method, target, headers, body)
+                finally:
+                    self._at_once -= 1
+                self.answers[answer.status if answer else 0] += 1
+                if answer is None:
+                    writer.transport.abort()
+                    return
+                writer.write(_encoded(answer))
+                await writer.drain()
+        except (asyncio.IncompleteReadError, ConnectionError):
+            pass
+        finally:
+            writer.close()
+
+    def _answer(self, method: str, target: str, headers: Mapping[str, str], body: bytes) -> _Answer | None:
+        """The answer to one request; None means that the connection is reset."""
+        self.paths.append(target)
+        if self._random.random() < self.behaviour.fault_rate:
+            fault = self._random.choice((429, 500, 0))
+            return None if fault == 0 else _error(fault, "fault")
+        if self._is_over_the_limit():
+            return _error(429, "too_many_requests", Retry_After="1")
+        parts = urlsplit(target)
+        path = [unquote(part) for part in parts.path.strip("/").split("/")]
+        if path == ["v2", "auth", "token"]:
+            return self._give_token(body) if method == "POST" else _error(405, "method_not_allowed")
+        token = headers.get("authorization", "").removeprefix("Bearer ")
+        if not self._is_valid(token):
+            return _error(401, "unauthorized")
+        if method != "GET" or path[0] != "v2":
+            return _error(404, "not_found")
+        return self._read(path[1:], {name: values[0] for name, values in parse_qs(parts.query).items()})
+
+    def _is_over_the_limit(self) -> bool:
+        if self.behaviour.requests_per_second is None:
+            return False
+        second, count = self._second
+        now = int(time.monotonic())
+        self._second = (now, count + 1 if now == second else 1)
+        return self._second[1] > self.behaviour.requests_per_second
+
+    def _is_valid(self, token: str) -> bool:
+        self._uses[token] += 1
+        used_up = self.behaviour.token_uses is not None and self._uses[token] > self.behaviour.token_uses
+        return not used_up and self._tokens.get(token, 0.0) > time.monotonic()
+
+    def _give_token(self, body: bytes) -> _Answer:
+        form = {name: values[0] for name, values in parse_qs(body.decode()).items()}
+        if form.get("grant_type") != "client_credentials":
+            return _error(400, "unsupported_grant_type")
+        if (form.get("client_id"), form.get("client_secret")) != (self.client_id, self.client_secret):
+            return _error(401, "invalid_client")
+        token = secrets.token_urlsafe(24)
+        self._tokens[token] = time.monotonic() + self.behaviour.token_seconds
+        content = {"access_token": token, "token_type": "bearer", "expires_in": self.behaviour.token_seconds}
+        return _Answer(200, content)
+
+    def _read(self, path: Sequence[str], query: Mapping[str, str]) -> _Answer:
+        skips = query.get("skipPermissionCheck") == "true"
+        if not self.behaviour.is_administrator and (path[0] == "members" or skips):
+            return _error(403, "forbidden")
+        if path[0] == "workbooks" and len(path) > 1:
+            return self._workbook(path[1].lower(), "/".join(path[2:]), query)
+        lists: dict[str, Sequence[Mapping[str, Any]]] = {
+            "workbooks": self.organization.workbooks,
+            "members": self.organization.members,
+            "datasets": [],
+            "files": [],
+        }
+        found = lists.get("/".join(path))
+        return _error(404, "not_found") if found is None else self._page(found, query)
+
+    def _workbook(self, workbook_id: str, path: str, query: Mapping[str, str]) -> _Answer:
+        everything = (*self.organization.workbooks, *self.organization.hidden)
+        entry = next((entry for entry in everything if entry["workbookId"] == workbook_id), None)
+        if entry is None:
+            return _error(404, "not_found")
+        if workbook_id in self.behaviour.forbidden:
+            return _error(403, "forbidden")
+        if not path:
+            return _Answer(200, entry)
+        if path.startswith("lineage/elements/"):
+            return _Answer(200, {"dependencies": {}, "edges": []})
+        elements = self.organization.elements.get(workbook_id, [])
+        lists: dict[str, Sequence[Mapping[str, Any]]] = {
+            "elements": elements,
+            "pages": [{"pageId": _PAGE_ID, "name": "Page 1"}],
+            f"pages/{_PAGE_ID}/elements": elements,
+            "materialization-schedules": [],
+            "queries": [],
+        }
+        found = lists.get(path)
+        return _error(404, "not_found") if found is None else self._page(found, query)
+
+    def _page(self, entries: Sequence[Mapping[str, Any]], query: Mapping[str, str]) -> _Answer:
+        limit = int(query.get("limit", DEFAULT_LIMIT))
+        if not 1 <= limit <= MAX_LIMIT:
+            return _error(400, "invalid_request")
+        start = int(base64.urlsafe_b64decode(query["page"])) if "page" in query else 0
+        following = start + limit if start + limit < len(entries) else None
+        content: dict[str, Any] = {
+            "entries": entries[start : start + limit],
+            "total": len(entries),
+            "nextPage": None if following is None else base64.urlsafe_b64encode(str(following).encode()).decode(),
+        }
+        if self.behaviour.has_more:
+            content["hasMore"] = following is not None
+        return _Answer(200, content)
+
+
+def _encoded(answer: _Answer) -> bytes:
+    body = json.dumps(answer.content).encode()
+    lines = [
+        f"HTTP/1.1 {answer.status} {HTTPStatus(answer.status).phrase}",
+        "Content-Type: application/json",
+        f"Content-Length: {len(body)}",
+        *(f"{name}: {value}" for name, value in answer.headers.items()),
+    ]
+    return "\r\n".join(lines).encode() + b"\r\n\r\n" + body

@@ -1,0 +1,297 @@
+"""A client of Sigma's REST API: the access token, paging, retries and bounded concurrency; nothing of what it reads."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import re
+import time
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from types import TracebackType
+from typing import Any, Final, Self
+from urllib.parse import quote
+
+import httpx
+
+DEFAULT_CONCURRENCY: Final = 8
+"""Requests under way at once: enough to hide the latency, few enough for an account that others use too."""
+
+_TRANSIENT = frozenset({408, 425, 429, 500, 502, 503, 504})
+_TOKEN_PATH = "/v2/auth/token"
+_TIMEOUT = httpx.Timeout(60, connect=15)
+_UNTOLD_TOKEN_SECONDS = 600.0
+"""How long a token is used whose answer does not say when it expires; Sigma's live for an hour."""
+
+
+class SigmaApiError(Exception):
+    """The Sigma REST API cannot be read; the message names endpoint and status and says what to do."""
+
+
+class SigmaUnavailable(SigmaApiError):
+    """Sigma did not answer, or only with passing errors, until the last attempt; later it may."""
+
+
+class SigmaRefused(SigmaApiError):
+    """Sigma has answered with an error that another attempt would not change; `status` is its HTTP status."""
+
+    def __init__(self, message: str, status: int) -> None:
+        super().__init__(message)
+        self.status = status
+
+
+@dataclass(frozen=True)
+class Credentials:
+    """Where the API is and how to sign in; the secret is left out of `repr()`."""
+
+    base_url: str
+    client_id: str = field(repr=False)
+    client_secret: str = field(repr=False)
+
+
+@dataclass(frozen=True)
+class Patience:
+    """How often and after which pauses a request is tried again; all times in seconds.
+
+    The pause before attempt n is random between half and all of `first_pause * 2 ** n`, at most `longest_pause`,
+    and never shorter than what a `Retry-After` asks for. One that asks for more than `longest_retry_after` ends
+    the request at once: the discovery is better repeated later than kept hanging.
+    """
+
+    attempts: int = 7
+    first_pause: float = 0.25
+    longest_pause: float = 20.0
+    longest_retry_after: float = 120.0
+
+    def pause(self, attempt: int, retry_after: float | None) -> float:
+        """Seconds to wait after the given failed attempt (1 is the first)."""
+        backoff = min(self.longest_pause, self.first_pause * 2.0 ** (attempt - 1))
+        return max(backoff * random.uniform(0.5, 1.0), retry_after or 0.0)
+
+
+@dataclass
+class Traffic:
+    """What the client has sent: requests in all (tokens and retries included), of those repeated, and tokens."""
+
+    requests: int = 0
+    retries: int = 0
+    tokens: int = 0
+
+
+class SigmaApi:
+    """One connection pool and one access token; used as an asynchronous context manager.
+
+    Any number of tasks may read at once; at most `concurrency` requests are under way.
+    """
+
+    def __init__(
+        self, credentials: Credentials, *, concurrency: int = DEFAULT_CONCURRENCY, patience: Patience | None = None
+    ) -> None:
+        self.credentials = credentials
+        self.concurrency = concurrency
+        self.traffic = Traffic()
+        self._patience = patience or Patience()
+        self._slots = asyncio.Semaphore(concurrency)
+        self._token = ""
+        self._token_ends = 0.0
+        self._renewing = asyncio.Lock()
+        self._resume_at = 0.0
+        self._client = httpx.AsyncClient(
+            base_url=credentials.base_url,
+            timeout=_TIMEOUT,
+            limits=httpx.Limits(max_connections=concurrency + 1, max_keepalive_connections=concurrency + 1),
+            headers={"Accept": "application/json"},
+        )
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        await self._client.aclose()
+
+    async def get(self, path: str, params: Mapping[str, str | int] | None = None) -> dict[str, Any]:
+        """The JSON object that `GET path` answers with; `path` begins with `/v2/`.
+
+        Passing failures are tried again, an expired token is renewed. Raises `SigmaUnavailable` when the attempts
+        are used up, `SigmaRefused` for any other error of Sigma.
+        """
+        async with self._slots:
+            return await self._persist("GET", path, params)
+
+    async def entries(
+        self, path: str, params: Mapping[str, str | int] | None = None, limit: int = 1000
+    ) -> AsyncIterator[list[dict[str, Any]]]:
+        """The entries of a list, page by page, until an answer names no next page.
+
+        Only `nextPage` is followed: `hasMore` is deprecated, and an answer may lack it.
+        """
+        page: str | None = None
+        followed: set[str] = set()
+        while True:
+            asked = {**(params or {}), "limit": limit, **({"page": page} if page else {})}
+            answer = await self.get(path, asked)
+            entries = answer.get("entries")
+            if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
+                raise SigmaApiError(f"GET {path}: the answer holds no list of entries. {_NOT_SIGMA}")
+            yield entries
+            following = answer.get("nextPage")
+            page = str(following) if following not in (None, "") else None
+            if page is None:
+                return
+            if page in followed:
+                raise SigmaApiError(f"GET {path}: Sigma names the page after this one a second time; try again later.")
+            followed.add(page)
+
+    async def _persist(self, method: str, path: str, params: Mapping[str, str | int] | None) -> dict[str, Any]:
+        """Send a request until it is answered for good."""
+        attempt, refused_before = 0, False
+        while True:
+            token = await self._current_token()
+            await self._pause_of_others()
+            response = await self._send(method, path, params=params, headers={"Authorization": f"Bearer {token}"})
+            status = response.status_code if isinstance(response, httpx.Response) else None
+            if isinstance(response, httpx.Response) and response.is_success:
+                return _json_object(response, method, path)
+            # A token may expire on its way, or be revoked; a new one that is refused at once stays refused.
+            if status == 401 and not refused_before:
+                refused_before = True
+                self._forget(token)
+                continue
+            refused_before = False
+            attempt += 1
+            await self._wait_or_give_up(method, path, response, attempt)
+
+    async def _wait_or_give_up(self, method: str, path: str, response: httpx.Response | str, attempt: int) -> None:
+        """After a failed attempt: wait for the next one, or raise what ends the request."""
+        if isinstance(response, httpx.Response):
+            if response.status_code not in _TRANSIENT:
+                raise _refusal(response, method, path)
+            failure, retry_after = f"HTTP {response.status_code}{_code(response)}", _retry_after(response)
+        else:
+            failure, retry_after = response, None
+        if retry_after is not None and retry_after > self._patience.longest_retry_after:
+            raise SigmaUnavailable(
+                f"{method} {path}: {failure}, and Sigma asks to wait {retry_after:.0f} s. Try again later."
+            )
+        if attempt >= self._patience.attempts:
+            raise SigmaUnavailable(
+                f"{method} {path}: {failure} after {attempt} attempts. Is {self.credentials.base_url} reachable from "
+                "here, and Sigma up? Try again later."
+            )
+        self.traffic.retries += 1
+        if retry_after is not None:
+            # The limit is the account's: whoever sends meanwhile only makes it worse.
+            self._resume_at = max(self._resume_at, time.monotonic() + retry_after)
+        await asyncio.sleep(self._patience.pause(attempt, retry_after))
+
+    async def _pause_of_others(self) -> None:
+        while (wait := self._resume_at - time.monotonic()) > 0:
+            await asyncio.sleep(wait)
+
+    async def _send(self, method: str, path: str, **content: Any) -> httpx.Response | str:
+        """The answer, or what the connection failed with."""
+        self.traffic.requests += 1
+        try:
+            return await self._client.request(method, path, **content)
+        except httpx.RequestError as error:
+            # Only the kind: the text may repeat a proxy's address with its password.
+            return type(error).__name__
+
+    async def _current_token(self) -> str:
+        """A token that is not about to expire; one task renews it while the others wait."""
+        if time.monotonic() < self._token_ends:
+            return self._token
+        async with self._renewing:
+            if time.monotonic() >= self._token_ends:
+                await self._renew()
+            return self._token
+
+    def _forget(self, token: str) -> None:
+        # Unless another task has renewed it meanwhile.
+        if token == self._token:
+            self._token_ends = 0.0
+
+    async def _renew(self) -> None:
+        form = {
+            "grant_type": "client_credentials",
+            "client_id": self.credentials.client_id,
+            "client_secret": self.credentials.client_secret,
+        }
+        attempt = 0
+        while True:
+            asked_at = time.monotonic()
+            response = await self._send("POST", _TOKEN_PATH, data=form)
+            if isinstance(response, httpx.Response) and response.is_success:
+                break
+            if isinstance(response, httpx.Response) and response.status_code in (400, 401, 403):
+                raise SigmaRefused(
+                    f"POST {_TOKEN_PATH}: HTTP {response.status_code}. Sigma at {self.credentials.base_url} does not "
+                    "accept the client ID and secret. Check SIGMA_CLIENT_ID and SIGMA_CLIENT_SECRET, and whether "
+                    "SIGMA_BASE_URL is the region of your organization.",
+                    response.status_code,
+                )
+            attempt += 1
+            await self._wait_or_give_up("POST", _TOKEN_PATH, response, attempt)
+        answer = _json_object(response, "POST", _TOKEN_PATH)
+        token, seconds = answer.get("access_token"), answer.get("expires_in")
+        if not isinstance(token, str) or not token:
+            raise SigmaApiError(f"POST {_TOKEN_PATH}: the answer holds no access token. {_NOT_SIGMA}")
+        lifetime = float(seconds) if isinstance(seconds, int | float) and seconds > 0 else _UNTOLD_TOKEN_SECONDS
+        self.traffic.tokens += 1
+        self._token = token
+        # Early enough for a request that waits in a queue on its way.
+        self._token_ends = asked_at + lifetime - min(60.0, lifetime / 10)
+
+
+_NOT_SIGMA = "Is SIGMA_BASE_URL the address of Sigma's API?"
+
+
+def path_of(*parts: str) -> str:
+    """`/v2/…` with each part escaped: an ID never leads to another endpoint."""
+    return "/v2/" + "/".join(quote(part, safe="") for part in parts)
+
+
+def _json_object(response: httpx.Response, method: str, path: str) -> dict[str, Any]:
+    try:
+        answer = response.json()
+    except ValueError:
+        raise SigmaApiError(f"{method} {path}: the answer is not JSON. {_NOT_SIGMA}") from None
+    if not isinstance(answer, dict):
+        raise SigmaApiError(f"{method} {path}: the answer is not a JSON object. {_NOT_SIGMA}")
+    return answer
+
+
+def _refusal(response: httpx.Response, method: str, path: str) -> SigmaRefused:
+    status = response.status_code
+    advice = {
+        401: "Sigma refuses a token it has just given. Try again; if it stays so, make new client credentials.",
+        403: "The owner of the client credentials may not read this. Use those of an administrator.",
+        404: f"There is no such thing in Sigma (any more), or {_NOT_SIGMA[0].lower()}{_NOT_SIGMA[1:]}",
+    }.get(status, _NOT_SIGMA if status < 400 else "This is not a passing error.")
+    return SigmaRefused(f"{method} {path}: HTTP {status}{_code(response)}. {advice}", status)
+
+
+def _code(response: httpx.Response) -> str:
+    """Sigma's own short code of an error, if there is one; never its message, which may repeat what was sent."""
+    try:
+        code = response.json().get("code")
+    except (ValueError, AttributeError):
+        return ""
+    return f" ({code})" if isinstance(code, str) and re.fullmatch(r"[\w.-]{1,60}", code) else ""
+
+
+def _retry_after(response: httpx.Response) -> float | None:
+    """Seconds that a `Retry-After` header asks to wait, given as seconds or as a date."""
+    text = response.headers.get("Retry-After", "").strip()
+    if re.fullmatch(r"\d{1,9}(\.\d+)?", text):
+        return float(text)
+    try:
+        moment = parsedate_to_datetime(text)
+    except ValueError:
+        return None
+    aware = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+    return max(0.0, (aware - datetime.now(UTC)).total_seconds())

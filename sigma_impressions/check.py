@@ -17,6 +17,7 @@ from sigma_impressions.defs.resources import (
     object_store,
     reading_rules,
     resources_location,
+    sigma_credentials,
     snapshot_storage_options,
     tables,
 )
@@ -35,6 +36,8 @@ from sigma_impressions.source import SettingsError, Source, read_source
 from sigma_impressions.storage import BucketStorage, StorageError, writable
 from sigma_impressions.tables import Table, append_rows
 from sigma_impressions.upstream.contract import WORKBOOK, ResourcesRefused
+from sigma_impressions.upstream.discovery import list_workbooks
+from sigma_impressions.upstream.sigma_api import SigmaApiError
 from sigma_impressions.upstream.snapshot_file import ResourcesUnreadable, read_snapshot
 
 
@@ -146,13 +149,11 @@ def _newest_export(store: ObjectStore, source: Source) -> tuple[StoredObject | N
 
 def _check_resources(source: Source, viewed: pl.Series | None) -> Iterator[Step]:
     try:
-        where = resources_location(source)
-        resources = read_snapshot(where, snapshot_storage_options(source, where))
-    except (SettingsError, ResourcesUnreadable, ResourcesRefused) as error:
+        workbooks, found = _workbooks(source)
+    except (SettingsError, ResourcesUnreadable, ResourcesRefused, SigmaApiError) as error:
         yield Step("resources", False, str(error))
         return
-    workbooks = resources.filter(pl.col("resource_type") == WORKBOOK)
-    yield Step("resources", True, f"{workbooks.height} workbooks, {resources.height - workbooks.height} elements")
+    yield Step("resources", True, found)
     if viewed is None or viewed.is_empty():
         yield Step("match", None, "no sample rows to match with the resources")
         return
@@ -162,3 +163,15 @@ def _check_resources(source: Source, viewed: pl.Series | None) -> Iterator[Step]
     share = float(known.mean() or 0)  # type: ignore[arg-type]
     advice = "" if share else ". Are these the resources of the same Sigma organization?"
     yield Step("match", share > 0, f"{share:.0%} of the sample rows are views of a known workbook{advice}")
+
+
+def _workbooks(source: Source) -> tuple[pl.DataFrame, str]:
+    """The workbooks among the resources, and what was found. Of the API only the first workbook's elements are read."""
+    credentials = sigma_credentials(source)
+    if credentials is not None:
+        workbooks, elements = list_workbooks(credentials)
+        return workbooks, f"{workbooks.height} workbooks at {credentials.base_url}, {elements} elements in the first"
+    where = resources_location(source)
+    resources = read_snapshot(where, snapshot_storage_options(source, where))
+    workbooks = resources.filter(pl.col("resource_type") == WORKBOOK)
+    return workbooks, f"{workbooks.height} workbooks, {resources.height - workbooks.height} elements"

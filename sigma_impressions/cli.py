@@ -38,7 +38,8 @@ def main() -> None:
 
     \b
       SIGMA_IMPRESSIONS_BUCKET_URI   where Sigma writes its exports, for example s3://acme-audit/sigma
-      SIGMA_IMPRESSIONS_RESOURCES    the snapshot of workbooks and elements: Parquet, CSV or NDJSON
+      SIGMA_IMPRESSIONS_RESOURCES    the snapshot of workbooks and elements: Parquet, CSV or NDJSON; or, instead of it,
+      SIGMA_CLIENT_ID, SIGMA_CLIENT_SECRET, SIGMA_BASE_URL    to read them from the Sigma REST API
 
     \b
     Start with:   sigma-impressions check      are the settings and rights all right?

@@ -13,6 +13,7 @@ from typing import Literal, TypeVar, cast
 import polars as pl
 
 from sigma_impressions.exports.rules import ReadingRules
+from sigma_impressions.upstream.regions import parse_base_url
 
 MAX_DAYS_BACK = 6
 """Most file dates that one run scans, counting today (UTC). A hard cap."""
@@ -103,7 +104,22 @@ SETTINGS: tuple[Setting, ...] = (
     _setting(
         "resources",
         "Where the upstream Sigma integration left its resources: path or URI of a Parquet, CSV or "
-        "newline-delimited JSON file.",
+        "newline-delimited JSON file. Without it the Sigma REST API is read.",
+    ),
+    Setting(
+        "sigma_client_id",
+        "SIGMA_CLIENT_ID",
+        True,
+        None,
+        "Client ID of Sigma API credentials, best those of an administrator; together with the next two.",
+    ),
+    Setting("sigma_client_secret", "SIGMA_CLIENT_SECRET", True, None, "Client secret of the Sigma API credentials."),
+    Setting(
+        "sigma_base_url",
+        "SIGMA_BASE_URL",
+        False,
+        None,
+        "Base URL of Sigma's REST API in your organization's region, or the region's name, for example aws-us-west.",
     ),
     _setting("time_zone", "IANA time zone of timestamps that have no offset.", default="UTC"),
     _setting(
@@ -315,6 +331,9 @@ class Source:
     memory_gigabytes: int
     spill: str | None
     resources: str | None
+    sigma_client_id: str | None = field(repr=False)
+    sigma_client_secret: str | None = field(repr=False)
+    sigma_base_url: str | None
     time_zone: str
     excluded_users: tuple[str, ...]
     file_date_pattern: str | None
@@ -369,6 +388,9 @@ def read_source(values: Mapping[str, str | None]) -> Source:
         memory_gigabytes=reader.required("memory_gigabytes", _gigabytes),
         spill=reader.optional("spill", _local_directory),
         resources=reader.optional("resources", _resources),
+        sigma_client_id=reader.optional("sigma_client_id", _key),
+        sigma_client_secret=reader.optional("sigma_client_secret", _key),
+        sigma_base_url=reader.optional("sigma_base_url", _base_url),
         time_zone=reader.required("time_zone", _time_zone),
         excluded_users=reader.optional("excluded_users", _excluded_users) or (),
         file_date_pattern=reader.optional("file_date_pattern", _file_date_pattern),
@@ -381,6 +403,7 @@ def read_source(values: Mapping[str, str | None]) -> Source:
         alert_webhook=reader.optional("alert_webhook", _alert_webhook),
     )
     reader.check_aws_keys()
+    reader.check_sigma_api()
     reader.finish()
     return source
 
@@ -436,6 +459,17 @@ class _Reader:
                 "or unset the token",
             )
 
+    def check_sigma_api(self) -> None:
+        """Everything that the Sigma REST API needs, or nothing of it."""
+        given = [name for name in _SIGMA_API if self._texts[name]]
+        for name in _SIGMA_API if given else ():
+            if not self._texts[name]:
+                self.problem(
+                    name,
+                    f"is not set, but {_BY_NAME[given[0]].environment_variable} is. The Sigma REST API needs "
+                    "SIGMA_CLIENT_ID, SIGMA_CLIENT_SECRET and SIGMA_BASE_URL; set all three, or none",
+                )
+
     def finish(self) -> None:
         """Raise `SettingsError` if there is a problem."""
         if self._problems:
@@ -452,6 +486,7 @@ class _Reader:
 
 
 _AWS_KEYS = frozenset({"aws_access_key_id", "aws_secret_access_key", "aws_session_token"})
+_SIGMA_API = ("sigma_client_id", "sigma_client_secret", "sigma_base_url")
 
 
 def _quoted(text: str) -> str:
@@ -513,6 +548,13 @@ def _gigabytes(text: str) -> int:
 
 def _resources(text: str) -> str:
     return _location(text, "where the file with the resources is")
+
+
+def _base_url(text: str) -> str:
+    try:
+        return parse_base_url(text)
+    except ValueError as error:
+        raise _Refused(str(error)) from None
 
 
 def _time_zone(text: str) -> str:

@@ -23,6 +23,7 @@ from sigma_impressions.source import (
 
 URI = "s3://exports-bucket/sigma"
 KEY_ID, SECRET, TOKEN = "AKIAIOSFODNN7EXAMPLE", "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY", "session-token-0123456789"
+API = {"sigma_client_id": "client-id-0123", "sigma_client_secret": "client-secret-0123", "sigma_base_url": "aws-uk"}
 PAIR = {"aws_access_key_id": KEY_ID, "aws_secret_access_key": SECRET}
 
 
@@ -204,6 +205,9 @@ def test_defaults() -> None:
         memory_gigabytes=1,
         spill=None,
         resources=None,
+        sigma_client_id=None,
+        sigma_client_secret=None,
+        sigma_base_url=None,
         time_zone="UTC",
         excluded_users=(),
         file_date_pattern=None,
@@ -257,6 +261,10 @@ REFUSED: list[tuple[str, dict[str, str], str, str]] = [
     ("token alone", {"aws_session_token": TOKEN}, "AWS_SESSION_TOKEN", "without the key pair"),
     ("keys for gs", {"bucket_uri": "gs://bucket/x", **PAIR}, "AWS_ACCESS_KEY_ID", "gs:// bucket"),
     ("key on two lines", {**PAIR, "aws_secret_access_key": "abcd\nefgh"}, "AWS_SECRET_ACCESS_KEY", "in one piece"),
+    ("API secret missing", {**API, "sigma_client_secret": ""}, "SIGMA_CLIENT_SECRET", "set all three, or none"),
+    ("API URL missing", {**API, "sigma_base_url": ""}, "SIGMA_BASE_URL", "set all three, or none"),
+    ("API region", {**API, "sigma_base_url": "aws-moon"}, "SIGMA_BASE_URL", "aws-us-west, aws-us-east"),
+    ("API secret in the URL", {**API, "sigma_base_url": "https://id:s@api.x.io"}, "SIGMA_BASE_URL", "credentials"),
     ("region", {"aws_region": "eu central"}, "AWS_REGION", "eu-central-1"),
     ("storage scheme", {"storage": "https://x/y"}, "STORAGE", "a local path, s3://… or gs://…"),
     ("storage file URI", {"storage": "file:///srv/data"}, "STORAGE", "without file://"),
@@ -329,13 +337,18 @@ def test_a_secret_that_was_pasted_into_another_variable_is_not_repeated() -> Non
 
 
 def test_secrets_are_shown_nowhere() -> None:
-    source = read(**PAIR, aws_session_token=TOKEN, users_key="0123456789abcdef", alert_webhook=WEBHOOK)
+    source = read(**PAIR, **API, aws_session_token=TOKEN, users_key="0123456789abcdef", alert_webhook=WEBHOOK)
     shown = repr(source) + str(source) + repr(source.describe())
-    for secret in (KEY_ID, SECRET, TOKEN, "0123456789abcdef", WEBHOOK):
+    for secret in (KEY_ID, SECRET, TOKEN, "0123456789abcdef", "client-id-0123", "client-secret-0123", WEBHOOK):
         assert secret not in shown
     described = source.describe()
     assert list(described) == [setting.name for setting in SETTINGS]
     assert {described[setting.name] for setting in SETTINGS if setting.secret} == {"set"}
+
+
+def test_the_api_is_named_by_region_or_url() -> None:
+    assert read(**API).sigma_base_url == "https://api.uk.aws.sigmacomputing.com"
+    assert read(**API | {"sigma_base_url": "http://localhost:99/v2"}).sigma_base_url == "http://localhost:99"
 
 
 def test_what_is_shown_of_a_source() -> None:
@@ -353,7 +366,7 @@ def test_settings_come_from_their_environment_variables() -> None:
 
 
 def test_settings_are_described_for_a_form() -> None:
-    assert len({setting.environment_variable for setting in SETTINGS}) == len(SETTINGS) == 23
+    assert len({setting.environment_variable for setting in SETTINGS}) == len(SETTINGS) == 26
     assert all(setting.help for setting in SETTINGS)
     assert all(setting.default is None for setting in SETTINGS if setting.secret)
 

@@ -14,6 +14,7 @@ from sigma_impressions.source import SettingsError
 from sigma_impressions.storage import StorageError
 from sigma_impressions.tables import TablesError
 from sigma_impressions.upstream.contract import ResourcesRefused
+from sigma_impressions.upstream.sigma_api import SigmaApiError, SigmaRefused
 from sigma_impressions.upstream.snapshot_file import ResourcesUnreadable
 
 _FOR_GOOD = (SettingsError, TablesError, ResourcesRefused, ResourcesUnreadable, ConservationError)
@@ -29,7 +30,9 @@ def clear_failures() -> Iterator[None]:
     """
     try:
         yield
-    except (StoreError, StorageError) as error:
+    except SigmaRefused as error:
+        raise dg.Failure(str(error), allow_retries=False) from None
+    except (StoreError, StorageError, SigmaApiError) as error:
         raise dg.Failure(str(error)) from None
     except _FOR_GOOD as error:
         raise dg.Failure(str(error), allow_retries=False) from None
@@ -47,5 +50,5 @@ def clear_ticks() -> Iterator[None]:
     """As `clear_failures`, for the tick of a sensor or schedule."""
     try:
         yield
-    except (StoreError, AlertsNotSent, *_FOR_GOOD) as error:
+    except (StoreError, StorageError, AlertsNotSent, *_FOR_GOOD) as error:
         raise TickFailed(str(error)) from None

@@ -19,6 +19,7 @@ from sigma_impressions.project import project_folder
 from sigma_impressions.source import SETTINGS, Problem, SettingsError, Source, read_source
 from sigma_impressions.storage import BucketStorage, GcsFiles, RemoteFiles, S3Files, gcs_options, s3_options
 from sigma_impressions.tables import Tables
+from sigma_impressions.upstream.sigma_api import Credentials
 
 _HELP = {setting.name: setting.help for setting in SETTINGS}
 
@@ -46,6 +47,9 @@ class SigmaSource(dg.ConfigurableResource):  # type: ignore[type-arg]
     memory_gigabytes: str | None = _field("memory_gigabytes")
     spill: str | None = _field("spill")
     resources: str | None = _field("resources")
+    sigma_client_id: str | None = _field("sigma_client_id")
+    sigma_client_secret: str | None = _field("sigma_client_secret")
+    sigma_base_url: str | None = _field("sigma_base_url")
     time_zone: str | None = _field("time_zone")
     excluded_users: str | None = _field("excluded_users")
     file_date_pattern: str | None = _field("file_date_pattern")
@@ -146,13 +150,21 @@ def resources_location(source: Source) -> str:
                 Problem(
                     "SIGMA_IMPRESSIONS_RESOURCES",
                     "is not set. Write the path or URI of the Parquet, CSV or newline-delimited JSON file that the "
-                    "upstream Sigma integration leaves, for example /srv/sigma/sigma_resources.parquet",
+                    "upstream Sigma integration leaves, for example /srv/sigma/sigma_resources.parquet; or set "
+                    "SIGMA_CLIENT_ID, SIGMA_CLIENT_SECRET and SIGMA_BASE_URL to read the Sigma REST API",
                 ),
             )
         )
     if "://" in source.resources:
         return source.resources
     return str(project_folder() / Path(source.resources).expanduser())
+
+
+def sigma_credentials(source: Source) -> Credentials | None:
+    """Where and how the Sigma REST API is read; None if a snapshot file is to be read, or neither is set."""
+    if source.resources or not (source.sigma_base_url and source.sigma_client_id and source.sigma_client_secret):
+        return None
+    return Credentials(source.sigma_base_url, source.sigma_client_id, source.sigma_client_secret)
 
 
 def reading_rules(source: Source) -> ReadingRules:

@@ -26,6 +26,13 @@ SCHEMA: dict[str, pl.DataType | type[pl.DataType]] = {
     "is_archived": pl.Boolean,
     "is_deleted": pl.Boolean,
 }
+ALIASES: dict[str, pl.DataType | type[pl.DataType]] = {
+    "alias_id": pl.String,
+    "workbook_url_id": pl.String,
+    "tag_name": pl.String,
+}
+"""Other IDs under which a workbook is viewed, those of its tagged versions: a UUID in lower case, or a URL ID."""
+
 _REQUIRED = ("resource_type", "workbook_url_id")
 _EXAMPLES = 5
 

@@ -115,7 +115,7 @@ SECRETS = {
 
 
 def test_secrets_are_variables_in_the_definitions_never_values() -> None:
-    assert len(SECRETS) == 5
+    assert len(SECRETS) == 7
     environ = {"SIGMA_IMPRESSIONS_BUCKET_URI": "s3://bucket/exports", **SECRETS}
     source = SigmaSource.from_environment(environ)
     assert source.aws_secret_access_key == dg.EnvVar("SIGMA_IMPRESSIONS_AWS_SECRET_ACCESS_KEY")

@@ -1,0 +1,315 @@
+"""Discover Sigma's workbooks and elements through its REST API, in the columns of `sigma_resources`."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final, TypeVar
+
+import polars as pl
+
+from sigma_impressions.upstream.contract import ALIASES, ELEMENT, WORKBOOK, conform
+from sigma_impressions.upstream.sigma_api import (
+    DEFAULT_CONCURRENCY,
+    Credentials,
+    Patience,
+    SigmaApi,
+    SigmaRefused,
+    SigmaUnavailable,
+    Traffic,
+    path_of,
+)
+
+T = TypeVar("T")
+
+_MOST_UNAVAILABLE: Final = 5
+"""Workbooks that may fail after all attempts before the discovery ends: more of them mean that Sigma is down."""
+
+_SECONDS_BETWEEN_REPORTS: Final = 5.0
+
+_WORKBOOK_COLUMNS = {
+    "workbook_id": pl.String,
+    "workbook_url_id": pl.String,
+    "name": pl.String,
+    "path": pl.String,
+    "url": pl.String,
+    "owner_id": pl.String,
+    "created_at": pl.String,
+    "updated_at": pl.String,
+    "is_archived": pl.Boolean,
+}
+_ELEMENT_COLUMNS = {"workbook_url_id": pl.String, "element_id": pl.String, "element_name": pl.String}
+
+
+@dataclass(frozen=True)
+class Unread:
+    """A workbook whose elements could not be read, and why."""
+
+    workbook_url_id: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class Discovered:
+    """What Sigma holds now: `resources` as `contract.conform` returns them, `aliases` with the columns of `ALIASES`.
+
+    `unread` names the workbooks whose elements are missing; `notes` say what else could not be learnt.
+    """
+
+    resources: pl.DataFrame
+    aliases: pl.DataFrame = field(default_factory=lambda: pl.DataFrame(schema=ALIASES))
+    unread: tuple[Unread, ...] = ()
+    notes: tuple[str, ...] = ()
+    traffic: Traffic = field(default_factory=Traffic)
+
+
+def discover_resources(
+    credentials: Credentials,
+    report: Callable[[str], None],
+    *,
+    concurrency: int = DEFAULT_CONCURRENCY,
+    patience: Patience | None = None,
+) -> Discovered:
+    """Read all workbooks and their elements; `report` is told of the progress every few seconds.
+
+    Raises `SigmaApiError` if the workbooks cannot be listed or Sigma is down, `ResourcesRefused` if what it
+    answers breaks the contract.
+    """
+    return asyncio.run(_discover(credentials, report, concurrency, patience))
+
+
+def list_workbooks(credentials: Credentials) -> tuple[pl.DataFrame, int]:
+    """The workbooks alone, as resources, and the number of elements of the first one: a quick test of all rights.
+
+    Raises as `discover_resources` does.
+    """
+    return asyncio.run(_list(credentials))
+
+
+async def _list(credentials: Credentials) -> tuple[pl.DataFrame, int]:
+    async with SigmaApi(credentials, patience=Patience(attempts=3)) as api:
+        listed, _ = await _workbooks(api)
+        elements = 0
+        if listed:
+            async for page in api.entries(path_of("workbooks", str(listed[0]["workbookId"]), "elements")):
+                elements += len(page)
+        return _resources(_without_versions(listed, _sources(listed)), {}, [], credentials.base_url), elements
+
+
+async def _discover(
+    credentials: Credentials, report: Callable[[str], None], concurrency: int, patience: Patience | None
+) -> Discovered:
+    async with SigmaApi(credentials, concurrency=concurrency, patience=patience) as api:
+        listed, notes = await _workbooks(api)
+        owners, owner_notes = await _members(api)
+        sources = _sources(listed)
+        workbooks = _without_versions(listed, sources)
+        report(f"{credentials.base_url}: {len(workbooks)} workbooks listed, reading their elements")
+        elements, unread = await _all_elements(api, workbooks, report)
+        resources = _resources(workbooks, owners, elements, credentials.base_url)
+        aliases = _aliases(resources, sources, await _version_url_ids(api, listed, sources))
+        return Discovered(resources, aliases, tuple(unread), (*notes, *owner_notes), api.traffic)
+
+
+async def _workbooks(api: SigmaApi) -> tuple[list[dict[str, Any]], list[str]]:
+    """Every workbook once, and a note if only those are listed that the credentials' owner may open."""
+    path = path_of("workbooks")
+    try:
+        return await _listed(api, path, {"skipPermissionCheck": "true"}), []
+    except SigmaRefused as refused:
+        if refused.status not in (400, 403):
+            raise
+    return await _listed(api, path, {}), [
+        "The owner of the client credentials is no administrator: only workbooks shared with them are listed."
+    ]
+
+
+async def _listed(api: SigmaApi, path: str, params: Mapping[str, str | int]) -> list[dict[str, Any]]:
+    """The entries of the list by workbook ID: a list that changes while it is paged through repeats some."""
+    found: dict[str, dict[str, Any]] = {}
+    async for page in api.entries(path, params):
+        found.update((str(entry.get("workbookId", "")).lower(), entry) for entry in page)
+    return list(found.values())
+
+
+async def _members(api: SigmaApi) -> tuple[dict[str, str], list[str]]:
+    """The e-mail address of every member by ID; without the right to list members, none and a note."""
+    found: dict[str, str] = {}
+    try:
+        async for page in api.entries(path_of("members")):
+            found.update((str(entry.get("memberId")), str(entry.get("email"))) for entry in page if entry.get("email"))
+    except SigmaRefused as refused:
+        if refused.status != 403:
+            raise
+        return {}, ["The owner of the client credentials may not list members: owner_email stays empty."]
+    return found, []
+
+
+async def _all_elements(
+    api: SigmaApi, workbooks: Sequence[Mapping[str, Any]], report: Callable[[str], None]
+) -> tuple[list[tuple[str, str | None, str | None]], list[Unread]]:
+    """The elements of all workbooks, each with its workbook's URL ID, and the workbooks that could not be read."""
+    elements: list[tuple[str, str | None, str | None]] = []
+    unread: list[Unread] = []
+    waiting = iter(workbooks)
+    done, unavailable, reported_at = 0, 0, time.monotonic()
+
+    async def work() -> None:
+        nonlocal done, unavailable, reported_at
+        for workbook in waiting:
+            url_id = str(workbook.get("workbookUrlId"))
+            try:
+                elements.extend(await _elements(api, str(workbook.get("workbookId")), url_id))
+            except SigmaRefused as refused:
+                if refused.status == 401:
+                    raise
+                unread.append(Unread(url_id, str(refused)))
+            except SigmaUnavailable as down:
+                unavailable += 1
+                if unavailable > _MOST_UNAVAILABLE:
+                    raise
+                unread.append(Unread(url_id, str(down)))
+            done += 1
+            if time.monotonic() - reported_at >= _SECONDS_BETWEEN_REPORTS:
+                reported_at = time.monotonic()
+                report(f"{done} of {len(workbooks)} workbooks read, {len(elements)} elements")
+
+    await _all([work() for _ in range(api.concurrency)])
+    return elements, unread
+
+
+async def _all(works: Sequence[Coroutine[Any, Any, T]]) -> list[T]:
+    """The results of all; after the first failure the others are ended before it is raised."""
+    tasks = [asyncio.create_task(work) for work in works]
+    try:
+        return await asyncio.gather(*tasks)
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def _elements(api: SigmaApi, workbook_id: str, url_id: str) -> list[tuple[str, str | None, str | None]]:
+    found: list[tuple[str, str | None, str | None]] = []
+    async for page in api.entries(path_of("workbooks", workbook_id, "elements")):
+        found.extend((url_id, entry.get("elementId"), entry.get("name")) for entry in page)
+    return found
+
+
+# --- Tagged versions ------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class _Source:
+    """The workbook that a tagged version was made from, and the tag's name."""
+
+    workbook_url_id: str
+    tag_name: str
+
+
+def _sources(listed: Sequence[Mapping[str, Any]]) -> dict[str, _Source]:
+    """For the ID (in lower case) of every tagged version: where it comes from, in the end."""
+    made_from: dict[str, tuple[str, _Source]] = {}
+    for entry in listed:
+        own = str(entry.get("workbookId")).lower()
+        for tag in _tags(entry):
+            version = str(tag.get("taggedWorkbookId") or "").lower()
+            if version and version != own:
+                made_from.setdefault(version, (own, _Source(str(entry.get("workbookUrlId")), str(tag.get("name")))))
+    return {version: _root(version, made_from) for version in made_from}
+
+
+def _root(version: str, made_from: Mapping[str, tuple[str, _Source]]) -> _Source:
+    own, source = made_from[version]
+    passed = {version}
+    while own in made_from and own not in passed:
+        passed.add(own)
+        own, above = made_from[own]
+        source = _Source(above.workbook_url_id, source.tag_name)
+    return source
+
+
+def _tags(entry: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
+    tags = entry.get("tags")
+    return (tag for tag in (tags if isinstance(tags, list) else []) if isinstance(tag, dict))
+
+
+def _without_versions(listed: Sequence[dict[str, Any]], sources: Mapping[str, _Source]) -> list[dict[str, Any]]:
+    return [entry for entry in listed if str(entry.get("workbookId")).lower() not in sources]
+
+
+async def _version_url_ids(
+    api: SigmaApi, listed: Sequence[Mapping[str, Any]], sources: Mapping[str, _Source]
+) -> dict[str, str]:
+    """The URL ID of every tagged version, by its ID: from the list, else asked for one by one."""
+    known = {str(entry.get("workbookId")).lower(): str(entry.get("workbookUrlId")) for entry in listed}
+
+    async def asked(version: str) -> tuple[str, str | None]:
+        try:
+            return version, (await api.get(path_of("workbooks", version))).get("workbookUrlId")
+        except SigmaRefused as refused:
+            if refused.status == 401:
+                raise
+            # A version whose tag was archived cannot be opened any more; its ID still leads to its source.
+            return version, None
+
+    answers = await _all([asked(version) for version in sources if version not in known])
+    return {**known, **{version: url_id for version, url_id in answers if url_id}}
+
+
+def _aliases(resources: pl.DataFrame, sources: Mapping[str, _Source], url_ids: Mapping[str, str]) -> pl.DataFrame:
+    """Both IDs of every tagged version as other names of its source."""
+    rows = [
+        (name, source.workbook_url_id, source.tag_name)
+        for version, source in sources.items()
+        for name in (version, url_ids.get(version))
+        if name
+    ]
+    aliases = pl.DataFrame(rows, schema=ALIASES, orient="row", strict=False)
+    workbooks = resources.filter(pl.col("resource_type") == WORKBOOK)
+    return (
+        aliases.join(workbooks, on="workbook_url_id", how="semi")
+        .join(workbooks, left_on="alias_id", right_on="workbook_url_id", how="anti")
+        .unique("alias_id", keep="first", maintain_order=True)
+        .sort("alias_id")
+    )
+
+
+# --- Rows -------------------------------------------------------------------------------------------------------
+
+
+def _resources(
+    workbooks: Sequence[Mapping[str, Any]],
+    owners: Mapping[str, str],
+    elements: Sequence[tuple[str, str | None, str | None]],
+    read_from: str,
+) -> pl.DataFrame:
+    """One row per workbook and per element. An element has the owner, times and flags of its workbook."""
+    fields = ("workbookId", "workbookUrlId", "name", "path", "url", "ownerId", "createdAt", "updatedAt", "isArchived")
+    frame = pl.DataFrame(
+        [tuple(entry.get(name) for name in fields) for entry in workbooks],
+        schema=_WORKBOOK_COLUMNS,
+        orient="row",
+        strict=False,
+    ).with_columns(
+        resource_type=pl.lit(WORKBOOK),
+        element_id=pl.lit(None, pl.String),
+        workbook_name=pl.col("name"),
+        owner_email=pl.col("owner_id").replace_strict(owners, default=None, return_dtype=pl.String),
+        is_archived=pl.col("is_archived").fill_null(False),
+        is_deleted=pl.lit(False),
+    )
+    of_elements = (
+        pl.DataFrame(elements, schema=_ELEMENT_COLUMNS, orient="row", strict=False)
+        .unique(["workbook_url_id", "element_id"], keep="first")
+        .join(frame.drop("resource_type", "element_id"), on="workbook_url_id")
+        .with_columns(
+            resource_type=pl.lit(ELEMENT),
+            name=pl.col("element_name"),
+            path=pl.concat_str("path", "workbook_name", separator="/"),
+            url=pl.concat_str("url", pl.lit("?:displayNodeId="), "element_id"),
+        )
+    )
+    return conform(pl.concat([frame, of_elements.select(frame.columns)]), read_from)

@@ -1,0 +1,150 @@
+"""Discovery over HTTP: which rows come of an organization, whatever the network does."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import polars as pl
+import pytest
+from polars.testing import assert_frame_equal
+
+from sigma_impressions.demo.fake_sigma import Behaviour, FakeSigma, Organization
+from sigma_impressions.demo.generate import resources
+from sigma_impressions.upstream.contract import ALIASES, conform
+from sigma_impressions.upstream.discovery import Discovered, discover_resources, list_workbooks
+from sigma_impressions.upstream.sigma_api import Patience, SigmaRefused, SigmaUnavailable
+from sigma_impressions_tests.upstream.sigma import HURRIED, credentials
+
+
+@pytest.fixture
+def server() -> Iterator[FakeSigma]:
+    with FakeSigma(Organization.of_resources(resources())) as running:
+        yield running
+
+
+def discover(server: FakeSigma, patience: Patience = HURRIED) -> Discovered:
+    return discover_resources(credentials(server), lambda _line: None, patience=patience)
+
+
+def present() -> pl.DataFrame:
+    return conform(resources().filter(~pl.col("is_deleted")), "the demo")
+
+
+def test_every_workbook_and_element_is_a_row(server: FakeSigma) -> None:
+    found = discover(server)
+    assert_frame_equal(found.resources, present())
+    assert (found.unread, found.notes, found.aliases.height) == ((), (), 0)
+    # A token, the workbooks, the members, and one request for each workbook.
+    assert found.traffic.requests == 3 + len(server.organization.workbooks)
+
+
+@pytest.mark.slow
+def test_faults_and_short_tokens_change_nothing() -> None:
+    organization = Organization.large(150, 1500)
+    with FakeSigma(organization) as server:
+        expected = discover(server)
+        server.behaviour = Behaviour(fault_rate=0.05, token_seconds=0.3, latency=0.01)
+        found = discover(server)
+        assert server.answers[500] and server.answers[429] and server.answers[0]
+    assert_frame_equal(found.resources, expected.resources)
+    assert found.resources.height == 150 + 1500
+    assert found.unread == ()
+    assert found.traffic.tokens > 1
+    assert found.traffic.retries > 0
+
+
+def test_a_large_organization_is_the_same_every_time() -> None:
+    assert Organization.large(20, 200) == Organization.large(20, 200)
+    assert Organization.large(20, 200, seed=1) != Organization.large(20, 200)
+
+
+def test_the_same_element_id_in_two_workbooks_is_two_elements(server: FakeSigma) -> None:
+    first, second = (entry["workbookId"] for entry in server.organization.workbooks[:2])
+    server.organization.elements[first] = server.organization.elements[second] = [{"elementId": "same", "name": "x"}]
+    found = discover(server).resources.filter(element_id="same")
+    assert found["workbook_id"].sort().to_list() == sorted([first, second])
+
+
+def test_without_the_rights_of_an_administrator_the_rest_is_read(server: FakeSigma) -> None:
+    server.behaviour.is_administrator = False
+    found = discover(server)
+    assert_frame_equal(found.resources.drop("owner_email"), present().drop("owner_email"))
+    assert found.resources["owner_email"].null_count() == found.resources.height
+    assert [note.split(":")[0] for note in found.notes] == [
+        "The owner of the client credentials is no administrator",
+        "The owner of the client credentials may not list members",
+    ]
+
+
+def test_a_workbook_that_cannot_be_read_is_reported(server: FakeSigma) -> None:
+    hidden = server.organization.workbooks[3]
+    server.behaviour.forbidden.add(hidden["workbookId"])
+    found = discover(server)
+    (unread,) = found.unread
+    assert unread.workbook_url_id == hidden["workbookUrlId"]
+    assert f"/v2/workbooks/{hidden['workbookId']}/elements: HTTP 403" in unread.reason
+    of_hidden = found.resources.filter(workbook_url_id=hidden["workbookUrlId"])
+    assert of_hidden["resource_type"].to_list() == ["sigma_workbook"]
+
+
+def test_an_outage_ends_the_discovery(server: FakeSigma) -> None:
+    server.behaviour.fault_rate = 1.0
+    with pytest.raises(SigmaUnavailable, match="after 2 attempts"):
+        discover(server, Patience(attempts=2, first_pause=0.001))
+
+
+def test_wrong_credentials_end_the_discovery(server: FakeSigma) -> None:
+    where = credentials(server)
+    server.client_secret = "changed"
+    with pytest.raises(SigmaRefused, match="does not accept"):
+        discover_resources(where, lambda _line: None)
+
+
+@pytest.mark.parametrize("listed", [True, False], ids=["listed", "only by ID"])
+def test_a_tagged_version_leads_to_its_source(server: FakeSigma, listed: bool) -> None:
+    source = server.organization.workbooks[5]
+    version = server.organization.tag(source["workbookUrlId"], "Production", listed=listed)
+    found = discover(server)
+    assert_frame_equal(found.resources, present())
+    assert found.aliases.schema == pl.Schema(ALIASES)
+    assert sorted(found.aliases.rows()) == sorted(
+        (name, source["workbookUrlId"], "Production") for name in (version["workbookId"], version["workbookUrlId"])
+    )
+
+
+def test_a_version_that_cannot_be_opened_still_leads_by_its_id(server: FakeSigma) -> None:
+    source = server.organization.workbooks[5]
+    version = server.organization.tag(source["workbookUrlId"], "Old", listed=False)
+    server.organization.hidden.clear()
+    assert discover(server).aliases.rows() == [(version["workbookId"], source["workbookUrlId"], "Old")]
+
+
+def test_a_version_of_a_version_leads_to_the_first_source(server: FakeSigma) -> None:
+    source = server.organization.workbooks[5]
+    first = server.organization.tag(source["workbookUrlId"], "Test", listed=True)
+    second = server.organization.tag(first["workbookUrlId"], "Production", listed=True)
+    aliases = dict(discover(server).aliases.select("alias_id", "workbook_url_id").rows())
+    assert aliases.keys() == {entry[name] for entry in (first, second) for name in ("workbookId", "workbookUrlId")}
+    assert set(aliases.values()) == {source["workbookUrlId"]}
+
+
+def test_the_quick_list_reads_workbooks_and_the_elements_of_one(server: FakeSigma) -> None:
+    workbooks, elements = list_workbooks(credentials(server))
+    assert workbooks.height == len(server.organization.workbooks)
+    assert elements == len(server.organization.elements[server.organization.workbooks[0]["workbookId"]])
+    assert sum(path.endswith("/elements?limit=1000") for path in server.paths) == 1
+
+
+def test_an_organization_without_workbooks_is_empty() -> None:
+    with FakeSigma(Organization()) as server:
+        found = discover(server)
+        assert found.resources.is_empty()
+        assert list_workbooks(credentials(server))[1] == 0
+
+
+def test_progress_is_told(server: FakeSigma, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sigma_impressions.upstream.discovery._SECONDS_BETWEEN_REPORTS", 0.0)
+    lines: list[str] = []
+    discover_resources(credentials(server), lines.append)
+    assert lines[0] == f"{server.url}: 61 workbooks listed, reading their elements"
+    assert lines[-1].startswith("61 of 61 workbooks read, ")

@@ -196,6 +196,31 @@ RESOURCE_SNAPSHOTS = Table(
         read_from=pa.string(),
     ),
 )
+RESOURCE_HISTORY = Table(
+    "resource_history",
+    "When each resource of a snapshot was first seen, and since when it is gone from Sigma.",
+    _schema(
+        snapshot_id=pa.string(),
+        resource_type=pa.string(),
+        workbook_url_id=pa.string(),
+        element_id=pa.string(),
+        first_seen_at=_UTC_TIME,
+        vanished_at=_UTC_TIME,
+    ),
+    partition_by=("snapshot_id",),
+)
+WORKBOOK_ALIASES = Table(
+    "workbook_aliases",
+    "Other IDs under which the workbooks of a snapshot are viewed: those of their tagged versions.",
+    _schema(
+        snapshot_id=pa.string(),
+        alias_id=pa.string(),
+        workbook_url_id=pa.string(),
+        tag_name=pa.string(),
+        vanished_at=_UTC_TIME,
+    ),
+    partition_by=("snapshot_id",),
+)
 
 
 def _per_window(*prefixes: str) -> dict[str, pa.DataType]:

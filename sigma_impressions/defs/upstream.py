@@ -53,7 +53,14 @@ def build_upstream_assets() -> list[dg.AssetsDefinition]:
             settings = source.source()
             stored = tables(settings)
             where, found = _read(settings, context.log.info)
-            snapshot = capture_snapshot(stored, found.resources, where, datetime.now(UTC))
+            snapshot = capture_snapshot(
+                stored,
+                found.resources,
+                where,
+                datetime.now(UTC),
+                aliases=found.aliases,
+                unread=[workbook.workbook_url_id for workbook in found.unread],
+            )
         changed = "a new snapshot" if snapshot.is_new else "unchanged"
         context.log.info(f"{where}: {snapshot.workbooks} workbooks, {snapshot.elements} elements, {changed}")
         for note in found.notes:
@@ -63,6 +70,8 @@ def build_upstream_assets() -> list[dg.AssetsDefinition]:
             metadata={
                 "workbooks": snapshot.workbooks,
                 "elements": snapshot.elements,
+                "vanished": snapshot.vanished,
+                "tagged_version_ids": found.aliases.height,
                 "snapshot_id": snapshot.snapshot_id,
                 "is_new": snapshot.is_new,
                 "read_from": where,

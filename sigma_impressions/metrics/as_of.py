@@ -24,6 +24,7 @@ from sigma_impressions.tables import (
     UNMATCHED_IMPRESSIONS,
     USER_ACTIVITY,
     WORK_FOLDER,
+    WORKBOOK_ALIASES,
     InputsChanged,
     Table,
     Tables,
@@ -102,6 +103,8 @@ def _compute(
     with engine.connect(scratch, limits) as connection:
         engine.view(connection, DAILY_IMPRESSIONS, data_files(daily, "event_date", event_dates))
         engine.view(connection, SIGMA_RESOURCES, data_files(resources, "snapshot_id", [snapshot_id]))
+        aliases = data_files(tables.open(WORKBOOK_ALIASES), "snapshot_id", [snapshot_id])
+        engine.view(connection, WORKBOOK_ALIASES, aliases)
         connection.execute("CREATE TEMP TABLE resources AS SELECT * EXCLUDE (snapshot_id) FROM sigma_resources")
         connection.register("segments", _segments(event_dates, wanted).to_arrow())
         for name in ("viewed_resources", "viewed", "viewers", "segment_impressions", "active_days"):

@@ -19,8 +19,10 @@ from sigma_impressions.tables import (
     EXPORT_FILES,
     METRIC_TABLES,
     REJECTED_ROWS,
+    RESOURCE_HISTORY,
     SIGMA_RESOURCES,
     WORK_FOLDER,
+    WORKBOOK_ALIASES,
     InputsChanged,
     Tables,
     data_files,
@@ -105,17 +107,15 @@ def _build(
             _create(connection, table.name, f"SELECT * EXCLUDE (fingerprint) FROM {table.name}")
         daily = tables.open(DAILY_IMPRESSIONS)
         engine.view(connection, DAILY_IMPRESSIONS, data_files(daily, "event_date", wanted.event_dates))
-        engine.view(
-            connection,
-            SIGMA_RESOURCES,
-            data_files(tables.open(SIGMA_RESOURCES), "snapshot_id", [wanted.snapshot_id]),
-        )
-        _create(
-            connection,
-            SIGMA_RESOURCES.name,
-            "SELECT * EXCLUDE (snapshot_id) FROM sigma_resources "
-            "ORDER BY resource_type, workbook_url_id, element_id NULLS FIRST",
-        )
+        for table in (SIGMA_RESOURCES, RESOURCE_HISTORY, WORKBOOK_ALIASES):
+            engine.view(connection, table, data_files(tables.open(table), "snapshot_id", [wanted.snapshot_id]))
+        for table in (SIGMA_RESOURCES, RESOURCE_HISTORY):
+            _create(
+                connection,
+                table.name,
+                f"SELECT * EXCLUDE (snapshot_id) FROM {table.name} "
+                "ORDER BY resource_type, workbook_url_id, element_id NULLS FIRST",
+            )
         connection.execute("CREATE TEMP VIEW resources AS FROM published.sigma_resources")
         for name in ("viewed_resources", "viewed"):
             connection.execute(engine.query(name))

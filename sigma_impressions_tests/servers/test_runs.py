@@ -30,6 +30,7 @@ from sigma_impressions.tables import (
     NORMALIZED_IMPRESSIONS,
     RAW_EXPORT_FILES,
     REJECTED_ROWS,
+    RESOURCE_HISTORY,
     RESOURCE_SNAPSHOTS,
     SIGMA_RESOURCES,
     Table,
@@ -46,6 +47,7 @@ DELTA_TABLES = (
     DAILY_IMPRESSIONS,
     EVENT_DATES,
     SIGMA_RESOURCES,
+    RESOURCE_HISTORY,
     RESOURCE_SNAPSHOTS,
     *METRIC_TABLES,
     AS_OF_DATES,
@@ -55,6 +57,7 @@ OF_A_RUN = {
     "fingerprint",
     "snapshot_id",
     "first_seen_at",
+    "vanished_at",
     "captured_at",
     "built_at",
     "computed_at",
@@ -250,7 +253,7 @@ def test_runs_at_once_give_the_result_of_one(s3_bucket: Any, tmp_path: Path) -> 
     for name in (RAW_EXPORT_FILES.name, NORMALIZED_IMPRESSIONS.name, REJECTED_ROWS.name):
         found[name] = found[name].unique(maintain_order=True)
     # Both may have stored the snapshot; they are the same.
-    for name in (SIGMA_RESOURCES.name, RESOURCE_SNAPSHOTS.name):
+    for name in (SIGMA_RESOURCES.name, RESOURCE_HISTORY.name, RESOURCE_SNAPSHOTS.name):
         found[name] = found[name].unique(maintain_order=True)
     assert_same(expected, found)
     before = state(both / "data")

@@ -92,7 +92,9 @@ def test_a_snapshot_is_kept_only_when_something_changed(tmp_path: Path) -> None:
     changed = capture_snapshot(tables, conform(frame({**WORKBOOK, "name": "New"}), "f"), "f", later)
     assert (first.is_new, again.is_new, changed.is_new) == (True, False, True)
     assert again.snapshot_id == first.snapshot_id
-    assert tables.read(SIGMA_RESOURCES).collect().height == 3
+    # The element is gone, and kept as deleted.
+    assert tables.read(SIGMA_RESOURCES).collect()["is_deleted"].to_list().count(True) == 1
+    assert tables.read(SIGMA_RESOURCES).collect().height == 4
 
 
 def test_an_empty_snapshot_after_a_full_one_is_refused(tmp_path: Path) -> None:

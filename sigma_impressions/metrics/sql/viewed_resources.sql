@@ -1,7 +1,8 @@
 -- What was viewed, as the exports name it, and which resource that is (spec, "Matching"): a UUID is a workbook ID,
--- in any case; anything else is a URL ID, to the letter. Where no workbook has it, workbook_url_id is what the
+-- in any case; anything else is a URL ID, to the letter. The IDs of a tagged version name the workbook it was made
+-- from. Where no workbook has it, workbook_url_id is what the
 -- exports say. Several viewed IDs may name one workbook; what they name has one resource_no and workbook_no.
--- Reads:      daily_impressions, resources
+-- Reads:      daily_impressions, resources, workbook_aliases
 CREATE OR REPLACE TEMP TABLE viewed_resources AS
 WITH viewed AS (
     SELECT
@@ -17,6 +18,22 @@ workbooks AS (
     WHERE resource_type = 'sigma_workbook'
 ),
 
+url_ids AS (
+    SELECT workbook_url_id AS named_id, workbook_url_id
+    FROM workbooks
+    UNION ALL
+    SELECT alias_id, workbook_url_id
+    FROM workbook_aliases
+),
+
+workbook_ids AS (
+    SELECT workbook_id AS named_id, workbook_url_id
+    FROM workbooks
+    UNION ALL
+    SELECT lower(alias_id), workbook_url_id
+    FROM workbook_aliases
+),
+
 elements AS (
     SELECT workbook_url_id, element_id
     FROM resources
@@ -30,8 +47,8 @@ matched AS (
         coalesce(u.workbook_url_id, i.workbook_url_id, v.viewed_id) AS workbook_url_id,
         u.workbook_url_id IS NOT NULL OR i.workbook_url_id IS NOT NULL AS workbook_is_known
     FROM viewed AS v
-    LEFT JOIN workbooks AS u ON NOT v.is_workbook_id AND v.viewed_id = u.workbook_url_id
-    LEFT JOIN workbooks AS i ON v.is_workbook_id AND lower(v.viewed_id) = i.workbook_id
+    LEFT JOIN url_ids AS u ON NOT v.is_workbook_id AND v.viewed_id = u.named_id
+    LEFT JOIN workbook_ids AS i ON v.is_workbook_id AND lower(v.viewed_id) = i.named_id
 )
 
 SELECT

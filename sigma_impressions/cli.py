@@ -156,7 +156,8 @@ def check() -> None:
     "--port", type=int, default=3000, show_default=True, help="Port of the Dagster UI; the next free one is taken."
 )
 @click.option("--days", type=click.IntRange(1, 180), default=70, show_default=True, help="Days of exports to generate.")
-def demo(no_ui: bool, port: int, days: int) -> None:
+@click.option("--sigma-api", is_flag=True, help="Discover workbooks and elements from a fake Sigma REST API.")
+def demo(no_ui: bool, port: int, days: int, sigma_api: bool) -> None:
     """Show everything on generated data: an embedded S3 server, exports, metrics, the Dagster UI.
 
     Keeps its data in data/demo of the project's folder; started again, it takes what is there. Ctrl-C stops
@@ -164,7 +165,7 @@ def demo(no_ui: bool, port: int, days: int) -> None:
     """
     from sigma_impressions.demo.run import run_demo
 
-    sys.exit(run_demo(project_folder(), days=days, ui_port=None if no_ui else port))
+    sys.exit(run_demo(project_folder(), days=days, ui_port=None if no_ui else port, sigma_api=sigma_api))
 
 
 def _values(settings: Mapping[str, str]) -> dict[str, str | None]:

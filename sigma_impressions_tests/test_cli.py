@@ -153,7 +153,7 @@ def test_what_is_no_day_is_a_usage_error(arguments: tuple[str, ...], invoke: Inv
         (("run",), ("--as-of", "--days-back", "1 to 6", "--renormalize", "--forget-missing-files", DAYS_BACK)),
         (("backfill",), ("--from", "--to", "required", "six days", "--renormalize")),
         (("check",), ("credentials", "rights", "Exit code")),
-        (("demo",), ("--no-ui", "--port", "--days", "data/demo")),
+        (("demo",), ("--no-ui", "--port", "--days", "--sigma-api", "data/demo")),
     ],
 )
 def test_help_names_what_is_needed(command: tuple[str, ...], named: tuple[str, ...], invoke: Invoke) -> None:

@@ -9,6 +9,7 @@ import signal
 import socket
 import subprocess
 import sys
+from contextlib import ExitStack
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from types import FrameType
@@ -18,6 +19,7 @@ from rich.text import Text
 
 from sigma_impressions.console import print_summary
 from sigma_impressions.defs.resources import tables
+from sigma_impressions.demo.fake_sigma import FakeSigma, Organization
 from sigma_impressions.demo.generate import (
     FILE_DATE_PATTERN,
     PREFIX,
@@ -35,9 +37,10 @@ from sigma_impressions.tables import RAW_EXPORT_FILES, Tables
 BUCKET = "sigma-demo"
 
 
-def run_demo(project: Path, days: int, ui_port: int | None) -> int:
+def run_demo(project: Path, days: int, ui_port: int | None, sigma_api: bool = False) -> int:
     """Run the demo in `project`/data/demo; with a port, end with the Dagster UI and stay until Ctrl-C.
 
+    With `sigma_api` the resources are discovered over HTTP from a fake Sigma, instead of read from a file.
     Returns the exit code. Everything that was started is stopped, also after an error.
     """
     # A terminal that is closed and a service manager's stop end like Ctrl-C does: with everything stopped.
@@ -49,13 +52,20 @@ def run_demo(project: Path, days: int, ui_port: int | None) -> int:
     today = started.date()
     try:
         console.print("Starting an S3 server (SeaweedFS) on this machine ...")
-        with EmbeddedObjectStore(folder / "object_store") as store:
+        with ExitStack() as running:
+            store = running.enter_context(EmbeddedObjectStore(folder / "object_store"))
             first = today - timedelta(days=days - 1)
             uploaded = _upload(store, days, started)
-            resources_file = folder / "sigma_resources.parquet"
-            resources().write_parquet(resources_file)
             console.print(f"{uploaded} new objects in s3://{BUCKET}/{PREFIX}", markup=False)
             _use_settings(folder, store, first)
+            if sigma_api:
+                sigma = running.enter_context(FakeSigma(Organization.of_resources(resources())))
+                os.environ.update(sigma.environment())
+                console.print(f"A Sigma REST API that is not Sigma's answers at {sigma.url}", markup=False)
+            else:
+                resources_file = folder / "sigma_resources.parquet"
+                resources().write_parquet(resources_file)
+                os.environ["SIGMA_IMPRESSIONS_RESOURCES"] = str(resources_file)
             home = _dagster_home(folder)
             stored = tables(read_source(environment_values(os.environ)))
             failure = _scan(console, stored, home, first, today)
@@ -106,7 +116,6 @@ def _use_settings(folder: Path, store: EmbeddedObjectStore, first: date) -> None
             "SIGMA_IMPRESSIONS_AWS_ACCESS_KEY_ID": store.access_key_id,
             "SIGMA_IMPRESSIONS_AWS_SECRET_ACCESS_KEY": store.secret_access_key,
             "SIGMA_IMPRESSIONS_FILE_DATE_PATTERN": FILE_DATE_PATTERN,
-            "SIGMA_IMPRESSIONS_RESOURCES": str(folder / "sigma_resources.parquet"),
             "SIGMA_IMPRESSIONS_STORAGE": str(folder / "storage"),
             "SIGMA_IMPRESSIONS_START_DATE": first.isoformat(),
         }

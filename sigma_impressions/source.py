@@ -106,6 +106,12 @@ SETTINGS: tuple[Setting, ...] = (
         "Where the upstream Sigma integration left its resources: path or URI of a Parquet, CSV or "
         "newline-delimited JSON file. Without it the Sigma REST API is read.",
     ),
+    _setting(
+        "resources_asset",
+        "own if this code location materializes the asset sigma_resources; external if another one emits it and "
+        "leaves the file that the setting resources names.",
+        default="own",
+    ),
     Setting(
         "sigma_client_id",
         "SIGMA_CLIENT_ID",
@@ -331,6 +337,7 @@ class Source:
     memory_gigabytes: int
     spill: str | None
     resources: str | None
+    resources_asset: Literal["own", "external"]
     sigma_client_id: str | None = field(repr=False)
     sigma_client_secret: str | None = field(repr=False)
     sigma_base_url: str | None
@@ -388,6 +395,7 @@ def read_source(values: Mapping[str, str | None]) -> Source:
         memory_gigabytes=reader.required("memory_gigabytes", _gigabytes),
         spill=reader.optional("spill", _local_directory),
         resources=reader.optional("resources", _resources),
+        resources_asset=reader.required("resources_asset", resources_asset),
         sigma_client_id=reader.optional("sigma_client_id", _key),
         sigma_client_secret=reader.optional("sigma_client_secret", _key),
         sigma_base_url=reader.optional("sigma_base_url", _base_url),
@@ -548,6 +556,16 @@ def _gigabytes(text: str) -> int:
 
 def _resources(text: str) -> str:
     return _location(text, "where the file with the resources is")
+
+
+def resources_asset(text: str) -> Literal["own", "external"]:
+    """Who materializes `sigma_resources`; raises `ValueError` for anything but own and external."""
+    match text.lower():
+        case "own":
+            return "own"
+        case "external":
+            return "external"
+    raise _Refused(f"must be own or external, not {_quoted(text)}")
 
 
 def _base_url(text: str) -> str:

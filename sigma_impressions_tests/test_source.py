@@ -205,6 +205,7 @@ def test_defaults() -> None:
         memory_gigabytes=1,
         spill=None,
         resources=None,
+        resources_asset="own",
         sigma_client_id=None,
         sigma_client_secret=None,
         sigma_base_url=None,
@@ -261,6 +262,7 @@ REFUSED: list[tuple[str, dict[str, str], str, str]] = [
     ("token alone", {"aws_session_token": TOKEN}, "AWS_SESSION_TOKEN", "without the key pair"),
     ("keys for gs", {"bucket_uri": "gs://bucket/x", **PAIR}, "AWS_ACCESS_KEY_ID", "gs:// bucket"),
     ("key on two lines", {**PAIR, "aws_secret_access_key": "abcd\nefgh"}, "AWS_SECRET_ACCESS_KEY", "in one piece"),
+    ("resources asset", {"resources_asset": "mine"}, "RESOURCES_ASSET", "must be own or external, not 'mine'"),
     ("API secret missing", {**API, "sigma_client_secret": ""}, "SIGMA_CLIENT_SECRET", "set all three, or none"),
     ("API URL missing", {**API, "sigma_base_url": ""}, "SIGMA_BASE_URL", "set all three, or none"),
     ("API region", {**API, "sigma_base_url": "aws-moon"}, "SIGMA_BASE_URL", "aws-us-west, aws-us-east"),
@@ -366,7 +368,7 @@ def test_settings_come_from_their_environment_variables() -> None:
 
 
 def test_settings_are_described_for_a_form() -> None:
-    assert len({setting.environment_variable for setting in SETTINGS}) == len(SETTINGS) == 26
+    assert len({setting.environment_variable for setting in SETTINGS}) == len(SETTINGS) == 27
     assert all(setting.help for setting in SETTINGS)
     assert all(setting.default is None for setting in SETTINGS if setting.secret)
 

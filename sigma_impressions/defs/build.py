@@ -17,7 +17,7 @@ from sigma_impressions.defs.metrics import build_metric_assets
 from sigma_impressions.defs.partitions import daily_partitions, first_day
 from sigma_impressions.defs.publish import build_publish_assets
 from sigma_impressions.defs.resources import SigmaSource
-from sigma_impressions.defs.upstream import build_upstream_assets
+from sigma_impressions.defs.upstream import build_upstream, resources_are_external
 
 JOB_NAME = "sigma_impressions"
 
@@ -33,13 +33,14 @@ def build_definitions(
     """
     environment = os.environ if environ is None else environ
     partitions = daily_partitions(first_day(environment))
+    upstream = build_upstream(resources_are_external(environment), JOB_NAME)
     with warnings.catch_warnings():
         # Backfill policies and code references have been marked as beta for many releases; pinned, they are safe.
         warnings.simplefilter("ignore", dg.BetaWarning)
         scanned = [
             *build_export_assets(partitions),
-            *build_metric_assets(partitions),
-            *build_upstream_assets(),
+            *build_metric_assets(partitions, upstream.snapshot_key),
+            *upstream.assets,
             *build_publish_assets(),
         ]
         referenced = dg.with_source_code_references([*scanned, *build_maintenance_assets()])
@@ -59,7 +60,7 @@ def build_definitions(
         assets=referenced,
         jobs=[job, maintenance],
         schedules=[build_schedule(job, keys, environment)],
-        sensors=[build_sensor(job, keys), *build_alerts(JOB_NAME, keys, checks, environment)],
+        sensors=[build_sensor(job, keys), *build_alerts(JOB_NAME, keys, checks, environment), *upstream.sensors],
         resources={"source": source or SigmaSource.from_environment(environment)},
         # Steps share one process: starting one per step takes longer than most steps do.
         executor=dg.in_process_executor,

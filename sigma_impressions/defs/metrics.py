@@ -13,7 +13,6 @@ from sigma_impressions.defs.failures import clear_failures
 from sigma_impressions.defs.metadata import GROUP, OWNERS, definition_metadata, location, preview, table_of
 from sigma_impressions.defs.partitions import BACKFILL_POLICY
 from sigma_impressions.defs.resources import SigmaSource, query_limits, tables
-from sigma_impressions.defs.upstream import RESOURCES_KEY
 from sigma_impressions.metrics.as_of import read_as_of, refresh_metrics
 from sigma_impressions.metrics.daily import refresh_daily_impressions
 from sigma_impressions.source import Problem, SettingsError
@@ -68,8 +67,13 @@ class AsOf(dg.Config):
         return day
 
 
-def build_metric_assets(partitions: dg.DailyPartitionsDefinition) -> list[dg.AssetsDefinition]:
-    """The assets `daily_impressions`, `resource_impressions`, `user_activity`, `unmatched_impressions`."""
+def build_metric_assets(
+    partitions: dg.DailyPartitionsDefinition, resources_key: dg.AssetKey
+) -> list[dg.AssetsDefinition]:
+    """The assets `daily_impressions`, `resource_impressions`, `user_activity`, `unmatched_impressions`.
+
+    `resources_key` is the asset that takes the snapshots of the resources.
+    """
 
     @dg.asset(
         name=DAILY_IMPRESSIONS.name,
@@ -108,7 +112,7 @@ def build_metric_assets(partitions: dg.DailyPartitionsDefinition) -> list[dg.Ass
         specs=[
             dg.AssetSpec(
                 METRIC_KEYS[table.name],
-                deps=[DAILY_KEY, RESOURCES_KEY],
+                deps=[DAILY_KEY, resources_key],
                 group_name=GROUP,
                 owners=OWNERS,
                 kinds={"delta", "duckdb"},

@@ -47,6 +47,7 @@ class SigmaSource(dg.ConfigurableResource):  # type: ignore[type-arg]
     memory_gigabytes: str | None = _field("memory_gigabytes")
     spill: str | None = _field("spill")
     resources: str | None = _field("resources")
+    resources_asset: str | None = _field("resources_asset")
     sigma_client_id: str | None = _field("sigma_client_id")
     sigma_client_secret: str | None = _field("sigma_client_secret")
     sigma_base_url: str | None = _field("sigma_base_url")
@@ -162,7 +163,9 @@ def resources_location(source: Source) -> str:
 
 def sigma_credentials(source: Source) -> Credentials | None:
     """Where and how the Sigma REST API is read; None if a snapshot file is to be read, or neither is set."""
-    if source.resources or not (source.sigma_base_url and source.sigma_client_id and source.sigma_client_secret):
+    if source.resources or source.resources_asset == "external":
+        return None
+    if not (source.sigma_base_url and source.sigma_client_id and source.sigma_client_secret):
         return None
     return Credentials(source.sigma_base_url, source.sigma_client_id, source.sigma_client_secret)
 

@@ -1,9 +1,11 @@
-"""The asset `sigma_resources`: what the upstream Sigma integration discovered."""
+"""The asset `sigma_resources`, materialized here or by another code location, and what follows it."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 
 import dagster as dg
+from dagster._core.storage.tags import ASSET_PARTITION_RANGE_END_TAG, ASSET_PARTITION_RANGE_START_TAG
 
 from sigma_impressions.defs.failures import clear_failures
 from sigma_impressions.defs.metadata import GROUP, OWNERS, definition_metadata, location, preview, table_of
@@ -14,23 +16,80 @@ from sigma_impressions.defs.resources import (
     snapshot_storage_options,
     tables,
 )
-from sigma_impressions.source import Source
-from sigma_impressions.tables import SIGMA_RESOURCES
+from sigma_impressions.source import Source, resources_asset
+from sigma_impressions.tables import RESOURCE_SNAPSHOTS, SIGMA_RESOURCES
 from sigma_impressions.upstream.capture import capture_snapshot
 from sigma_impressions.upstream.discovery import Discovered, discover_resources
 from sigma_impressions.upstream.snapshot_file import read_snapshot
 
 RESOURCES_KEY = dg.AssetKey(SIGMA_RESOURCES.name)
+SNAPSHOTS_KEY = dg.AssetKey(RESOURCE_SNAPSHOTS.name)
 COMPLETE_CHECK = "elements_are_complete"
+
+_DESCRIPTION = (
+    "Workbooks and elements that the upstream Sigma integration discovered; impressions are attached to them. "
+    "Read by every run; a new snapshot is kept when something changed. If it fails: the message names the "
+    "rows that break the contract, or the endpoint of Sigma's API, and the last snapshot stays in use."
+)
+_DESCRIPTION_OF_SNAPSHOTS = (
+    "Snapshots of sigma_resources, which another code location emits. Read by every run; a new one is kept when "
+    "something changed. If it fails: the message names the rows that break the contract, and the last one stays in use."
+)
 
 _EXAMPLES = 10
 
 
-def build_upstream_assets() -> list[dg.AssetsDefinition]:
-    """The asset `sigma_resources`, read from the snapshot file that the settings name, or from the Sigma REST API."""
+@dataclass(frozen=True)
+class Upstream:
+    """The definitions of the upstream side; `snapshot_key` is the asset that the metrics wait for."""
+
+    assets: Sequence[dg.AssetsDefinition | dg.AssetSpec]
+    sensors: Sequence[dg.SensorDefinition]
+    snapshot_key: dg.AssetKey
+
+
+def resources_are_external(environ: Mapping[str, str]) -> bool:
+    """Whether another code location emits `sigma_resources`; a mistake in the setting is told when a run starts."""
+    try:
+        return resources_asset(environ.get("SIGMA_IMPRESSIONS_RESOURCES_ASSET", "").strip() or "own") == "external"
+    except ValueError:
+        return False
+
+
+def build_upstream(external: bool, job_name: str) -> Upstream:
+    """The asset `sigma_resources`; if it is external, a stub of it, the asset that reads it, and a sensor."""
+    if not external:
+        return Upstream([_snapshot_asset(RESOURCES_KEY, [], _DESCRIPTION)], [], RESOURCES_KEY)
+    stub = dg.AssetSpec(RESOURCES_KEY, description="Workbooks and elements; another code location materializes it.")
+    taken = _snapshot_asset(SNAPSHOTS_KEY, [RESOURCES_KEY], _DESCRIPTION_OF_SNAPSHOTS)
+    return Upstream([stub, taken], [_follow(job_name)], SNAPSHOTS_KEY)
+
+
+def _follow(job_name: str) -> dg.SensorDefinition:
+    @dg.asset_sensor(
+        asset_key=RESOURCES_KEY,
+        job_name=job_name,
+        name="new_sigma_resources",
+        minimum_interval_seconds=30,
+        default_status=dg.DefaultSensorStatus.RUNNING,
+        description="One run of today after every materialization of sigma_resources by its code location.",
+    )
+    def new_sigma_resources(_context: dg.SensorEvaluationContext, event: dg.EventLogEntry) -> dg.RunRequest:
+        today = datetime.now(UTC).date().isoformat()
+        return dg.RunRequest(
+            run_key=f"{event.run_id}/{event.timestamp}",
+            tags={ASSET_PARTITION_RANGE_START_TAG: today, ASSET_PARTITION_RANGE_END_TAG: today},
+        )
+
+    return new_sigma_resources
+
+
+def _snapshot_asset(key: dg.AssetKey, deps: Sequence[dg.AssetKey], description: str) -> dg.AssetsDefinition:
+    """The asset that reads the resources where the settings say and keeps a snapshot of them."""
 
     @dg.asset(
-        name=SIGMA_RESOURCES.name,
+        key=key,
+        deps=deps,
         group_name=GROUP,
         owners=OWNERS,
         kinds={"delta", "polars"},
@@ -38,17 +97,13 @@ def build_upstream_assets() -> list[dg.AssetsDefinition]:
         check_specs=[
             dg.AssetCheckSpec(
                 COMPLETE_CHECK,
-                asset=RESOURCES_KEY,
+                asset=key,
                 description="Warns when the elements of a workbook could not be read; its last known ones are kept.",
             )
         ],
-        description=(
-            "Workbooks and elements that the upstream Sigma integration discovered; impressions are attached to them. "
-            "Read by every run; a new snapshot is kept when something changed. If it fails: the message names the "
-            "rows that break the contract, or the endpoint of Sigma's API, and the last snapshot stays in use."
-        ),
+        description=description,
     )
-    def sigma_resources(context: dg.AssetExecutionContext, source: SigmaSource) -> dg.MaterializeResult:  # type: ignore[type-arg]
+    def take_snapshot(context: dg.AssetExecutionContext, source: SigmaSource) -> dg.MaterializeResult:  # type: ignore[type-arg]
         with clear_failures():
             settings = source.source()
             stored = tables(settings)
@@ -80,10 +135,10 @@ def build_upstream_assets() -> list[dg.AssetsDefinition]:
                 "preview": shown,
                 "table": location(stored, SIGMA_RESOURCES),
             },
-            check_results=[_complete(found)],
+            check_results=[_complete(found, key)],
         )
 
-    return [sigma_resources]
+    return take_snapshot
 
 
 def _read(settings: Source, report: Callable[[str], None]) -> tuple[str, Discovered]:
@@ -95,11 +150,11 @@ def _read(settings: Source, report: Callable[[str], None]) -> tuple[str, Discove
     return where, Discovered(read_snapshot(where, snapshot_storage_options(settings, where)))
 
 
-def _complete(found: Discovered) -> dg.AssetCheckResult:
+def _complete(found: Discovered, key: dg.AssetKey) -> dg.AssetCheckResult:
     examples = [{"workbook_url_id": one.workbook_url_id, "reason": one.reason} for one in found.unread[:_EXAMPLES]]
     return dg.AssetCheckResult(
         check_name=COMPLETE_CHECK,
-        asset_key=RESOURCES_KEY,
+        asset_key=key,
         passed=not found.unread,
         severity=dg.AssetCheckSeverity.WARN,
         description=(

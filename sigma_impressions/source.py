@@ -127,6 +127,11 @@ SETTINGS: tuple[Setting, ...] = (
         None,
         "Base URL of Sigma's REST API in your organization's region, or the region's name, for example aws-us-west.",
     ),
+    _setting(
+        "workbook_observations",
+        "on to show the usage on the pages of dagster-sigma's workbook assets after each publication.",
+        default="off",
+    ),
     _setting("time_zone", "IANA time zone of timestamps that have no offset.", default="UTC"),
     _setting(
         "excluded_users",
@@ -341,6 +346,7 @@ class Source:
     sigma_client_id: str | None = field(repr=False)
     sigma_client_secret: str | None = field(repr=False)
     sigma_base_url: str | None
+    workbook_observations: bool
     time_zone: str
     excluded_users: tuple[str, ...]
     file_date_pattern: str | None
@@ -358,6 +364,8 @@ class Source:
 
     def _shown(self, setting: Setting) -> str:
         value = getattr(self, setting.name)
+        if isinstance(value, bool):
+            return "on" if value else "off"
         if not value:
             return "not set"
         if setting.secret:
@@ -399,6 +407,7 @@ def read_source(values: Mapping[str, str | None]) -> Source:
         sigma_client_id=reader.optional("sigma_client_id", _key),
         sigma_client_secret=reader.optional("sigma_client_secret", _key),
         sigma_base_url=reader.optional("sigma_base_url", _base_url),
+        workbook_observations=reader.required("workbook_observations", _on_or_off),
         time_zone=reader.required("time_zone", _time_zone),
         excluded_users=reader.optional("excluded_users", _excluded_users) or (),
         file_date_pattern=reader.optional("file_date_pattern", _file_date_pattern),
@@ -566,6 +575,12 @@ def resources_asset(text: str) -> Literal["own", "external"]:
         case "external":
             return "external"
     raise _Refused(f"must be own or external, not {_quoted(text)}")
+
+
+def _on_or_off(text: str) -> bool:
+    if text.lower() not in ("on", "off"):
+        raise _Refused(f"must be on or off, not {_quoted(text)}")
+    return text.lower() == "on"
 
 
 def _base_url(text: str) -> str:

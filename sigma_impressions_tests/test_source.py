@@ -209,6 +209,7 @@ def test_defaults() -> None:
         sigma_client_id=None,
         sigma_client_secret=None,
         sigma_base_url=None,
+        workbook_observations=False,
         time_zone="UTC",
         excluded_users=(),
         file_date_pattern=None,
@@ -263,6 +264,7 @@ REFUSED: list[tuple[str, dict[str, str], str, str]] = [
     ("keys for gs", {"bucket_uri": "gs://bucket/x", **PAIR}, "AWS_ACCESS_KEY_ID", "gs:// bucket"),
     ("key on two lines", {**PAIR, "aws_secret_access_key": "abcd\nefgh"}, "AWS_SECRET_ACCESS_KEY", "in one piece"),
     ("resources asset", {"resources_asset": "mine"}, "RESOURCES_ASSET", "must be own or external, not 'mine'"),
+    ("observations", {"workbook_observations": "yes"}, "WORKBOOK_OBSERVATIONS", "must be on or off"),
     ("API secret missing", {**API, "sigma_client_secret": ""}, "SIGMA_CLIENT_SECRET", "set all three, or none"),
     ("API URL missing", {**API, "sigma_base_url": ""}, "SIGMA_BASE_URL", "set all three, or none"),
     ("API region", {**API, "sigma_base_url": "aws-moon"}, "SIGMA_BASE_URL", "aws-us-west, aws-us-east"),
@@ -368,7 +370,7 @@ def test_settings_come_from_their_environment_variables() -> None:
 
 
 def test_settings_are_described_for_a_form() -> None:
-    assert len({setting.environment_variable for setting in SETTINGS}) == len(SETTINGS) == 27
+    assert len({setting.environment_variable for setting in SETTINGS}) == len(SETTINGS) == 28
     assert all(setting.help for setting in SETTINGS)
     assert all(setting.default is None for setting in SETTINGS if setting.secret)
 

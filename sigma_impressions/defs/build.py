@@ -14,6 +14,7 @@ from sigma_impressions.defs.exports import build_export_assets
 from sigma_impressions.defs.maintenance import MAINTENANCE_JOB_NAME, MAINTENANCE_KEY, build_maintenance_assets
 from sigma_impressions.defs.metadata import GROUP
 from sigma_impressions.defs.metrics import build_metric_assets
+from sigma_impressions.defs.observations import WorkbookKey, dagster_sigma_key
 from sigma_impressions.defs.partitions import daily_partitions, first_day
 from sigma_impressions.defs.publish import build_publish_assets
 from sigma_impressions.defs.resources import SigmaSource
@@ -26,10 +27,12 @@ def build_definitions(
     source: SigmaSource | None = None,
     environ: Mapping[str, str] | None = None,
     loggers: Mapping[str, dg.LoggerDefinition] | None = None,
+    workbook_key: WorkbookKey = dagster_sigma_key,
 ) -> dg.Definitions:
     """Assets, checks, the job, what starts it, and the source; by default with the settings of the environment.
 
     `loggers` replace Dagster's console logger, for a program that shows progress in its own way.
+    `workbook_key` gives the asset key of a workbook, for the observations that show its usage (off by default).
     """
     environment = os.environ if environ is None else environ
     partitions = daily_partitions(first_day(environment))
@@ -41,11 +44,12 @@ def build_definitions(
             *build_export_assets(partitions),
             *build_metric_assets(partitions, upstream.snapshot_key),
             *upstream.assets,
-            *build_publish_assets(),
+            *build_publish_assets(workbook_key),
         ]
         referenced = dg.with_source_code_references([*scanned, *build_maintenance_assets()])
-    keys = {key for asset in scanned for key in asset.keys}
-    checks = {key for asset in scanned for key in asset.check_keys}
+    own = [asset for asset in scanned if isinstance(asset, dg.AssetsDefinition)]
+    keys = {key for asset in own for key in asset.keys}
+    checks = {key for asset in own for key in asset.check_keys}
     job = dg.define_asset_job(
         JOB_NAME,
         selection=dg.AssetSelection.groups(GROUP),

@@ -5,6 +5,7 @@ import dagster as dg
 from sigma_impressions.defs.failures import clear_failures
 from sigma_impressions.defs.metadata import GROUP, OWNERS, table_of
 from sigma_impressions.defs.metrics import METRIC_KEYS, AsOf
+from sigma_impressions.defs.observations import WorkbookKey, dagster_sigma_key, usage_observations
 from sigma_impressions.defs.resources import SigmaSource, query_limits, tables
 from sigma_impressions.publish.database import DATABASE_NAME, top_workbooks
 from sigma_impressions.publish.settle import publish_settled
@@ -12,8 +13,8 @@ from sigma_impressions.publish.settle import publish_settled
 DATABASE_KEY = dg.AssetKey("sigma_impressions_database")
 
 
-def build_publish_assets() -> list[dg.AssetsDefinition]:
-    """The asset `sigma_impressions_database`."""
+def build_publish_assets(workbook_key: WorkbookKey = dagster_sigma_key) -> list[dg.AssetsDefinition]:
+    """The asset `sigma_impressions_database`; `workbook_key` names the workbook assets that show their usage."""
 
     @dg.asset(
         key=DATABASE_KEY,
@@ -43,6 +44,9 @@ def build_publish_assets() -> list[dg.AssetsDefinition]:
         context.log.info(
             f"{published.path}: as of {published.as_of}, {'published' if published.is_new else 'already up to date'}"
         )
+        if settings.workbook_observations:
+            for observation in usage_observations(context.instance, published.path, workbook_key):
+                context.log_event(observation)
         top = top_workbooks(published.path)
         return dg.MaterializeResult(
             metadata={

@@ -51,6 +51,7 @@ class SigmaSource(dg.ConfigurableResource):  # type: ignore[type-arg]
     sigma_client_id: str | None = _field("sigma_client_id")
     sigma_client_secret: str | None = _field("sigma_client_secret")
     sigma_base_url: str | None = _field("sigma_base_url")
+    workbook_observations: str | None = _field("workbook_observations")
     time_zone: str | None = _field("time_zone")
     excluded_users: str | None = _field("excluded_users")
     file_date_pattern: str | None = _field("file_date_pattern")

@@ -1,0 +1,19 @@
+"""The usage of workbooks, read from the published database, for the catalogs that show it elsewhere."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import duckdb
+import polars as pl
+
+from sigma_impressions.metrics import engine
+
+
+def workbook_usage(database: Path) -> pl.DataFrame:
+    """One row per workbook that Sigma still has, most viewed first: totals and users with those of its elements.
+
+    `rank` is by impressions of 30 days, then 60; 1 is the most viewed, and equal ones share a rank.
+    """
+    with duckdb.connect(str(database), read_only=True) as connection:
+        return engine.frame(connection.sql(engine.query("workbook_usage")).to_arrow_table())

@@ -12,6 +12,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from multiprocessing.connection import Connection
+from pathlib import Path
 from subprocess import run
 
 from sigma_impressions.demo.fake_sigma import Behaviour, FakeSigma, Organization
@@ -39,13 +40,12 @@ class Discovery:
         return self.requests * LATENCY / DEFAULT_CONCURRENCY
 
 
-def lines() -> Iterator[str]:
-    """The section of RESULTS.md."""
+def lines(folder: Path, large: bool) -> Iterator[str]:
+    """The section of the results."""
     plain = measure(Behaviour(latency=LATENCY))
     # Injected faults carry no Retry-After, which would measure the fake's waiting times.
     faulty = measure(Behaviour(latency=LATENCY, fault_rate=0.05, token_seconds=2))
-    yield "## Discovery of workbooks and elements over HTTP"
-    yield ""
+    yield "Discovery of workbooks and elements over HTTP"
     yield (
         f"{WORKBOOKS:,} workbooks and {ELEMENTS:,} elements of a fake Sigma in another process, "
         f"{LATENCY * 1000:.0f} ms a request, {DEFAULT_CONCURRENCY} requests at once. "
@@ -102,7 +102,4 @@ def _discover() -> Discovery:
 
 
 if __name__ == "__main__":
-    if sys.argv[1:] == ["discover"]:
-        print(json.dumps(asdict(_discover())))
-    else:
-        print("\n".join(lines()))
+    print(json.dumps(asdict(_discover())))

@@ -155,13 +155,14 @@ def _is_ascii(path: Path) -> bool:
     size = path.stat().st_size
     parts = range(0, size, max(_PART, -(-size // (os.cpu_count() or 1))))
     with path.open("rb") as source, ThreadPoolExecutor(len(parts) or 1) as pool:
-        return all(pool.map(lambda begin: _is_part_ascii(source.fileno(), begin, begin + parts.step), parts))
+        ends = (min(begin + parts.step, size) for begin in parts)
+        return all(pool.map(lambda begin, end: _is_part_ascii(source.fileno(), begin, end), parts, ends))
 
 
 def _is_part_ascii(file: int, begin: int, end: int) -> bool:
     for offset in range(begin, end, _BLOCK):
         block = os.pread(file, min(_BLOCK, end - offset), offset)
-        if block and np.frombuffer(block, np.uint8).max() > 0x7F:
+        if np.frombuffer(block, np.uint8).max() > 0x7F:
             return False
     return True
 

@@ -22,6 +22,9 @@ pytestmark = pytest.mark.slow
 ARTEFACTS = Path(__file__).parents[2] / "artefacts"
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update"]
+GROUP = "sigma_impressions:__repository__:sigma_impressions"
+"""The group of the pipeline, as the address of the graph names it: location, repository and group."""
+
 ASSETS = (
     "raw_export_files",
     "normalized_impressions",
@@ -79,7 +82,7 @@ def _announced_url(process: subprocess.Popen[str]) -> str:
 @pytest.fixture
 def page(browser: Browser, demo_url: str) -> Iterator[Page]:
     page = browser.new_page(viewport={"width": 1600, "height": 900})
-    _open(page, f"{demo_url}/asset-groups?expanded=sigma_impressions")
+    _open(page, f"{demo_url}/asset-groups?expanded={GROUP}")
     yield page
     page.close()
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 import codecs
 import os
 import zlib
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import BinaryIO
 
@@ -54,26 +55,86 @@ def decode(path: Path, scratch: Path) -> DecodedText:
         magic = source.read(2)
     if not magic:
         raise RefusedFile("empty file", "The file has no bytes at all; export it again.")
-    if magic == GZIP_MAGIC:
-        path = _decompress(path, scratch / "decompressed")
-    return _to_utf8(path, scratch / "decoded")
+    plain = magic != GZIP_MAGIC
+    content = _Content(partial(_blocks, path) if plain else partial(_decompressed, path))
+    mark = content.head(3)
+    if mark[:2] in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE):
+        return DecodedText(content.transcode("utf-16", "strict", 0, scratch / "decoded"), 0, ())
+    start = len(codecs.BOM_UTF8) if mark == codecs.BOM_UTF8 else 0
+    text = path if plain else content.copy(scratch / "decompressed")
+    invalid = _first_invalid_utf8(text, start)
+    if invalid is None:
+        return DecodedText(text, start, ())
+    if _holds_multibyte_utf8(text, start):
+        encoding, answer = "utf-8", "invalid bytes are read as U+FFFD"
+    else:
+        encoding, answer = "cp1252", "the file is read as Windows-1252"
+    if not plain:
+        text.unlink()  # the scratch folder never holds the text twice
+    decoded = content.transcode(encoding, "replace", start, scratch / "decoded")
+    return DecodedText(decoded, 0, (f"not valid UTF-8 (byte {invalid + 1:,}): {answer}",))
 
 
-def _decompress(path: Path, target: Path) -> Path:
+@dataclass(frozen=True)
+class _Content:
+    """The bytes of an object once they are decompressed; `blocks` begins with the first one each time."""
+
+    blocks: Callable[[], Iterator[bytes]]
+
+    def head(self, size: int) -> bytes:
+        """Its first bytes."""
+        found = b""
+        for block in self.blocks():
+            found += block
+            if len(found) >= size:
+                break
+        return found[:size]
+
+    def copy(self, target: Path) -> Path:
+        """Write it to a file."""
+        with target.open("wb") as out:
+            for block in self.blocks():
+                out.write(block)
+        return target
+
+    def transcode(self, encoding: str, errors: str, start: int, target: Path) -> Path:
+        """Write it to a file as UTF-8, from byte `start` on. Raises RefusedFile: "cannot be decoded"."""
+        decoder = codecs.getincrementaldecoder(encoding)(errors)
+        try:
+            with target.open("wb") as out:
+                for block in _from_byte(self.blocks(), start):
+                    out.write(decoder.decode(block, False).encode("utf-8"))
+                out.write(decoder.decode(b"", True).encode("utf-8"))
+        except UnicodeDecodeError as error:
+            raise RefusedFile(
+                "cannot be decoded",
+                f"The file begins with the byte order mark of UTF-16 but is not UTF-16 ({error.reason}); "
+                "export it again, best as UTF-8.",
+            ) from error
+        return target
+
+
+def _from_byte(blocks: Iterator[bytes], start: int) -> Iterator[bytes]:
+    for block in blocks:
+        yield block[start:]
+        start = max(0, start - len(block))
+
+
+def _decompressed(path: Path) -> Iterator[bytes]:
+    """The decompressed blocks of a gzip file. Raises RefusedFile: "cannot be decompressed", "expands too far"."""
     compressed = path.stat().st_size
     limit = min(EXPANDED_LIMIT, max(EXPANSION_FLOOR, EXPANSION_LIMIT * compressed))
-    written = 0
-    with path.open("rb") as source, target.open("wb") as out:
+    size = 0
+    with path.open("rb") as source:
         for block in _inflate(source):
-            written += len(block)
-            if written > limit:
+            size += len(block)
+            if size > limit:
                 raise RefusedFile(
                     "expands too far",
                     f"Its {compressed:,} compressed bytes hold more than the {limit:,} bytes of text that are "
                     "accepted; export fewer rows per file, or not compressed.",
                 )
-            out.write(block)
-    return target
+            yield block
 
 
 def _inflate(source: BinaryIO) -> Iterator[bytes]:
@@ -105,26 +166,7 @@ def _inflate(source: BinaryIO) -> Iterator[bytes]:
         )
 
 
-def _to_utf8(path: Path, target: Path) -> DecodedText:
-    with path.open("rb") as source:
-        mark = source.read(3)
-    if mark[:2] in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE):
-        _transcode(path, 0, "utf-16", "strict", target)
-        return DecodedText(target, 0, ())
-    start = 3 if mark == codecs.BOM_UTF8 else 0
-    invalid = _first_invalid_utf8(path, start)
-    if invalid is None:
-        return DecodedText(path, start, ())
-    if _holds_multibyte_utf8(path, start):
-        _transcode(path, start, "utf-8", "replace", target)
-        answer = "invalid bytes are read as U+FFFD"
-    else:
-        _transcode(path, start, "cp1252", "replace", target)
-        answer = "the file is read as Windows-1252"
-    return DecodedText(target, 0, (f"not valid UTF-8 (byte {invalid + 1:,}): {answer}",))
-
-
-def _blocks(path: Path, start: int) -> Iterator[bytes]:
+def _blocks(path: Path, start: int = 0) -> Iterator[bytes]:
     with path.open("rb") as source:
         source.seek(start)
         while block := source.read(_BLOCK):
@@ -170,24 +212,3 @@ def _is_part_ascii(file: int, begin: int, end: int) -> bool:
 def _holds_multibyte_utf8(path: Path, start: int) -> bool:
     decoder = codecs.getincrementaldecoder("utf-8")("ignore")
     return any(not decoder.decode(block).isascii() for block in _blocks(path, start))
-
-
-def _transcode(path: Path, start: int, encoding: str, errors: str, target: Path) -> None:
-    decoder = codecs.getincrementaldecoder(encoding)(errors)
-    decoded: Iterable[str] = _decoded(_blocks(path, start), decoder.decode)
-    try:
-        with target.open("wb") as out:
-            for text in decoded:
-                out.write(text.encode("utf-8"))
-    except UnicodeDecodeError as error:
-        raise RefusedFile(
-            "cannot be decoded",
-            f"The file begins with the byte order mark of UTF-16 but is not UTF-16 ({error.reason}); "
-            "export it again, best as UTF-8.",
-        ) from error
-
-
-def _decoded(blocks: Iterable[bytes], decode_block: Callable[[bytes, bool], str]) -> Iterator[str]:
-    for block in blocks:
-        yield decode_block(block, False)
-    yield decode_block(b"", True)

@@ -148,7 +148,7 @@ class _Spool:
             return
         if self._last.height:
             self._parts.append(self._folder / f"rejected-{len(self._parts)}.arrow")
-            self._last.write_ipc(self._parts[-1])
+            self._last.write_ipc(self._parts[-1], compression="zstd")
         self._last = rows
 
     def frames(self) -> Iterator[pl.DataFrame]:

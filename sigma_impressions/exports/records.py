@@ -39,6 +39,9 @@ RECORD_LIMIT = 32 * 2**20
 PIECE = 8 * 2**20
 """Bytes of text that are best turned into one frame: smaller ones cost time, bigger ones only memory."""
 
+PIECE_ROWS = 250_000
+"""Rows a piece has at most: those of a few bytes each take a hundred times that in memory."""
+
 _BLOCK = 256 * 2**10
 
 ABSENT_VALUES = ("", r"\N", "null", "NULL")
@@ -196,6 +199,7 @@ def well_formed_piece(text: bytes, header: Header, row_number: int, *, ends_here
     records = find_records(text, header.delimiter, ends_here=ends_here)
     if records is None or len(records.bounds) < 2 or np.diff(records.bounds).max() > FIELD_LIMIT:
         return None
+    records = records.head(PIECE_ROWS)
     height = len(records.delimiters)
     single = np.flatnonzero(records.delimiters == 0)
     if not len(single):
@@ -296,7 +300,7 @@ def exact_piece(source: BinaryIO, offset: int, header: Header, row_number: int, 
             texts.append(record.text)
             is_complete.append(len(record.fields) == header.width)
             complete.append(record.fields if is_complete[-1] else None)
-        if end - offset >= size:
+        if end - offset >= size or len(texts) == PIECE_ROWS:
             break
     fields = {
         column: [None if record is None else record[at] for record in complete]

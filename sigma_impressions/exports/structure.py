@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,6 +30,10 @@ class Records:
     delimiters: NDArray[np.int64]
     quoted: bool
     padded: bool
+
+    def head(self, most: int) -> Records:
+        """The first of them."""
+        return replace(self, bounds=self.bounds[: most + 1], delimiters=self.delimiters[:most])
 
 
 def find_records(text: bytes, delimiter: str, *, ends_here: bool) -> Records | None:

@@ -108,7 +108,7 @@ NAMES = st.builds(
 @given(st.lists(NAMES | st.text(max_size=5), max_size=8))
 def test_any_header(cells):
     try:
-        expected = reference.find_columns(cells)
+        expected = reference.find_columns(cells, {})
     except reference.Refused as refused:
         with pytest.raises(RefusedFile) as caught:
             read_header(cells, ",", {})

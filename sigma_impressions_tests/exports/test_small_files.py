@@ -12,17 +12,20 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sigma_impressions.exports import small_files
+from sigma_impressions.exports.classify import ACCEPTED_SCHEMA
+from sigma_impressions.exports.normalize import REJECTED_SCHEMA
 from sigma_impressions.exports.refused import RefusedFile
 from sigma_impressions.exports.rules import ReadingRules
 from sigma_impressions.exports.small_files import SmallFile, normalize_small_files
-from sigma_impressions_tests.exports import test_normalize as one_file
+from sigma_impressions_tests.exports.reading import LAST_MODIFIED, read
+from sigma_impressions_tests.exports.test_normalize import files as files_of_all_kinds
 
 RULES = ReadingRules("Europe/Berlin", ("*@bots.example.com",))
 
 
 @settings(max_examples=100)
 @given(
-    contents=st.lists(one_file.files() | st.binary(max_size=30), max_size=5),
+    contents=st.lists(files_of_all_kinds() | st.binary(max_size=30), max_size=5),
     hours=st.lists(st.integers(-24, 24), min_size=5, max_size=5),
     longest=st.sampled_from([100, small_files.SMALL_TEXT]),
 )
@@ -33,9 +36,7 @@ def test_together_as_alone(contents, hours, longest):
         scratch = folder / "scratch"
         scratch.mkdir()
         files = [
-            SmallFile(
-                folder / f"object-{number}", one_file.LAST_MODIFIED + timedelta(hours=hours[number]), f"f{number}"
-            )
+            SmallFile(folder / f"object-{number}", LAST_MODIFIED + timedelta(hours=hours[number]), f"f{number}")
             for number in range(len(contents))
         ]
         for file, content in zip(files, contents, strict=True):
@@ -57,7 +58,7 @@ def test_together_as_alone(contents, hours, longest):
                 assert len(content) > longest or content[:2] in (b"\x1f\x8b", b"\xff\xfe") or not content.isascii()
                 continue
             try:
-                alone = one_file.read(content, RULES, file.last_modified)
+                alone = read(content, RULES, file.last_modified)
             except RefusedFile as refusal:
                 assert isinstance(result, RefusedFile)
                 assert (result.reason, result.detail) == (refusal.reason, refusal.detail)
@@ -66,8 +67,8 @@ def test_together_as_alone(contents, hours, longest):
             expected_accepted += [(*row, file.file_id, "c") for row in alone.accepted.rows()]
             expected_rejected += [(*row, file.file_id, "c") for row in alone.rejected.rows()]
         for path, expected, schema in (
-            (accepted, expected_accepted, one_file.ACCEPTED_SCHEMA),
-            (rejected, expected_rejected, one_file.REJECTED_SCHEMA),
+            (accepted, expected_accepted, ACCEPTED_SCHEMA),
+            (rejected, expected_rejected, REJECTED_SCHEMA),
         ):
             frame = pl.read_parquet(path)
             assert frame.schema == pl.Schema({**schema, "file_id": pl.String(), "capture_id": pl.String()})

@@ -42,6 +42,11 @@ def record_listing(tables: Tables, listing: Listing, now: datetime) -> Recorded:
 
     The first capture of a (key, version) fixes its file date and last-modified time: known files keep theirs.
     """
+    # Another process may have created the table in the same moment.
+    return retry_conflicts(lambda: _record(tables, listing, now))
+
+
+def _record(tables: Tables, listing: Listing, now: datetime) -> Recorded:
     manifest = tables.open(RAW_EXPORT_FILES)
     known = scan(manifest).select("file_id", "key").collect()
     known_ids, known_keys = set(known["file_id"]), set(known["key"])

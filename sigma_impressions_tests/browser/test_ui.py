@@ -22,7 +22,7 @@ pytestmark = pytest.mark.slow
 ARTEFACTS = Path(__file__).parents[2] / "artefacts"
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update"]
-GROUP = "sigma_impressions:__repository__:sigma_impressions"
+GROUP = "sigma_impressions.definitions:__repository__:sigma_impressions"
 """The group of the pipeline, as the address of the graph names it: location, repository and group."""
 
 ASSETS = (

@@ -142,5 +142,5 @@ def reduce_workbook_urls(texts: pl.Series) -> pl.Series:
 def to_lower_case(texts: pl.Series) -> pl.Series:
     """The texts in lower case, as Unicode has it."""
     characters = value_bytes(texts)
-    is_upper = characters - np.uint8(ord("A")) < 26  # wraps: anything before A is more
-    return texts.str.to_lowercase() if (is_upper | (characters > 127)).any() else texts
+    is_lower = characters.max(initial=0) < 128 and not (characters - np.uint8(ord("A")) < 26).any()  # wraps before A
+    return texts if is_lower else texts.str.to_lowercase()

@@ -47,7 +47,7 @@ def write_frames(frames: Iterable[pl.DataFrame], nothing: pl.DataFrame, path: Pa
 
 
 def _writer(nothing: pl.DataFrame, path: Path) -> pq.ParquetWriter:
-    schema = nothing.to_arrow(compat_level=pl.CompatLevel.oldest()).schema
+    schema = nothing.to_arrow(compat_level=pl.CompatLevel.newest()).schema
     names = set(schema.names)
     return pq.ParquetWriter(
         path,
@@ -65,7 +65,7 @@ def _tables(frames: Iterable[pl.DataFrame]) -> Iterator[pa.Table]:
     """The frames, joined to what is written at once."""
     waiting: list[pa.Table] = []
     for frame in frames:
-        waiting.append(frame.to_arrow(compat_level=pl.CompatLevel.oldest()))
+        waiting.append(frame.to_arrow(compat_level=pl.CompatLevel.newest()))
         if sum(table.num_rows for table in waiting) >= _ROW_GROUP:
             yield pa.concat_tables(waiting)
             waiting = []

@@ -24,6 +24,7 @@ from sigma_impressions.tables import (
     EXPORT_FILES,
     METRIC_TABLES,
     NORMALIZED_IMPRESSIONS,
+    RAW_EXPORT_FILES,
     REJECTED_ROWS,
     RESOURCE_SNAPSHOTS,
     SIGMA_RESOURCES,
@@ -31,6 +32,7 @@ from sigma_impressions.tables import (
     StoredTable,
     Table,
     Tables,
+    replace,
     scan,
 )
 
@@ -117,6 +119,8 @@ def _remove(tables: Tables, table: Table, keep: timedelta) -> int:
     """Remove the rows that no registry names, and snapshots that no as-of date uses; how many went."""
     # Opened before the registry is read: what is registered meanwhile is not held against the table.
     handle = tables.open(table)
+    if table is RAW_EXPORT_FILES:
+        return _remove_listed_twice(tables, handle)
     if table is RESOURCE_SNAPSHOTS:
         predicates = _unused_snapshots(tables, handle, keep)
     elif table in _KINDS:
@@ -130,6 +134,15 @@ def _remove(tables: Tables, table: Table, keep: timedelta) -> int:
         for predicate in predicates:
             removed += int(handle.delete(predicate)["num_deleted_rows"] or 0)
     return removed
+
+
+def _remove_listed_twice(tables: Tables, manifest: StoredTable) -> int:
+    """Remove the rows of files that several runs added to the manifest at once; the first of a file counts."""
+    rows = scan(manifest).filter(pl.col("file_id").is_duplicated()).collect()
+    kept = rows.sort("first_seen_at").unique("file_id", keep="first")
+    if kept.height:
+        replace(manifest, RAW_EXPORT_FILES, "file_id", kept["file_id"], kept)
+    return rows.height - kept.height
 
 
 _KINDS = {NORMALIZED_IMPRESSIONS: "accepted", REJECTED_ROWS: "rejected"}

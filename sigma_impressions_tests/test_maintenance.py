@@ -185,6 +185,23 @@ def test_older_versions_stay_readable_for_the_time_to_keep(tables: Tables) -> No
     assert older.equals(before)
 
 
+def test_a_file_that_two_runs_listed_at_once_is_in_the_manifest_once(tables: Tables) -> None:
+    seen = [datetime(2026, 11, 20, 9, minute, tzinfo=UTC) for minute in (2, 1, 3)]
+    listed = [{"file_id": name, "first_seen_at": when} for name in ("one", "other") for when in seen]
+    listed.append({"file_id": "once", "first_seen_at": seen[0]})
+    rows = pl.DataFrame(listed, schema=polars_schema(RAW_EXPORT_FILES))
+    append_rows(tables.open(RAW_EXPORT_FILES), RAW_EXPORT_FILES, rows)
+    assert maintained(tables, RAW_EXPORT_FILES.name).removed_rows == 4
+    kept = tables.read(RAW_EXPORT_FILES).select("file_id", "first_seen_at").sort("file_id").collect().rows()
+    assert kept == [("once", seen[0]), ("one", seen[1]), ("other", seen[1])]
+
+
+def test_the_published_database_is_still_that_of_the_tables(tables: Tables) -> None:
+    assert publish_database(tables).is_new
+    maintain(tables, WEEK, lambda _: None)
+    assert not publish_database(tables).is_new
+
+
 def test_less_than_a_day_is_not_kept(tables: Tables) -> None:
     with pytest.raises(ValueError, match="at least a day"):
         maintain(tables, timedelta(hours=23), lambda _: None)

@@ -34,7 +34,8 @@ METRICS_VERSION = 1
 """Raised when the meaning of a metric table changes, so that all of them are rebuilt."""
 
 
-def _digest(parts: Iterable[object]) -> str:
+def digest(parts: Iterable[object]) -> str:
+    """A short text that differs for parts that differ."""
     return hashlib.sha256("\n".join(str(part) for part in parts).encode()).hexdigest()[:16]
 
 
@@ -66,7 +67,7 @@ def expected_event_dates(tables: Tables, overlapping_exports: str) -> dict[date,
     )
     return {
         day: EventDate(
-            _digest([DAILY_VERSION, overlapping_exports, *file_ids, *capture_ids]),
+            digest([DAILY_VERSION, overlapping_exports, *file_ids, *capture_ids]),
             dict(zip(zip(file_ids, capture_ids, strict=True), accepted, strict=True)),
             tuple(file_dates),
         )
@@ -108,7 +109,7 @@ def expected_as_of_dates(tables: Tables, as_of_dates: Iterable[date]) -> dict[da
 def _as_of_date(as_of: date, daily: Mapping[date, str], taken: list[tuple[datetime, str]]) -> AsOfDate:
     event_dates = {day: daily[day] for day in window(as_of) if day in daily}
     snapshot_id = snapshot_for(as_of, taken)
-    fingerprint = _digest([METRICS_VERSION, snapshot_id, *sorted(event_dates.items())])
+    fingerprint = digest([METRICS_VERSION, snapshot_id, *sorted(event_dates.items())])
     return AsOfDate(fingerprint, snapshot_id, event_dates)
 
 

@@ -11,7 +11,7 @@ import polars as pl
 
 from sigma_impressions.metrics import engine
 from sigma_impressions.metrics.engine import DEFAULT_LIMITS, Limits
-from sigma_impressions.metrics.state import AsOfDate, built_as_of_dates, expected_as_of_dates
+from sigma_impressions.metrics.state import AsOfDate, built_as_of_dates, digest, expected_as_of_dates
 from sigma_impressions.scratch import locked, scratch_folder
 from sigma_impressions.tables import (
     AS_OF_DATES,
@@ -32,6 +32,9 @@ from sigma_impressions.windows import window
 
 DATABASE_NAME = "sigma_impressions.duckdb"
 
+PUBLICATION_VERSION = 1
+"""Raised when the database shows the same inputs in another way, so that it is made anew."""
+
 
 @dataclass(frozen=True)
 class Published:
@@ -41,6 +44,21 @@ class Published:
     as_of: date
     is_new: bool
     tables: dict[str, int]
+
+
+@dataclass(frozen=True)
+class _Contents:
+    """What a database is to hold: an as-of date, what its metrics are built from, and the registry of files."""
+
+    as_of: date
+    inputs: AsOfDate
+    registry: pl.DataFrame
+
+    @property
+    def made_from(self) -> str:
+        """A text that differs where anything that the database shows differs."""
+        files = self.registry.select(pl.concat_str("file_id", "capture_id", "status", ignore_nulls=True))
+        return f"{self.inputs.fingerprint} {digest([PUBLICATION_VERSION, *files.to_series().sort()])}"
 
 
 def publish_database(tables: Tables, as_of: date | None = None, limits: Limits = DEFAULT_LIMITS) -> Published:
@@ -56,12 +74,12 @@ def publish_database(tables: Tables, as_of: date | None = None, limits: Limits =
         wanted = expected_as_of_dates(tables, [chosen])[chosen]
         if built_as_of_dates(tables).get(chosen) != wanted.fingerprint:
             raise InputsChanged(f"The metrics as of {chosen} are not up to date.")
-        made_from = _made_from(tables, wanted)
+        contents = _Contents(chosen, wanted, tables.read(EXPORT_FILES).collect())
         existing = _existing(target)
-        if existing is not None and existing[0] == (chosen, made_from):
+        if existing is not None and existing[0] == (chosen, contents.made_from):
             return Published(target, chosen, False, existing[1])
         with scratch_folder(tables.root / WORK_FOLDER) as scratch:
-            counts = _build(tables, (chosen, wanted), made_from, scratch, limits)
+            counts = _build(tables, contents, scratch, limits)
             (scratch / DATABASE_NAME).replace(target)
     return Published(target, chosen, True, counts)
 
@@ -72,11 +90,6 @@ def _newest(tables: Tables) -> date:
         raise LookupError("No as-of date is computed yet; materialize resource_impressions first.")
     assert isinstance(newest, date)
     return newest
-
-
-def _made_from(tables: Tables, wanted: AsOfDate) -> str:
-    """What the database depends on: the as-of date's inputs, and the registry that `export_files` shows."""
-    return f"{wanted.fingerprint} export_files@{tables.open(EXPORT_FILES).version()}"
 
 
 def _existing(target: Path) -> tuple[tuple[date, str], dict[str, int]] | None:
@@ -93,10 +106,8 @@ def _existing(target: Path) -> tuple[tuple[date, str], dict[str, int]] | None:
     return (found[0], dict(names)) if found else None
 
 
-def _build(
-    tables: Tables, chosen: tuple[date, AsOfDate], made_from: str, scratch: Path, limits: Limits
-) -> dict[str, int]:
-    as_of, wanted = chosen
+def _build(tables: Tables, contents: _Contents, scratch: Path, limits: Limits) -> dict[str, int]:
+    as_of, wanted = contents.as_of, contents.inputs
     with engine.connect(scratch, limits) as connection:
         connection.execute(f"ATTACH {engine.quoted(str(scratch / DATABASE_NAME))} AS published")
         for table in METRIC_TABLES:
@@ -120,7 +131,7 @@ def _build(
         for name in ("viewed_resources", "viewed"):
             connection.execute(engine.query(name))
         _create(connection, DAILY_IMPRESSIONS.name, engine.query("published_daily_impressions"))
-        files = _export_files(tables, as_of)
+        files = _export_files(contents.registry, as_of)
         connection.register("files", files.to_arrow())
         _create(
             connection,
@@ -136,7 +147,7 @@ def _build(
         connection.execute(
             "CREATE TABLE published.publication AS "
             "SELECT $as_of::DATE AS as_of_date, $now::TIMESTAMPTZ AS published_at, $made_from AS made_from",
-            {"as_of": as_of, "now": datetime.now(UTC), "made_from": made_from},
+            {"as_of": as_of, "now": datetime.now(UTC), "made_from": contents.made_from},
         )
         counts = connection.execute(
             "SELECT table_name, estimated_size FROM duckdb_tables() WHERE database_name = 'published'"
@@ -149,9 +160,8 @@ def _create(connection: duckdb.DuckDBPyConnection, name: str, select: str) -> No
     connection.execute(f"CREATE TABLE published.{name} AS {select}")
 
 
-def _export_files(tables: Tables, as_of: date) -> pl.DataFrame:
+def _export_files(registry: pl.DataFrame, as_of: date) -> pl.DataFrame:
     """Captured files of the 60 file dates up to the newest captured one, and those with rows in the window."""
-    registry = tables.read(EXPORT_FILES).collect()
     days = window(as_of)
     newest = registry["file_date"].max()
     recent = window(newest) if isinstance(newest, date) else []

@@ -19,16 +19,18 @@ from sigma_impressions.storage import clear_errors
 from sigma_impressions.tables import (
     ALL_TABLES,
     AS_OF_DATES,
-    DAILY_IMPRESSIONS,
+    DAILY_TABLES,
     EVENT_DATES,
     EXPORT_FILES,
     METRIC_TABLES,
     NORMALIZED_IMPRESSIONS,
     RAW_EXPORT_FILES,
     REJECTED_ROWS,
+    RESOURCE_HISTORY,
     RESOURCE_SNAPSHOTS,
     SIGMA_RESOURCES,
     WORK_FOLDER,
+    WORKBOOK_ALIASES,
     StoredTable,
     Table,
     Tables,
@@ -149,8 +151,8 @@ _KINDS = {NORMALIZED_IMPRESSIONS: "accepted", REJECTED_ROWS: "rejected"}
 """The tables with rows of export files, and the column of `export_files` that counts them."""
 
 _REGISTRIES: dict[Table, tuple[Table, tuple[str, ...]]] = {
-    SIGMA_RESOURCES: (RESOURCE_SNAPSHOTS, ("snapshot_id",)),
-    DAILY_IMPRESSIONS: (EVENT_DATES, ("event_date", "fingerprint")),
+    **dict.fromkeys((SIGMA_RESOURCES, RESOURCE_HISTORY, WORKBOOK_ALIASES), (RESOURCE_SNAPSHOTS, ("snapshot_id",))),
+    **dict.fromkeys(DAILY_TABLES, (EVENT_DATES, ("event_date", "fingerprint"))),
     **dict.fromkeys(METRIC_TABLES, (AS_OF_DATES, ("as_of_date", "fingerprint"))),
 }
 """The tables whose partitions a registry names, with that registry and the columns that tell them apart."""

@@ -145,6 +145,24 @@ DAILY_IMPRESSIONS = Table(
     ),
     partition_by=("event_date", "fingerprint"),
 )
+DAILY_TOTALS = Table(
+    "daily_totals",
+    "Totals of daily_impressions per event date: of each workbook and element viewed, and of each user.",
+    _schema(
+        event_date=pa.date32(),
+        fingerprint=pa.string(),
+        workbook_url_id=pa.string(),
+        element_id=pa.string(),
+        user_email=pa.string(),
+        impressions=pa.int64(),
+        distinct_users=pa.int64(),
+    ),
+    partition_by=("event_date", "fingerprint"),
+)
+"""A row is of a workbook or element (`user_email` is null) or of a user (`workbook_url_id` is null)."""
+
+DAILY_TABLES = (DAILY_IMPRESSIONS, DAILY_TOTALS)
+
 EVENT_DATES = Table(
     "event_dates",
     "Registry of the event dates in daily_impressions, with the fingerprint of what each was built from.",
@@ -302,9 +320,11 @@ ALL_TABLES = (
     EXPORT_FILES,
     NORMALIZED_IMPRESSIONS,
     REJECTED_ROWS,
-    DAILY_IMPRESSIONS,
+    *DAILY_TABLES,
     EVENT_DATES,
     SIGMA_RESOURCES,
+    RESOURCE_HISTORY,
+    WORKBOOK_ALIASES,
     RESOURCE_SNAPSHOTS,
     *METRIC_TABLES,
     AS_OF_DATES,

@@ -28,6 +28,7 @@ from sigma_impressions.tables import (
     ALL_TABLES,
     AS_OF_DATES,
     DAILY_IMPRESSIONS,
+    DAILY_TABLES,
     EVENT_DATES,
     METRIC_TABLES,
     NORMALIZED_IMPRESSIONS,
@@ -48,7 +49,7 @@ from sigma_impressions_tests.metrics.reference import Row
 
 AS_OF = date(2026, 11, 20)
 WEEK = timedelta(days=7)
-DERIVED = (DAILY_IMPRESSIONS, EVENT_DATES, *METRIC_TABLES, AS_OF_DATES)
+DERIVED = (*DAILY_TABLES, EVENT_DATES, *METRIC_TABLES, AS_OF_DATES)
 
 
 def row(day: int, user: str, workbook: str = "wb1") -> Row:

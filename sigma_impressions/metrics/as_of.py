@@ -14,10 +14,11 @@ from sigma_impressions.metrics import engine
 from sigma_impressions.metrics.daily import Refreshed
 from sigma_impressions.metrics.engine import DEFAULT_LIMITS, Limits
 from sigma_impressions.metrics.state import AsOfDate, built_as_of_dates, expected_as_of_dates
+from sigma_impressions.metrics.used import used_lists
 from sigma_impressions.scratch import scratch_folder
 from sigma_impressions.tables import (
     AS_OF_DATES,
-    DAILY_IMPRESSIONS,
+    DAILY_TABLES,
     METRIC_TABLES,
     RESOURCE_IMPRESSIONS,
     SIGMA_RESOURCES,
@@ -25,11 +26,9 @@ from sigma_impressions.tables import (
     USER_ACTIVITY,
     WORK_FOLDER,
     WORKBOOK_ALIASES,
-    InputsChanged,
     Table,
     Tables,
     data_files,
-    partition_fingerprints,
     replace,
     retry_conflicts,
 )
@@ -94,17 +93,13 @@ def _compute(
     tables: Tables, wanted: Mapping[date, AsOfDate], scratch: Path, limits: Limits
 ) -> list[dict[str, pl.DataFrame]]:
     """For each as-of date, which all have the same snapshot, the rows of the metric tables and of their registry."""
-    daily, resources = tables.open(DAILY_IMPRESSIONS), tables.open(SIGMA_RESOURCES)
-    held = partition_fingerprints(daily, "event_date")
     event_dates = {day: fingerprint for date in wanted.values() for day, fingerprint in date.event_dates.items()}
-    if any(held.get(str(day)) != {fingerprint} for day, fingerprint in event_dates.items()):
-        raise InputsChanged(f"The daily impressions before {max(wanted)} were rebuilt in between.")
     snapshot_id = next(iter(wanted.values())).snapshot_id
     with engine.connect(scratch, limits) as connection:
-        engine.view(connection, DAILY_IMPRESSIONS, data_files(daily, "event_date", event_dates))
-        engine.view(connection, SIGMA_RESOURCES, data_files(resources, "snapshot_id", [snapshot_id]))
-        aliases = data_files(tables.open(WORKBOOK_ALIASES), "snapshot_id", [snapshot_id])
-        engine.view(connection, WORKBOOK_ALIASES, aliases)
+        for table in DAILY_TABLES:
+            engine.view_days(connection, tables.open(table), "event_date", event_dates)
+        for table in (SIGMA_RESOURCES, WORKBOOK_ALIASES):
+            engine.view(connection, table, data_files(tables.open(table), "snapshot_id", [snapshot_id]))
         connection.execute("CREATE TEMP TABLE resources AS SELECT * EXCLUDE (snapshot_id) FROM sigma_resources")
         connection.register("segments", _segments(event_dates, wanted).to_arrow())
         for name in ("viewed_resources", "viewed", "viewers", "segment_impressions", "active_days"):
@@ -126,6 +121,7 @@ def _segments(event_dates: Iterable[date], as_of_dates: Iterable[date]) -> pl.Da
 def _compute_date(connection: duckdb.DuckDBPyConnection, as_of: date, wanted: AsOfDate) -> dict[str, pl.DataFrame]:
     parameters = {"as_of": as_of}
     connection.execute(engine.query("matched_impressions"), parameters)
+    connection.register("used_lists", used_lists(connection))
     results: dict[str, pl.DataFrame] = {}
     for table in METRIC_TABLES:
         result = engine.run(connection, table.name, parameters)

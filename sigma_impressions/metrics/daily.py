@@ -1,4 +1,4 @@
-"""Bring `daily_impressions` up to date with the captured files: exactly the event dates that changed."""
+"""Bring `daily_impressions` and its totals up to date with the captured files: exactly the event dates that changed."""
 
 from __future__ import annotations
 
@@ -15,6 +15,8 @@ from sigma_impressions.metrics.state import EventDate, built_event_dates, expect
 from sigma_impressions.scratch import scratch_folder
 from sigma_impressions.tables import (
     DAILY_IMPRESSIONS,
+    DAILY_TABLES,
+    DAILY_TOTALS,
     EVENT_DATES,
     NORMALIZED_IMPRESSIONS,
     WORK_FOLDER,
@@ -81,24 +83,23 @@ class _Target:
     """The tables that a refresh writes, opened before its inputs are read (see `Tables.open`)."""
 
     def __init__(self, tables: Tables) -> None:
-        self._daily = tables.open(DAILY_IMPRESSIONS)
-        self._registry = tables.open(EVENT_DATES)
+        # The registry is last, here and when they are written.
+        self._handles = [tables.open(table) for table in (*DAILY_TABLES, EVENT_DATES)]
 
-    def write(self, days: Collection[date], built: tuple[pl.DataFrame, pl.DataFrame]) -> None:
-        daily, registered = built
-        replace(self._daily, DAILY_IMPRESSIONS, "event_date", days, daily)
-        replace(self._registry, EVENT_DATES, "event_date", days, registered)
+    def write(self, days: Collection[date], built: Mapping[str, pl.DataFrame]) -> None:
+        for handle in self._handles:
+            replace(handle, handle.table, "event_date", days, built[handle.table.name])
 
     def drop(self, days: Collection[date]) -> None:
         if days:
-            replace(self._daily, DAILY_IMPRESSIONS, "event_date", days, DAILY_IMPRESSIONS.schema.empty_table())
-            replace(self._registry, EVENT_DATES, "event_date", days, EVENT_DATES.schema.empty_table())
+            for handle in self._handles:
+                replace(handle, handle.table, "event_date", days, handle.table.schema.empty_table())
 
 
 def _build(
     tables: Tables, wanted: Mapping[date, EventDate], overlapping_exports: str, scratch: Path, limits: Limits
-) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """The rows of `daily_impressions` and of its registry for some event dates."""
+) -> dict[str, pl.DataFrame]:
+    """The rows of the daily tables and of their registry for some event dates, by table."""
     captures = {capture for day in wanted.values() for capture in day.captures}
     file_dates = {day for wanted_day in wanted.values() for day in wanted_day.file_dates}
     dates = pl.DataFrame(
@@ -118,17 +119,33 @@ def _build(
         )
         counted = engine.run(connection, "daily_impressions", {"overlapping_exports": overlapping_exports})
     daily = engine.frame(counted).join(dates.select("event_date", "fingerprint"), on="event_date")
-    registered = (
-        dates.join(
-            daily.group_by("event_date").agg(
-                rows=pl.len().cast(pl.Int64),
-                impressions=pl.col("impressions").sum(),
-                distinct_users=pl.col("user_email").n_unique().cast(pl.Int64),
-            ),
+    totals = _totals(daily)
+    return {
+        DAILY_IMPRESSIONS.name: daily,
+        DAILY_TOTALS.name: totals,
+        EVENT_DATES.name: _registered(dates, daily, totals),
+    }
+
+
+def _totals(daily: pl.DataFrame) -> pl.DataFrame:
+    """The rows of `daily_totals` for rows of `daily_impressions`."""
+    of_a_date = daily.lazy().group_by("event_date", "fingerprint", "workbook_url_id", "element_id")
+    resources = of_a_date.agg(pl.col("impressions").sum(), distinct_users=pl.len().cast(pl.Int64))
+    users = daily.lazy().group_by("event_date", "fingerprint", "user_email").agg(pl.col("impressions").sum())
+    everything = pl.concat([resources, users.with_columns(distinct_users=pl.lit(1, pl.Int64))], how="diagonal")
+    return everything.sort("event_date", "workbook_url_id", "element_id", "user_email").collect()
+
+
+def _registered(dates: pl.DataFrame, daily: pl.DataFrame, totals: pl.DataFrame) -> pl.DataFrame:
+    """The rows of `event_dates`, also for dates without impressions."""
+    of_users = totals.filter(pl.col("user_email").is_not_null()).group_by("event_date")
+    return (
+        dates.join(daily.group_by("event_date").agg(rows=pl.len().cast(pl.Int64)), on="event_date", how="left")
+        .join(
+            of_users.agg(pl.col("impressions").sum(), distinct_users=pl.len().cast(pl.Int64)),
             on="event_date",
             how="left",
         )
         .with_columns(pl.col("rows", "impressions", "distinct_users").fill_null(0))
         .with_columns(built_at=pl.lit(datetime.now(UTC)))
     )
-    return daily, registered

@@ -6,7 +6,8 @@ import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from importlib.resources import files
+from datetime import date
+from importlib.resources import files as package_files
 from pathlib import Path
 
 import duckdb
@@ -14,7 +15,7 @@ import polars as pl
 import pyarrow as pa
 
 from sigma_impressions.scratch import scratch_folder
-from sigma_impressions.tables import Table
+from sigma_impressions.tables import InputsChanged, StoredTable, Table, data_files, partition_fingerprints
 
 
 @dataclass(frozen=True)
@@ -48,7 +49,7 @@ def connect(scratch: Path, limits: Limits = DEFAULT_LIMITS) -> Iterator[duckdb.D
 
 def query(name: str) -> str:
     """The text of `sql/<name>.sql`."""
-    return files("sigma_impressions.metrics.sql").joinpath(f"{name}.sql").read_text(encoding="utf-8")
+    return package_files("sigma_impressions.metrics.sql").joinpath(f"{name}.sql").read_text(encoding="utf-8")
 
 
 def run(connection: duckdb.DuckDBPyConnection, name: str, parameters: Mapping[str, object]) -> pa.Table:
@@ -56,15 +57,35 @@ def run(connection: duckdb.DuckDBPyConnection, name: str, parameters: Mapping[st
     return connection.sql(query(name), params=dict(parameters)).to_arrow_table()
 
 
-def view(connection: duckdb.DuckDBPyConnection, table: Table, data_files: Sequence[str]) -> None:
+def view_days(
+    connection: duckdb.DuckDBPyConnection,
+    handle: StoredTable,
+    column: str,
+    fingerprints: Mapping[date, str],
+    *,
+    may_lack_rows: bool = False,
+) -> None:
+    """A view named as the derived table, over its partitions of some days.
+
+    Raises `InputsChanged` unless each of them is still built from the given fingerprint; a day for which the table
+    has no rows is one that changed, unless it `may_lack_rows`.
+    """
+    held = partition_fingerprints(handle, column)
+    for day, fingerprint in fingerprints.items():
+        if held.get(str(day), {fingerprint} if may_lack_rows else set()) != {fingerprint}:
+            raise InputsChanged(f"{handle.table.name} of {day} was rebuilt in between.")
+    view(connection, handle.table, data_files(handle, column, fingerprints))
+
+
+def view(connection: duckdb.DuckDBPyConnection, table: Table, files: Sequence[str]) -> None:
     """A view named as the Delta table, over some of its data files.
 
     The values of partition columns stand in the files' paths, not in the files.
     """
-    if not data_files:
+    if not files:
         connection.register(table.name, table.schema.empty_table())
         return
-    listed = ", ".join(quoted(path) for path in data_files)
+    listed = ", ".join(quoted(path) for path in files)
     # By name: files that were written before a column was added lack it.
     source = f"read_parquet([{listed}], hive_partitioning = true, hive_types_autocast = false, union_by_name = true)"
     held = {name for name, *_ in connection.execute(f"DESCRIBE FROM {source}").fetchall()}

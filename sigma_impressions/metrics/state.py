@@ -16,7 +16,7 @@ import polars as pl
 
 from sigma_impressions.tables import (
     AS_OF_DATES,
-    DAILY_IMPRESSIONS,
+    DAILY_TABLES,
     EVENT_DATES,
     EXPORT_FILES,
     METRIC_TABLES,
@@ -78,11 +78,11 @@ def expected_event_dates(tables: Tables, overlapping_exports: str) -> dict[date,
 def built_event_dates(tables: Tables) -> dict[date, str]:
     """The event dates that are completely built, each with the fingerprint of what it was built from."""
     registered = scan(tables.open(EVENT_DATES)).select("event_date", "fingerprint", "rows").collect()
-    held = partition_fingerprints(tables.open(DAILY_IMPRESSIONS), "event_date")
+    held = [partition_fingerprints(tables.open(table), "event_date") for table in DAILY_TABLES]
     return {
         day: fingerprint
         for day, fingerprint, rows in registered.iter_rows()
-        if held.get(str(day), set()) == ({fingerprint} if rows else set())
+        if all(of_table.get(str(day), set()) == ({fingerprint} if rows else set()) for of_table in held)
     }
 
 

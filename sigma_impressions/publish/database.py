@@ -16,6 +16,7 @@ from sigma_impressions.scratch import locked, scratch_folder
 from sigma_impressions.tables import (
     AS_OF_DATES,
     DAILY_IMPRESSIONS,
+    DAILY_TABLES,
     EXPORT_FILES,
     METRIC_TABLES,
     REJECTED_ROWS,
@@ -26,7 +27,6 @@ from sigma_impressions.tables import (
     InputsChanged,
     Tables,
     data_files,
-    partition_fingerprints,
 )
 from sigma_impressions.windows import window
 
@@ -110,14 +110,14 @@ def _build(tables: Tables, contents: _Contents, scratch: Path, limits: Limits) -
     as_of, wanted = contents.as_of, contents.inputs
     with engine.connect(scratch, limits) as connection:
         connection.execute(f"ATTACH {engine.quoted(str(scratch / DATABASE_NAME))} AS published")
+        # One transaction: each commit would write the file's contents once more.
+        connection.begin()
         for table in METRIC_TABLES:
-            engine.view(connection, table, data_files(tables.open(table), "as_of_date", [as_of]))
-            held = partition_fingerprints(tables.open(table), "as_of_date").get(str(as_of), {wanted.fingerprint})
-            if held != {wanted.fingerprint}:
-                raise InputsChanged(f"The metrics as of {as_of} were restated in between.")
+            metrics = {as_of: wanted.fingerprint}
+            engine.view_days(connection, tables.open(table), "as_of_date", metrics, may_lack_rows=True)
             _create(connection, table.name, f"SELECT * EXCLUDE (fingerprint) FROM {table.name}")
-        daily = tables.open(DAILY_IMPRESSIONS)
-        engine.view(connection, DAILY_IMPRESSIONS, data_files(daily, "event_date", wanted.event_dates))
+        for table in DAILY_TABLES:
+            engine.view_days(connection, tables.open(table), "event_date", wanted.event_dates)
         for table in (SIGMA_RESOURCES, RESOURCE_HISTORY, WORKBOOK_ALIASES):
             engine.view(connection, table, data_files(tables.open(table), "snapshot_id", [wanted.snapshot_id]))
         for table in (SIGMA_RESOURCES, RESOURCE_HISTORY):
@@ -149,6 +149,7 @@ def _build(tables: Tables, contents: _Contents, scratch: Path, limits: Limits) -
             "SELECT $as_of::DATE AS as_of_date, $now::TIMESTAMPTZ AS published_at, $made_from AS made_from",
             {"as_of": as_of, "now": datetime.now(UTC), "made_from": contents.made_from},
         )
+        connection.commit()
         counts = connection.execute(
             "SELECT table_name, estimated_size FROM duckdb_tables() WHERE database_name = 'published'"
         ).fetchall()

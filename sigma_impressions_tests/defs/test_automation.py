@@ -7,7 +7,7 @@ import os
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -96,14 +96,6 @@ class Deployment:
     def run(self, tags: Mapping[str, str]) -> bool:
         job = build_definitions().resolve_job_def(JOB_NAME)
         return job.execute_in_process(instance=self.instance, tags=dict(tags), raise_on_error=False).success
-
-
-@pytest.fixture
-def instance(tmp_path: Path) -> Iterator[dg.DagsterInstance]:
-    folder = tmp_path / "instance"
-    folder.mkdir()
-    with dg.DagsterInstance.local_temp(str(folder)) as instance:
-        yield instance
 
 
 # --- As they are defined ------------------------------------------------------------------------------------

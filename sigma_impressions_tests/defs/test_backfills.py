@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -24,14 +24,6 @@ METRICS = ("resource_impressions", "user_activity", "unmatched_impressions")
 
 def days(length: int) -> list[date]:
     return [LAST - timedelta(days=age) for age in reversed(range(length))]
-
-
-@pytest.fixture
-def instance(tmp_path: Path) -> Iterator[dg.DagsterInstance]:
-    folder = tmp_path / "instance"
-    folder.mkdir()
-    with dg.DagsterInstance.local_temp(str(folder)) as instance:
-        yield instance
 
 
 @pytest.mark.parametrize("names", [EXPORTS, METRICS, ("raw_export_files",), (*EXPORTS, *METRICS)])

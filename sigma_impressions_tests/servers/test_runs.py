@@ -8,130 +8,30 @@ import re
 import subprocess
 import sys
 from collections.abc import Mapping
-from datetime import UTC, date, datetime, timedelta
+from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
 
-import duckdb
-import polars as pl
 import pytest
-from polars.testing import assert_frame_equal
 from rich.console import Console
 
-from sigma_impressions.demo.generate import FILE_DATE_PATTERN, PREFIX, export_period, resources
+from sigma_impressions.demo.generate import PREFIX, export_period
 from sigma_impressions.demo.vocabulary import MAIL_DOMAIN
 from sigma_impressions.scan import ScanOptions, chunks, scan_all
-from sigma_impressions.tables import (
-    AS_OF_DATES,
-    DAILY_IMPRESSIONS,
-    EVENT_DATES,
-    EXPORT_FILES,
-    METRIC_TABLES,
-    NORMALIZED_IMPRESSIONS,
-    RAW_EXPORT_FILES,
-    REJECTED_ROWS,
-    RESOURCE_HISTORY,
-    RESOURCE_SNAPSHOTS,
-    SIGMA_RESOURCES,
-    Table,
-    Tables,
-)
+from sigma_impressions.tables import RAW_EXPORT_FILES
 from sigma_impressions_tests.commands import environment, sigma_impressions
 from sigma_impressions_tests.conftest import LISTER, READER
-
-DELTA_TABLES = (
-    RAW_EXPORT_FILES,
-    EXPORT_FILES,
-    NORMALIZED_IMPRESSIONS,
-    REJECTED_ROWS,
-    DAILY_IMPRESSIONS,
-    EVENT_DATES,
-    SIGMA_RESOURCES,
-    RESOURCE_HISTORY,
-    RESOURCE_SNAPSHOTS,
-    *METRIC_TABLES,
-    AS_OF_DATES,
+from sigma_impressions_tests.servers.results import (
+    DATABASE,
+    KEY_ID,
+    SECRET_KEY,
+    TODAY,
+    assert_same,
+    contents,
+    fill,
+    settings,
+    state,
 )
-OF_A_RUN = {
-    "capture_id",
-    "fingerprint",
-    "snapshot_id",
-    "first_seen_at",
-    "vanished_at",
-    "captured_at",
-    "built_at",
-    "computed_at",
-    "taken_at",
-    "published_at",
-    "made_from",
-}
-"""Columns that tell when and under which name a run made a row: they differ between runs over the same exports."""
-
-DATABASE = "sigma_impressions.duckdb"
-TODAY = datetime.now(UTC).date()
-SECRET_KEY = "SIGMA_IMPRESSIONS_AWS_SECRET_ACCESS_KEY"
-KEY_ID = "SIGMA_IMPRESSIONS_AWS_ACCESS_KEY_ID"
-
-
-def fill(bucket: Any, days: int) -> None:
-    """The exports of the last days up to yesterday, one of them refused."""
-    for key, data in export_period(TODAY - timedelta(days=1), days):
-        bucket.put(key, data)
-
-
-def settings(bucket: Any, folder: Path) -> dict[str, str]:
-    """Settings for the bucket, the keys among them, with the generated resources."""
-    folder.mkdir(exist_ok=True)
-    where = folder / "sigma_resources.parquet"
-    resources().write_parquet(where)
-    found = bucket.environment()
-    found[KEY_ID], found[SECRET_KEY] = found.pop("AWS_ACCESS_KEY_ID"), found.pop("AWS_SECRET_ACCESS_KEY")
-    return {
-        **found,
-        "SIGMA_IMPRESSIONS_BUCKET_URI": f"{bucket.uri}{PREFIX}",
-        "SIGMA_IMPRESSIONS_FILE_DATE_PATTERN": FILE_DATE_PATTERN,
-        "SIGMA_IMPRESSIONS_RESOURCES": str(where),
-    }
-
-
-def sorted_rows(frame: pl.DataFrame) -> pl.DataFrame:
-    kept = frame.select(column for column in frame.columns if column not in OF_A_RUN)
-    return kept.sort([name for name, dtype in kept.schema.items() if not dtype.is_nested()], nulls_last=True)
-
-
-def contents(storage: Path) -> dict[str, pl.DataFrame]:
-    """All Delta tables and all tables of the published database, without what is of one run only."""
-    tables = Tables(storage)
-    found = {table.name: sorted_rows(tables.read(table).collect()) for table in DELTA_TABLES}
-    # Where the snapshot was read from is another folder for each storage.
-    found[RESOURCE_SNAPSHOTS.name] = found[RESOURCE_SNAPSHOTS.name].drop("read_from")
-    with duckdb.connect(str(storage / DATABASE), read_only=True) as connection:
-        for (name,) in connection.execute("SELECT table_name FROM duckdb_tables()").fetchall():
-            frame = pl.from_arrow(connection.sql(f"FROM {name}").to_arrow_table())
-            assert isinstance(frame, pl.DataFrame)
-            found[f"published {name}"] = sorted_rows(frame)
-    return found
-
-
-def assert_same(one: dict[str, pl.DataFrame], other: dict[str, pl.DataFrame]) -> None:
-    assert one.keys() == other.keys()
-    for name, rows in one.items():
-        assert rows.height or name.endswith("unmatched_impressions"), f"{name} is empty: nothing was compared"
-        try:
-            assert_frame_equal(rows, other[name])
-        except AssertionError as error:
-            raise AssertionError(f"{name}: {error}") from None
-
-
-def state(storage: Path) -> dict[str, object]:
-    """The version of every table, and the identity of the published file."""
-    versions: dict[str, object] = {table.name: version(storage, table) for table in DELTA_TABLES}
-    found = (storage / DATABASE).stat()
-    return {**versions, DATABASE: (found.st_ino, found.st_mtime_ns)}
-
-
-def version(storage: Path, table: Table) -> int:
-    return Tables(storage).open(table).version()
 
 
 def scan_in(
@@ -249,12 +149,6 @@ def test_runs_at_once_give_the_result_of_one(s3_bucket: Any, tmp_path: Path) -> 
     assert [process.returncode for process in processes] == [0, 0], "\n".join(outputs)
 
     expected, found = contents(one / "data"), contents(both / "data")
-    # Both may have written the rows of a file; only those that the registry names are counted.
-    for name in (RAW_EXPORT_FILES.name, NORMALIZED_IMPRESSIONS.name, REJECTED_ROWS.name):
-        found[name] = found[name].unique(maintain_order=True)
-    # Both may have stored the snapshot; they are the same.
-    for name in (SIGMA_RESOURCES.name, RESOURCE_HISTORY.name, RESOURCE_SNAPSHOTS.name):
-        found[name] = found[name].unique(maintain_order=True)
     assert_same(expected, found)
     before = state(both / "data")
     again = sigma_impressions("run", env=env)

@@ -78,13 +78,12 @@ def settings_of(case: cases.Case, bucket: Any, storage: RemoteStorage, folder: P
     }
 
 
-@pytest.mark.parametrize(("remote_storage", "name"), [("s3", "dirty"), ("gcs", "windows")], indirect=["remote_storage"])
+@pytest.mark.parametrize("name", cases.NAMES)
 def test_cases_with_the_tables_in_a_bucket(
     name: str, remote_storage: RemoteStorage, s3_bucket: Any, tmp_path: Path
 ) -> None:
     case = cases.load(name)
     with machine(tmp_path, settings_of(case, s3_bucket, remote_storage, tmp_path)) as stored:
-        scan(tmp_path)
         scan(tmp_path, as_of=case.as_of)
         cases.assert_as_expected(case, stored.root / DATABASE_NAME)
         assert stored.root.is_relative_to(tmp_path / "data" / "cache")

@@ -1,24 +1,24 @@
 -- Impressions and users per event date and resource, for the published database.
 -- A view that named the workbook by its UUID stands under the workbook's URL ID, as in the metric tables.
--- Reads:      daily_impressions, viewed_resources, viewed
-WITH numbered AS (
-    SELECT d.event_date, r.resource_no, r.has_several_ids, d.user_email, d.impressions
+-- Reads:      daily_totals, daily_impressions, viewed_resources, viewed
+WITH counted AS (
+    SELECT t.event_date, r.resource_no, t.impressions, t.distinct_users
+    FROM daily_totals AS t
+    INNER JOIN viewed_resources AS r
+        ON t.workbook_url_id = r.viewed_id AND t.element_id IS NOT DISTINCT FROM r.element_id
+    WHERE NOT r.has_several_ids
+    UNION ALL
+    -- A user may have used several IDs of a resource on the same day, and counts once.
+    SELECT
+        d.event_date,
+        r.resource_no,
+        sum(d.impressions)::BIGINT AS impressions,
+        count(DISTINCT d.user_email) AS distinct_users
     FROM daily_impressions AS d
     INNER JOIN viewed_resources AS r
         ON d.workbook_url_id = r.viewed_id AND d.element_id IS NOT DISTINCT FROM r.element_id
-),
-
--- Under one ID a user has one row a day; to count rows takes a tenth of the time.
-counted AS (
-    SELECT event_date, resource_no, sum(impressions)::BIGINT AS impressions, count(*) AS distinct_users
-    FROM numbered
-    WHERE NOT has_several_ids
-    GROUP BY event_date, resource_no
-    UNION ALL
-    SELECT event_date, resource_no, sum(impressions)::BIGINT AS impressions, count(DISTINCT user_email) AS distinct_users
-    FROM numbered
-    WHERE has_several_ids
-    GROUP BY event_date, resource_no
+    WHERE r.has_several_ids
+    GROUP BY d.event_date, r.resource_no
 )
 
 SELECT c.event_date, v.workbook_url_id, v.element_id, c.impressions, c.distinct_users

@@ -1,5 +1,5 @@
 -- Usage of every resource as of a day, also of those that nobody viewed (spec, "Metrics").
--- Reads:      matched_impressions, viewed, viewers, resources
+-- Reads:      matched_impressions, viewed, used_lists, resources
 -- Parameter:  $as_of
 WITH own_by_number AS (
     SELECT
@@ -12,29 +12,18 @@ WITH own_by_number AS (
         count(*) AS users_60d,
         sum(impressions_prior_14d)::BIGINT AS total_prior_14d,
         min(first_impression_at) AS first_impression_at,
-        max(last_impression_at) AS last_impression_at,
-        list(
-            {
-                user_email: user_email,
-                impressions_14d: impressions_14d,
-                impressions_30d: impressions_30d,
-                impressions_60d: impressions_60d,
-                first_impression_at: first_impression_at,
-                last_impression_at: last_impression_at
-            }
-            ORDER BY impressions_60d DESC, user_email
-        ) AS used
+        max(last_impression_at) AS last_impression_at
     FROM matched_impressions
-    INNER JOIN viewers USING (user_no)
     INNER JOIN viewed USING (resource_no)
     WHERE resource_is_known
     GROUP BY resource_no
 ),
 
 own AS (
-    SELECT v.workbook_url_id, v.element_id, o.* EXCLUDE (resource_no)
+    SELECT v.workbook_url_id, v.element_id, o.* EXCLUDE (resource_no), u.used
     FROM own_by_number AS o
     INNER JOIN viewed AS v USING (resource_no)
+    INNER JOIN used_lists AS u USING (resource_no)
 ),
 
 -- A user who viewed a workbook and its elements counts once.

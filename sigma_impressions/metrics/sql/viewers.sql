@@ -1,5 +1,6 @@
--- A number for every user: millions of rows are grouped by numbers much faster than by e-mail addresses.
--- Reads:      daily_impressions
+-- A number for every user, in the order of their e-mail addresses: millions of rows are grouped and sorted by numbers
+-- much faster than by addresses.
+-- Reads:      daily_totals
 CREATE OR REPLACE TEMP TABLE viewers AS
-SELECT row_number() OVER ()::INTEGER AS user_no, user_email
-FROM (SELECT DISTINCT user_email FROM daily_impressions)
+SELECT row_number() OVER (ORDER BY user_email)::INTEGER AS user_no, user_email
+FROM (SELECT DISTINCT user_email FROM daily_totals WHERE user_email IS NOT NULL)

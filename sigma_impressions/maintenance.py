@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 import polars as pl
-import pyarrow as pa
 from deltalake.exceptions import CommitFailedError
 
 from sigma_impressions.scratch import scratch_folder
@@ -34,6 +33,7 @@ from sigma_impressions.tables import (
     StoredTable,
     Table,
     Tables,
+    added_files,
     replace,
     scan,
 )
@@ -160,13 +160,11 @@ _REGISTRIES: dict[Table, tuple[Table, tuple[str, ...]]] = {
 
 def _files(handle: StoredTable, keep: timedelta) -> pl.DataFrame:
     """The data files of the table with their partitions as text, rows, and whether they are old enough to go."""
-    frame = pl.from_arrow(pa.table(handle.get_add_actions(flatten=True)))
-    assert isinstance(frame, pl.DataFrame)
     limit = int((datetime.now(UTC) - keep).timestamp() * 1000)
-    return frame.select(
+    return added_files(handle).select(
         "path",
         rows="num_records",
-        is_old=pl.col("modification_time") < limit,
+        is_old=pl.col("modification_time").cast(pl.Int64) < limit,
         **{name: pl.col(f"partition.{name}").cast(pl.String) for name in handle.table.partition_by},
     )
 

@@ -462,9 +462,7 @@ def _add_action(file: StagedFile) -> AddAction:
 
 def polars_schema(table: Table) -> pl.Schema:
     """The columns of a table as polars types."""
-    empty = pl.from_arrow(table.schema.empty_table())
-    assert isinstance(empty, pl.DataFrame)
-    return empty.schema
+    return pl.Schema(table.schema)
 
 
 def scan(handle: StoredTable, column: str | None = None, values: Iterable[object] = ()) -> pl.LazyFrame:
@@ -513,14 +511,17 @@ def _conform(rows: pa.Table | pl.DataFrame, table: Table) -> pa.Table:
 def partition_fingerprints(handle: DeltaTable, column: str) -> dict[str, set[str]]:
     """The fingerprints that a derived table holds, per partition value (ISO date), from its log alone."""
     found: dict[str, set[str]] = {}
-    actions = pa.table(handle.get_add_actions(flatten=True))
-    if actions.num_rows == 0:
-        return found
-    values = actions.column(f"partition.{column}").to_pylist()
-    fingerprints = actions.column("partition.fingerprint").to_pylist()
-    for value, fingerprint in zip(values, fingerprints, strict=True):
-        found.setdefault(str(value), set()).add(fingerprint)
+    files = added_files(handle)
+    if files.height:
+        for value, fingerprint in files.select(f"partition.{column}", "partition.fingerprint").iter_rows():
+            found.setdefault(str(value), set()).add(fingerprint)
     return found
+
+
+def added_files(handle: DeltaTable) -> pl.DataFrame:
+    """The data files of an opened table, as its log describes them; without columns if there is none."""
+    # Not by way of pyarrow, which would import pandas where it is installed, and that takes half a second.
+    return pl.DataFrame(handle.get_add_actions(flatten=True))
 
 
 def data_files(handle: StoredTable, column: str | None = None, values: Iterable[object] = ()) -> list[str]:

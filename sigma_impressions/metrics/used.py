@@ -20,4 +20,4 @@ def used_lists(connection: duckdb.DuckDBPyConnection) -> pa.Table:
     begins = np.flatnonzero(np.diff(resources, prepend=-1))
     values = users.select(pl.struct(pl.exclude("resource_no"))).to_series().to_arrow()
     lists = pa.LargeListArray.from_arrays(pa.array(np.append(begins, len(resources))), values)
-    return pa.table({"resource_no": resources[begins], "used": lists})
+    return pa.Table.from_arrays([pa.array(resources[begins]), lists], names=["resource_no", "used"])

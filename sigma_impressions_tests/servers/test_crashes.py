@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import multiprocessing
-import os
 import random
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import timedelta
+from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +18,7 @@ from sigma_impressions.demo.generate import export_period
 from sigma_impressions.maintenance import maintain
 from sigma_impressions.storage import LocalStorage
 from sigma_impressions.tables import ALL_TABLES, WORK_FOLDER, Tables
-from sigma_impressions_tests.commands import environment
+from sigma_impressions_tests.servers.processes import Machine, command, pipeline
 from sigma_impressions_tests.servers.results import (
     DATABASE,
     OF_A_RUN,
@@ -32,84 +30,47 @@ from sigma_impressions_tests.servers.results import (
 )
 from sigma_impressions_tests.test_maintenance import age
 
-_DAYS = 10
-_STEPS = 5
-_KILLS = 5
-"""Of each command; with two commands in each step, 50."""
+Reading = tuple[tuple[str, int, int], ...]
+"""What a reader finds: of each table the name, the number of rows and a digest of them."""
 
-# The imports take longer than these runs: a server process has them done and forks, so that kills hit the work.
-_PROCESSES = multiprocessing.get_context("forkserver")
-_PROCESSES.set_forkserver_preload(["sigma_impressions.cli", "sigma_impressions.scan", "sigma_impressions.console"])
+DAYS = [TODAY - timedelta(days=days) for days in range(6, 0, -1)]
 
 
-def _command(arguments: list[str], env: Mapping[str, str], log: Path) -> None:
-    """What a process runs: the command line, with the variables given and no others."""
-    from sigma_impressions.cli import main
-
-    os.environ.clear()
-    os.environ.update(env)
-    with log.open("ab", buffering=0) as output:
-        os.dup2(output.fileno(), 1)
-        os.dup2(output.fileno(), 2)
-    main(arguments)
+def machine(folder: Path, bucket: Any) -> Machine:
+    return Machine(folder, settings(bucket, folder))
 
 
-class Machine:
-    """A storage with an instance, on which commands are started."""
-
-    def __init__(self, folder: Path, bucket: Any) -> None:
-        self.storage = folder / "data"
-        self.log = folder / "log"
-        self._env = environment(folder, settings(bucket, folder))
-
-    def start(self, arguments: list[str]) -> Any:
-        process = _PROCESSES.Process(target=_command, args=(arguments, self._env, self.log))
-        process.start()
-        return process
-
-    def run(self, arguments: list[str]) -> float:
-        """Run a command to its end; its seconds."""
-        started = time.monotonic()
-        process = self.start(arguments)
-        process.join()
-        assert process.exitcode == 0, self.log.read_text(encoding="utf-8")
-        return time.monotonic() - started
-
-    def kill(self, arguments: list[str], seconds: float) -> bool:
-        """Start a command and kill it after some time; false if it had ended by then."""
-        process = self.start(arguments)
-        process.join(seconds)
-        if process.exitcode is not None:
-            assert process.exitcode == 0, self.log.read_text(encoding="utf-8")
-            return False
-        process.kill()
-        process.join()
-        return True
+def shuffled_exports(rng: random.Random) -> list[tuple[str, bytes]]:
+    """The exports of the days in any order: files of every day arrive all the time."""
+    exports = list(export_period(DAYS[-1], len(DAYS)))
+    rng.shuffle(exports)
+    return exports
 
 
-def published(database: Path) -> tuple[tuple[str, int, int], ...]:
-    """What a reader finds: of each table the name, the number of rows and a digest of them, read twice."""
+def reading(database: Path) -> Reading:
+    """What the database holds, read twice on the same connection."""
     with duckdb.connect(str(database), read_only=True) as connection:
         first = _digests(connection)
-        time.sleep(0.1)
+        time.sleep(0.05)
         assert _digests(connection) == first, "what a reader holds open has changed"
     return first
 
 
-def _digests(connection: duckdb.DuckDBPyConnection) -> tuple[tuple[str, int, int], ...]:
+def _digests(connection: duckdb.DuckDBPyConnection) -> Reading:
     found = []
     for (name,) in connection.execute("SELECT table_name FROM duckdb_tables() ORDER BY ALL").fetchall():
         columns = ", ".join(c for c in connection.table(name).columns if c not in OF_A_RUN)
-        query = f"SELECT count(*), sum(hash(r)::HUGEINT) FROM (SELECT {columns} FROM {name}) r"
-        rows, digest = connection.execute(query).fetchall()[0]
-        found.append((name, rows, digest or 0))
+        query = f"SELECT count(*), sum(hash(r)::HUGEINT) FROM (SELECT {columns} FROM {name}) r" if columns else None
+        if query is not None:
+            rows, digest = connection.execute(query).fetchall()[0]
+            found.append((name, rows, int(digest or 0)))
     return tuple(found)
 
 
 @contextmanager
-def reader(database: Path) -> Iterator[list[tuple[tuple[str, int, int], ...]]]:
+def reader(database: Path) -> Iterator[list[Reading]]:
     """Someone who reads the published database again and again; what they found each time."""
-    found: list[tuple[tuple[str, int, int], ...]] = []
+    found: list[Reading] = []
     faults: list[BaseException] = []
     done = threading.Event()
 
@@ -117,7 +78,7 @@ def reader(database: Path) -> Iterator[list[tuple[tuple[str, int, int], ...]]]:
         try:
             while not done.wait(0.05):
                 if database.exists():
-                    found.append(published(database))
+                    found.append(reading(database))
         except BaseException as fault:
             faults.append(fault)
 
@@ -132,12 +93,6 @@ def reader(database: Path) -> Iterator[list[tuple[tuple[str, int, int], ...]]]:
         raise faults[0]
 
 
-def commands() -> list[list[str]]:
-    """A backfill of the older days, and a run over the newer ones up to today."""
-    first, last = TODAY - timedelta(days=_DAYS), TODAY - timedelta(days=5)
-    return [["backfill", "--from", str(first), "--to", str(last)], ["run", "--days-back", "5"]]
-
-
 def unused_files(tables: Tables) -> set[Path]:
     """Data files in the folders of the tables that no newest version names."""
     assert isinstance(tables.storage, LocalStorage)
@@ -149,34 +104,38 @@ def unused_files(tables: Tables) -> set[Path]:
 @pytest.mark.slow
 def test_killed_runs_leave_the_last_complete_result_and_are_made_good(s3_bucket: Any, tmp_path: Path) -> None:
     rng = random.Random(50)
-    calm, killed = Machine(tmp_path / "calm", s3_bucket), Machine(tmp_path / "killed", s3_bucket)
-    exports = list(export_period(TODAY - timedelta(days=1), _DAYS))
-    rng.shuffle(exports)  # files of every day arrive in every step
-    complete = set()
+    calm, killed = machine(tmp_path / "calm", s3_bucket), machine(tmp_path / "killed", s3_bucket)
+    exports = shuffled_exports(rng)
+    steps = 5
+    # Of each step a part of the days, as a backfill does it, and then all up to today, as a run does.
+    parts: list[list[date]] = [DAYS[:4], [*DAYS[2:], TODAY]]
+    complete: list[Reading] = []
     kills = 0
     with reader(killed.storage / DATABASE) as reads:
-        for step in range(_STEPS):
-            for key, data in exports[step::_STEPS]:
+        for step in range(steps):
+            for key, data in exports[step::steps]:
                 s3_bucket.put(key, data)
-            for arguments in commands():
-                seconds = calm.run(arguments)
-                complete.add(published(calm.storage / DATABASE))
-                for _ in range(_KILLS):
-                    while not killed.kill(arguments, rng.uniform(0, seconds)):
+            for days in parts:
+                seconds = calm.run(pipeline(days))
+                complete.append(reading(calm.storage / DATABASE))
+                for _ in range(50 // (steps * len(parts))):
+                    while not killed.kill(pipeline(days), rng.uniform(0, seconds)):
                         pass
                     kills += 1
-                killed.run(arguments)
-                assert published(killed.storage / DATABASE) in complete
+                killed.run(pipeline(days))
+                assert reading(killed.storage / DATABASE) == complete[-1]
     assert kills == 50
-    assert len(complete) == _STEPS * len(commands())
+    assert len(set(complete)) == steps * len(parts), "each run has something to do"
     assert len(reads) > kills
     unexpected = [read for read in reads if read not in complete]
-    assert not unexpected, f"{len(unexpected)} of {len(reads)} reads saw what no run had completed"
+    assert not unexpected, f"{len(unexpected)} of {len(reads)} readings show what no run had completed"
+    order = [complete.index(read) for read in reads]
+    assert order == sorted(order), "an older result took the place of a newer one"
 
     assert_same(contents(calm.storage), contents(killed.storage))
     assert [path.name for path in (killed.storage / WORK_FOLDER).iterdir() if path.is_dir()] == []
     before = state(killed.storage)
-    killed.run(commands()[1])
+    killed.run(pipeline(parts[-1]))
     assert state(killed.storage) == before
 
     tables = Tables(killed.storage)
@@ -188,24 +147,34 @@ def test_killed_runs_leave_the_last_complete_result_and_are_made_good(s3_bucket:
 
 
 @pytest.mark.slow
+def test_a_killed_run_of_the_command_line_blocks_no_later_one(s3_bucket: Any, tmp_path: Path) -> None:
+    rng = random.Random(7)
+    calm, killed = machine(tmp_path / "calm", s3_bucket), machine(tmp_path / "killed", s3_bucket)
+    for key, data in shuffled_exports(rng):
+        s3_bucket.put(key, data)
+    backfill = command("backfill", "--from", str(DAYS[0]), "--to", str(DAYS[-1]))
+    seconds = calm.run(backfill)
+    for kill in range(3):
+        assert killed.kill(backfill, seconds * (kill + rng.random()) / 4)
+    killed.run(backfill)
+    assert_same(contents(calm.storage), contents(killed.storage))
+
+
+@pytest.mark.slow
 def test_three_processes_at_once_end_in_the_tables_of_one(s3_bucket: Any, tmp_path: Path) -> None:
     rng = random.Random(3)
-    alone, together = Machine(tmp_path / "alone", s3_bucket), Machine(tmp_path / "together", s3_bucket)
+    alone, together = machine(tmp_path / "alone", s3_bucket), machine(tmp_path / "together", s3_bucket)
+    exports = shuffled_exports(rng)
+    parts = [DAYS[:4], DAYS[2:], [*DAYS[4:], TODAY]]
     rounds = 10
-    exports = list(export_period(TODAY - timedelta(days=1), _DAYS))
-    rng.shuffle(exports)
-    backfill, run = commands()
-    middle = ["backfill", "--from", str(TODAY - timedelta(days=7)), "--to", str(TODAY - timedelta(days=2))]
     for number in range(rounds):
         for key, data in exports[number::rounds]:
             s3_bucket.put(key, data)
-        for arguments in (backfill, run):
-            alone.run(arguments)
-        processes = [together.start(arguments) for arguments in (backfill, middle, run)]
-        for process in processes:
-            process.join()
-        assert [process.exitcode for process in processes] == [0, 0, 0], together.log.read_text(encoding="utf-8")
+        for days in parts:
+            alone.run(pipeline(days))
+        for process in [together.start(pipeline(days)) for days in parts]:
+            together.end(process)
         assert_same(contents(alone.storage), contents(together.storage))
     before = state(together.storage)
-    together.run(run)
+    together.run(pipeline(DAYS))
     assert state(together.storage) == before

@@ -1,0 +1,116 @@
+"""Runs in processes of their own that can be killed: the pipeline alone, and the command line."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, date, datetime
+from pathlib import Path
+from typing import Any
+
+from sigma_impressions_tests.commands import environment
+
+# The imports take longer than most runs here: a server process has them done and forks, so that kills hit the work.
+_PROCESSES = multiprocessing.get_context("forkserver")
+_PROCESSES.set_forkserver_preload(["sigma_impressions_tests.servers.preloaded"])
+
+Work = tuple[Callable[..., None], tuple[Any, ...]]
+"""What a process does: a function of this module, and its arguments."""
+
+
+class Machine:
+    """A storage with a Dagster instance, on which work is started; what it prints is in `log`."""
+
+    def __init__(self, folder: Path, settings: Mapping[str, str]) -> None:
+        self.storage = folder / "data"
+        self.log = folder / "log"
+        self._environment = environment(folder, settings)
+
+    def start(self, work: Work) -> Any:
+        """Start some work; the process."""
+        process = _PROCESSES.Process(target=_work, args=(work, self._environment, self.log))
+        process.start()
+        return process
+
+    def run(self, work: Work) -> float:
+        """Do some work to its end; how many seconds it took."""
+        started = time.monotonic()
+        self.end(self.start(work))
+        return time.monotonic() - started
+
+    def end(self, process: Any) -> None:
+        """Wait for a process, which must not fail."""
+        process.join()
+        assert process.exitcode == 0, self.log.read_text(encoding="utf-8")
+
+    def kill(self, work: Work, seconds: float) -> bool:
+        """Start some work and kill it after some time; false if it had ended by then."""
+        process = self.start(work)
+        process.join(seconds)
+        if process.exitcode is not None:
+            self.end(process)
+            return False
+        process.kill()
+        process.join()
+        return True
+
+
+def _work(work: Work, variables: Mapping[str, str], log: Path) -> None:
+    os.environ.clear()
+    os.environ.update(variables)
+    with log.open("ab", buffering=0) as output:
+        os.dup2(output.fileno(), sys.__stdout__.fileno())  # type: ignore[union-attr]
+        os.dup2(output.fileno(), sys.__stderr__.fileno())  # type: ignore[union-attr]
+    function, arguments = work
+    function(*arguments)
+
+
+def command(*arguments: str) -> Work:
+    """The command line."""
+    return _command, (list(arguments),)
+
+
+def _command(arguments: list[str]) -> None:
+    from sigma_impressions.cli import main
+
+    main(arguments)
+
+
+def pipeline(days: Sequence[date]) -> Work:
+    """All steps of a run over some days, one after the other as in a run of the Dagster job, without Dagster."""
+    return _pipeline, (days,)
+
+
+def _pipeline(days: Sequence[date]) -> None:
+    from sigma_impressions.defs.resources import (
+        file_date_pattern,
+        object_store,
+        reading_rules,
+        resources_location,
+        snapshot_storage_options,
+        tables,
+    )
+    from sigma_impressions.exports.capture import capture_pending
+    from sigma_impressions.exports.listing import sort_out
+    from sigma_impressions.exports.manifest import record_listing
+    from sigma_impressions.metrics.as_of import refresh_metrics
+    from sigma_impressions.metrics.daily import refresh_daily_impressions
+    from sigma_impressions.publish.settle import publish_settled
+    from sigma_impressions.source import environment_values, read_source
+    from sigma_impressions.upstream.capture import capture_snapshot
+    from sigma_impressions.upstream.snapshot_file import read_snapshot
+
+    settings = read_source(environment_values(os.environ))
+    stored, store, pattern = tables(settings), object_store(settings), file_date_pattern(settings)
+    where = resources_location(settings)
+    resources = read_snapshot(where, snapshot_storage_options(settings, where))
+    capture_snapshot(stored, resources, where, datetime.now(UTC))
+    listing = sort_out(store.list(settings.bucket_uri.prefix), set(days), pattern)
+    record_listing(stored, listing, datetime.now(UTC))
+    capture_pending(stored, store, reading_rules(settings), pattern=pattern, report=print)
+    refresh_daily_impressions(stored, settings.overlapping_exports)
+    refresh_metrics(stored, days)
+    publish_settled(stored, settings.overlapping_exports, days, None, report=print)

@@ -42,6 +42,7 @@ class Organization:
     members: list[dict[str, Any]] = field(default_factory=list)
     hidden: list[dict[str, Any]] = field(default_factory=list)
     """Workbooks that the list leaves out, and that can be asked for by ID."""
+    _places: dict[str, int] = field(default_factory=dict, repr=False, compare=False)
 
     @classmethod
     def of_resources(cls, resources: pl.DataFrame) -> Self:
@@ -126,6 +127,23 @@ class Organization:
         (self.workbooks if listed else self.hidden).append(version)
         return version
 
+    def workbook(self, workbook_id: str) -> dict[str, Any] | None:
+        """The entry of a workbook, listed or not."""
+        for entries in (self.workbooks, self.hidden):
+            place = self._places.get(workbook_id, 0)
+            if place < len(entries) and entries[place]["workbookId"] == workbook_id:
+                return entries[place]
+        # The lists may have been changed since the places were noted.
+        everything = [entry["workbookId"] for entries in (self.workbooks, self.hidden) for entry in entries]
+        if workbook_id not in everything:
+            return None
+        self._places = {
+            entry["workbookId"]: place
+            for entries in (self.hidden, self.workbooks)
+            for place, entry in enumerate(entries)
+        }
+        return self.workbook(workbook_id)
+
     def remove(self, workbook_url_id: str) -> None:
         """Delete a workbook with its elements."""
         gone = next(entry for entry in self.workbooks if entry["workbookUrlId"] == workbook_url_id)
@@ -170,6 +188,60 @@ def _error(status: int, code: str, **headers: str) -> _Answer:
     return _Answer(status, {"code": code, "message": HTTPStatus(status).phrase}, shown)
 
 
+class _Connection(asyncio.Protocol):
+    """A connection, whose requests are answered one after the other.
+
+    Not a coroutine over streams: that takes most of the time of a request, which would be measured as the client's.
+    """
+
+    def __init__(self, sigma: FakeSigma, loop: asyncio.AbstractEventLoop) -> None:
+        self._sigma = sigma
+        self._loop = loop
+        self._received = bytearray()
+        self._is_busy = False
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)
+        self._transport = transport
+        self._sigma.connections.add(self)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._sigma.connections.discard(self)
+
+    def data_received(self, data: bytes) -> None:
+        self._received += data
+        self._take()
+
+    def abort(self) -> None:
+        """Reset the connection."""
+        self._transport.abort()
+
+    def _take(self) -> None:
+        """Begin with the next request, if it is here as a whole."""
+        if self._is_busy or (end := self._received.find(b"\r\n\r\n")) < 0:
+            return
+        first, *lines = self._received[:end].decode("latin-1").split("\r\n")
+        headers = {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in lines)}
+        length = end + 4 + int(headers.get("content-length", "0"))
+        if len(self._received) < length:
+            return
+        body = bytes(self._received[end + 4 : length])
+        del self._received[:length]
+        method, target, _ = first.split(" ")
+        self._is_busy = True
+        self._sigma.begin()
+        self._loop.call_later(self._sigma.behaviour.latency, self._answer, method, target, headers, body)
+
+    def _answer(self, method: str, target: str, headers: Mapping[str, str], body: bytes) -> None:
+        encoded = self._sigma.end(method, target, headers, body)
+        self._is_busy = False
+        if encoded is None:
+            self.abort()
+        elif not self._transport.is_closing():
+            self._transport.write(encoded)
+            self._take()
+
+
 class FakeSigma:
     """The server, in a thread of its own on a free port of the loopback interface; a context manager.
 
@@ -184,6 +256,7 @@ class FakeSigma:
         self.answers: Counter[int] = Counter()
         self.paths: list[str] = []
         self.most_at_once = 0
+        self.connections: set[_Connection] = set()
         self._at_once = 0
         self._random = random.Random(seed)
         self._tokens: dict[str, float] = {}
@@ -215,38 +288,27 @@ class FakeSigma:
 
     def _run(self) -> None:
         asyncio.set_event_loop(self._loop)
-        self._loop.run_until_complete(asyncio.start_server(self._serve, sock=self._socket))
+        server = self._loop.run_until_complete(
+            self._loop.create_server(lambda: _Connection(self, self._loop), sock=self._socket)
+        )
         self._loop.run_forever()
-        for task in asyncio.all_tasks(self._loop):
-            task.cancel()
+        server.close()
+        for connection in tuple(self.connections):
+            connection.abort()
         self._loop.run_until_complete(asyncio.sleep(0))
         self._loop.close()
 
-    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        """Answer the requests of one connection until it is closed."""
-        try:
-            while True:
-                head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1").split("\r\n")
-                method, target, _ = head[0].split(" ")
-                headers = {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in head[1:])}
-                body = await reader.readexactly(int(headers.get("content-length", "0")))
-                self._at_once += 1
-                self.most_at_once = max(self.most_at_once, self._at_once)
-                try:
-                    await asyncio.sleep(self.behaviour.latency)
-                    answer = self._answer(method, target, headers, body)
-                finally:
-                    self._at_once -= 1
-                self.answers[answer.status if answer else 0] += 1
-                if answer is None:
-                    writer.transport.abort()
-                    return
-                writer.write(_encoded(answer))
-                await writer.drain()
-        except (asyncio.IncompleteReadError, ConnectionError):
-            pass
-        finally:
-            writer.close()
+    def begin(self) -> None:
+        """A request has come; `end` follows when it is answered."""
+        self._at_once += 1
+        self.most_at_once = max(self.most_at_once, self._at_once)
+
+    def end(self, method: str, target: str, headers: Mapping[str, str], body: bytes) -> bytes | None:
+        """The answer to a request that has waited for its latency; None means that the connection is reset."""
+        self._at_once -= 1
+        answer = self._answer(method, target, headers, body)
+        self.answers[answer.status if answer else 0] += 1
+        return None if answer is None else _encoded(answer)
 
     def _answer(self, method: str, target: str, headers: Mapping[str, str], body: bytes) -> _Answer | None:
         """The answer to one request; None means that the connection is reset."""
@@ -307,8 +369,7 @@ class FakeSigma:
         return _error(404, "not_found") if found is None else self._page(found, query)
 
     def _workbook(self, workbook_id: str, path: str, query: Mapping[str, str]) -> _Answer:
-        everything = (*self.organization.workbooks, *self.organization.hidden)
-        entry = next((entry for entry in everything if entry["workbookId"] == workbook_id), None)
+        entry = self.organization.workbook(workbook_id)
         if entry is None:
             return _error(404, "not_found")
         if workbook_id in self.behaviour.forbidden:

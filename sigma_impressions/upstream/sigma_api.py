@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import random
 import re
 import time
@@ -12,17 +13,18 @@ from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from types import TracebackType
 from typing import Any, Final, Self
-from urllib.parse import quote
+from urllib.parse import quote, urlencode, urlsplit
+from urllib.request import getproxies, proxy_bypass
 
-import httpx
+import aiohttp
+from yarl import URL
 
 DEFAULT_CONCURRENCY: Final = 8
 """Requests under way at once: enough to hide the latency, few enough for an account that others use too."""
 
 _TRANSIENT = frozenset({408, 425, 429, 500, 502, 503, 504})
 _TOKEN_PATH = "/v2/auth/token"
-_TIMEOUT = httpx.Timeout(60, connect=15).as_dict()
-_ONE_CONNECTION = httpx.Limits(max_connections=1, max_keepalive_connections=1)
+_TIMEOUT = aiohttp.ClientTimeout(total=None, sock_connect=15, sock_read=60)
 _HEADERS = {"Accept": "application/json", "Accept-Encoding": "gzip", "User-Agent": "sigma-impressions"}
 _UNTOLD_TOKEN_SECONDS = 600.0
 """How long a token is used whose answer does not say when it expires; Sigma's live for an hour."""
@@ -73,6 +75,19 @@ class Patience:
         return max(backoff * random.uniform(0.5, 1.0), retry_after or 0.0)
 
 
+@dataclass(frozen=True)
+class _Answer:
+    """An HTTP answer, read to its end."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+    @property
+    def is_success(self) -> bool:
+        return 200 <= self.status < 300
+
+
 @dataclass
 class Traffic:
     """What the client has sent: requests in all (tokens and retries included), of those repeated, and tokens."""
@@ -100,20 +115,24 @@ class SigmaApi:
         self._token_ends = 0.0
         self._renewing = asyncio.Lock()
         self._resume_at = 0.0
-        # A client for each connection: one pool of all looks at every connection several times for each request,
-        # which takes a fifth of the client's time. One more is for tokens.
-        tls = httpx.create_ssl_context()
-        self._clients = [httpx.AsyncClient(verify=tls, limits=_ONE_CONNECTION) for _ in range(concurrency + 1)]
-        self._idle = list(self._clients)
+        self._session: aiohttp.ClientSession | None = None
 
     async def __aenter__(self) -> Self:
+        # One connection more than there are requests, for tokens.
+        self._session = aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(limit=self.concurrency + 1),
+            cookie_jar=aiohttp.DummyCookieJar(),
+            headers=_HEADERS,
+            timeout=_TIMEOUT,
+            proxy=_proxy(self.credentials.base_url),
+        )
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        for client in self._clients:
-            await client.aclose()
+        if self._session is not None:
+            await self._session.close()
 
     async def get(self, path: str, params: Mapping[str, str | int] | None = None) -> dict[str, Any]:
         """The JSON object that `GET path` answers with; `path` begins with `/v2/`.
@@ -154,12 +173,11 @@ class SigmaApi:
         while True:
             token = await self._current_token()
             await self._pause_of_others()
-            response = await self._send(
-                method, path, params=params, headers={**_HEADERS, "Authorization": f"Bearer {token}"}
-            )
-            status = response.status_code if isinstance(response, httpx.Response) else None
-            if isinstance(response, httpx.Response) and response.is_success:
-                return _json_object(response, method, path)
+            query = f"?{urlencode(params)}" if params else ""
+            answer = await self._send(method, f"{path}{query}", headers={"Authorization": f"Bearer {token}"})
+            status = answer.status if isinstance(answer, _Answer) else None
+            if isinstance(answer, _Answer) and answer.is_success:
+                return _json_object(answer, method, path)
             # A token may expire on its way, or be revoked; a new one that is refused at once stays refused.
             if status == 401 and not refused_before:
                 refused_before = True
@@ -167,16 +185,16 @@ class SigmaApi:
                 continue
             refused_before = False
             attempt += 1
-            await self._wait_or_give_up(method, path, response, attempt)
+            await self._wait_or_give_up(method, path, answer, attempt)
 
-    async def _wait_or_give_up(self, method: str, path: str, response: httpx.Response | str, attempt: int) -> None:
+    async def _wait_or_give_up(self, method: str, path: str, answer: _Answer | str, attempt: int) -> None:
         """After a failed attempt: wait for the next one, or raise what ends the request."""
-        if isinstance(response, httpx.Response):
-            if response.status_code not in _TRANSIENT:
-                raise _refusal(response, method, path)
-            failure, retry_after = f"HTTP {response.status_code}{_code(response)}", _retry_after(response)
+        if isinstance(answer, _Answer):
+            if answer.status not in _TRANSIENT:
+                raise _refusal(answer, method, path)
+            failure, retry_after = f"HTTP {answer.status}{_code(answer)}", _retry_after(answer)
         else:
-            failure, retry_after = response, None
+            failure, retry_after = answer, None
         if retry_after is not None and retry_after > self._patience.longest_retry_after:
             raise SigmaUnavailable(
                 f"{method} {path}: {failure}, and Sigma asks to wait {retry_after:.0f} s. Try again later."
@@ -196,20 +214,17 @@ class SigmaApi:
         while (wait := self._resume_at - time.monotonic()) > 0:
             await asyncio.sleep(wait)
 
-    async def _send(self, method: str, path: str, **content: Any) -> httpx.Response | str:
+    async def _send(self, method: str, path: str, **content: Any) -> _Answer | str:
         """The answer, or what the connection failed with."""
+        assert self._session is not None, "used outside of `async with`"
         self.traffic.requests += 1
-        # Made here: the client would parse each URL twice and merge what there is nothing to merge with.
-        request = httpx.Request(method, f"{self.credentials.base_url}{path}", **content)
-        request.extensions = {"timeout": _TIMEOUT}
-        client = self._idle.pop()
+        url = URL(f"{self.credentials.base_url}{path}", encoded=True)
         try:
-            return await client.send(request)
-        except httpx.RequestError as error:
+            async with self._session.request(method, url, allow_redirects=False, **content) as response:
+                return _Answer(response.status, response.headers, await response.read())
+        except (aiohttp.ClientError, TimeoutError) as error:
             # Only the kind: the text may repeat a proxy's address with its password.
             return type(error).__name__
-        finally:
-            self._idle.append(client)
 
     async def _current_token(self) -> str:
         """A token that is not about to expire; one task renews it while the others wait."""
@@ -234,20 +249,20 @@ class SigmaApi:
         attempt = 0
         while True:
             asked_at = time.monotonic()
-            response = await self._send("POST", _TOKEN_PATH, data=form, headers=_HEADERS)
-            if isinstance(response, httpx.Response) and response.is_success:
+            answer = await self._send("POST", _TOKEN_PATH, data=form)
+            if isinstance(answer, _Answer) and answer.is_success:
                 break
-            if isinstance(response, httpx.Response) and response.status_code in (400, 401, 403):
+            if isinstance(answer, _Answer) and answer.status in (400, 401, 403):
                 raise SigmaRefused(
-                    f"POST {_TOKEN_PATH}: HTTP {response.status_code}. Sigma at {self.credentials.base_url} does not "
+                    f"POST {_TOKEN_PATH}: HTTP {answer.status}. Sigma at {self.credentials.base_url} does not "
                     "accept the client ID and secret. Check SIGMA_CLIENT_ID and SIGMA_CLIENT_SECRET, and whether "
                     "SIGMA_BASE_URL is the region of your organization.",
-                    response.status_code,
+                    answer.status,
                 )
             attempt += 1
-            await self._wait_or_give_up("POST", _TOKEN_PATH, response, attempt)
-        answer = _json_object(response, "POST", _TOKEN_PATH)
-        token, seconds = answer.get("access_token"), answer.get("expires_in")
+            await self._wait_or_give_up("POST", _TOKEN_PATH, answer, attempt)
+        given = _json_object(answer, "POST", _TOKEN_PATH)
+        token, seconds = given.get("access_token"), given.get("expires_in")
         if not isinstance(token, str) or not token:
             raise SigmaApiError(f"POST {_TOKEN_PATH}: the answer holds no access token. {_NOT_SIGMA}")
         lifetime = float(seconds) if isinstance(seconds, int | float) and seconds > 0 else _UNTOLD_TOKEN_SECONDS
@@ -255,6 +270,14 @@ class SigmaApi:
         self._token = token
         # Early enough for a request that waits in a queue on its way.
         self._token_ends = asked_at + lifetime - min(60.0, lifetime / 10)
+
+
+def _proxy(base_url: str) -> str | None:
+    """The proxy of the environment for the API, looked up once: aiohttp does so at every request, in a thread."""
+    parts = urlsplit(base_url)
+    if not parts.hostname or proxy_bypass(parts.hostname):
+        return None
+    return getproxies().get(parts.scheme)
 
 
 _NOT_SIGMA = "Is SIGMA_BASE_URL the address of Sigma's API?"
@@ -265,38 +288,38 @@ def path_of(*parts: str) -> str:
     return "/v2/" + "/".join(quote(part, safe="") for part in parts)
 
 
-def _json_object(response: httpx.Response, method: str, path: str) -> dict[str, Any]:
+def _json_object(answer: _Answer, method: str, path: str) -> dict[str, Any]:
     try:
-        answer = response.json()
+        content = json.loads(answer.body)
     except ValueError:
         raise SigmaApiError(f"{method} {path}: the answer is not JSON. {_NOT_SIGMA}") from None
-    if not isinstance(answer, dict):
+    if not isinstance(content, dict):
         raise SigmaApiError(f"{method} {path}: the answer is not a JSON object. {_NOT_SIGMA}")
-    return answer
+    return content
 
 
-def _refusal(response: httpx.Response, method: str, path: str) -> SigmaRefused:
-    status = response.status_code
+def _refusal(answer: _Answer, method: str, path: str) -> SigmaRefused:
+    status = answer.status
     advice = {
         401: "Sigma refuses a token it has just given. Try again; if it stays so, make new client credentials.",
         403: "The owner of the client credentials may not read this. Use those of an administrator.",
         404: f"There is no such thing in Sigma (any more), or {_NOT_SIGMA[0].lower()}{_NOT_SIGMA[1:]}",
     }.get(status, _NOT_SIGMA if status < 400 else "This is not a passing error.")
-    return SigmaRefused(f"{method} {path}: HTTP {status}{_code(response)}. {advice}", status)
+    return SigmaRefused(f"{method} {path}: HTTP {status}{_code(answer)}. {advice}", status)
 
 
-def _code(response: httpx.Response) -> str:
+def _code(answer: _Answer) -> str:
     """Sigma's own short code of an error, if there is one; never its message, which may repeat what was sent."""
     try:
-        code = response.json().get("code")
+        code = json.loads(answer.body).get("code")
     except (ValueError, AttributeError):
         return ""
     return f" ({code})" if isinstance(code, str) and re.fullmatch(r"[\w.-]{1,60}", code) else ""
 
 
-def _retry_after(response: httpx.Response) -> float | None:
+def _retry_after(answer: _Answer) -> float | None:
     """Seconds that a `Retry-After` header asks to wait, given as seconds or as a date."""
-    text = response.headers.get("Retry-After", "").strip()
+    text = answer.headers.get("Retry-After", "").strip()
     if re.fullmatch(r"\d{1,9}(\.\d+)?", text):
         return float(text)
     try:

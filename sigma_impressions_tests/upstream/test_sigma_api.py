@@ -121,8 +121,27 @@ def test_a_pause_that_is_too_long_is_not_waited_for() -> None:
 def test_a_server_that_is_not_there_is_named() -> None:
     with http_stub(stub_of(EMPTY)) as stub:
         gone = at(stub)
-    with pytest.raises(SigmaUnavailable, match=r"POST /v2/auth/token: ConnectError after 3 attempts. Is http://127"):
+    with pytest.raises(
+        SigmaUnavailable, match=r"POST /v2/auth/token: ClientConnectorError after 3 attempts. Is http://127"
+    ):
         read_list(gone, "/v2/workbooks", patience=Patience(attempts=3, first_pause=0.001))
+
+
+def test_the_proxy_of_the_environment_is_used(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("no_proxy", "NO_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+    with http_stub(lambda request: TOKEN if request.path.endswith("/token") else EMPTY) as proxy:
+        monkeypatch.setenv("http_proxy", proxy.url)
+        pages, _ = read_list(Credentials("http://sigma.invalid", "client", SECRET), "/v2/members")
+        assert [request.path.partition("?")[0] for request in proxy.requests] == [
+            "http://sigma.invalid/v2/auth/token",
+            "http://sigma.invalid/v2/members",
+        ]
+        monkeypatch.setenv("no_proxy", "127.0.0.1")
+        with http_stub(stub_of(EMPTY)) as stub:
+            read_list(at(stub), "/v2/members")
+            assert len(stub.requests) == len(proxy.requests) == 2
+    assert pages == [[]]
 
 
 def test_a_revoked_token_is_renewed_once() -> None:

@@ -133,6 +133,40 @@ def maintain(keep_days: int) -> None:
         _fail(failure)
 
 
+@main.group()
+def export() -> None:
+    """Bring the published usage to a catalog."""
+
+
+@export.command("datahub")
+@click.option(
+    "--to", "target", help="URL of the metadata service, or a .json file; default: SIGMA_IMPRESSIONS_DATAHUB."
+)
+@click.option("--platform-instance", help="That of the recipe of DataHub's Sigma source, if it has one.")
+def export_datahub(target: str | None, platform_instance: str | None) -> None:
+    """Send usage statistics of dashboards and charts to DataHub, or write them to a file.
+
+    A server is sent what has changed since the last export, a file holds everything: totals, and daily buckets of
+    60 days with the users. Scans nothing. Exit code 0 or 1.
+    """
+    given = {"datahub": target, "datahub_platform_instance": platform_instance}
+    source = _source({name: text for name, text in given.items() if text is not None})
+    from sigma_impressions.defs.resources import datahub_target, query_limits, tables
+    from sigma_impressions.publish.datahub import DataHubError, export_usage
+    from sigma_impressions.storage import StorageError
+    from sigma_impressions.tables import TablesError
+
+    console = Console(highlight=False)
+
+    def report(line: str) -> None:
+        console.print(Text(line), soft_wrap=True)
+
+    try:
+        export_usage(tables(source), datahub_target(source), report, query_limits(source))
+    except (DataHubError, SettingsError, StorageError, TablesError, LookupError) as error:
+        _fail(str(error))
+
+
 @main.command()
 def check() -> None:
     """Test the source: settings, credentials, rights, the newest export file, the resources.

@@ -132,6 +132,13 @@ SETTINGS: tuple[Setting, ...] = (
         "on to show the usage on the pages of dagster-sigma's workbook assets after each publication.",
         default="off",
     ),
+    _setting(
+        "datahub",
+        "Where the usage is shown in DataHub: the URL of its metadata service, or a local file that ends in .json. "
+        "Without it nothing is exported there.",
+    ),
+    _setting("datahub_token", "Access token of the DataHub server.", secret=True),
+    _setting("datahub_platform_instance", "Platform instance in the recipe of DataHub's Sigma source, if it has one."),
     _setting("time_zone", "IANA time zone of timestamps that have no offset.", default="UTC"),
     _setting(
         "excluded_users",
@@ -347,6 +354,9 @@ class Source:
     sigma_client_secret: str | None = field(repr=False)
     sigma_base_url: str | None
     workbook_observations: bool
+    datahub: str | None
+    datahub_token: str | None = field(repr=False)
+    datahub_platform_instance: str | None
     time_zone: str
     excluded_users: tuple[str, ...]
     file_date_pattern: str | None
@@ -408,6 +418,9 @@ def read_source(values: Mapping[str, str | None]) -> Source:
         sigma_client_secret=reader.optional("sigma_client_secret", _key),
         sigma_base_url=reader.optional("sigma_base_url", _base_url),
         workbook_observations=reader.required("workbook_observations", _on_or_off),
+        datahub=reader.optional("datahub", _datahub),
+        datahub_token=reader.optional("datahub_token", _key),
+        datahub_platform_instance=reader.optional("datahub_platform_instance", _name),
         time_zone=reader.required("time_zone", _time_zone),
         excluded_users=reader.optional("excluded_users", _excluded_users) or (),
         file_date_pattern=reader.optional("file_date_pattern", _file_date_pattern),
@@ -588,6 +601,18 @@ def _base_url(text: str) -> str:
         return parse_base_url(text)
     except ValueError as error:
         raise _Refused(str(error)) from None
+
+
+def _datahub(text: str) -> str:
+    advice = "Write the URL of DataHub's metadata service, for example https://datahub.example.com:8080, or the path "
+    advice += "of a local file that ends in .json"
+    if not text.isprintable():
+        raise _Refused(f"holds a control character. {advice}")
+    if "://" not in text and text.lower().endswith(".json"):
+        return text
+    if re.fullmatch(r"https?://[^\s/@?#]+(/[^\s@?#]*)?", text) is None:
+        raise _Refused(f"is neither a URL without credentials and query nor a file. {advice}")
+    return text.rstrip("/")
 
 
 def _time_zone(text: str) -> str:

@@ -87,6 +87,13 @@ def test_a_run_refuses_settings_before_anything_runs(name: str, invoke: Invoke, 
         assert "maximum is 6" in result.stderr
 
 
+def test_an_export_to_nowhere_is_refused(invoke: Invoke, tmp_path: Path) -> None:
+    result = invoke("export", "datahub", **GOOD)
+    assert_refused(result, tmp_path)
+    assert "SIGMA_IMPRESSIONS_DATAHUB: is not set" in result.stderr
+    assert "ends in .json" in invoke("export", "datahub", "--to", "usage.csv", **GOOD).stderr
+
+
 def test_every_refusal_has_its_own_message(invoke: Invoke) -> None:
     messages = {name: invoke("run", **settings).stderr for name, (settings, _) in REFUSED.items()}
     assert len(set(messages.values())) == len(messages)

@@ -210,6 +210,9 @@ def test_defaults() -> None:
         sigma_client_secret=None,
         sigma_base_url=None,
         workbook_observations=False,
+        datahub=None,
+        datahub_token=None,
+        datahub_platform_instance=None,
         time_zone="UTC",
         excluded_users=(),
         file_date_pattern=None,
@@ -265,6 +268,10 @@ REFUSED: list[tuple[str, dict[str, str], str, str]] = [
     ("key on two lines", {**PAIR, "aws_secret_access_key": "abcd\nefgh"}, "AWS_SECRET_ACCESS_KEY", "in one piece"),
     ("resources asset", {"resources_asset": "mine"}, "RESOURCES_ASSET", "must be own or external, not 'mine'"),
     ("observations", {"workbook_observations": "yes"}, "WORKBOOK_OBSERVATIONS", "must be on or off"),
+    ("DataHub query", {"datahub": "https://x.io/?token=a"}, "DATAHUB", "neither a URL without credentials"),
+    ("DataHub credentials", {"datahub": "https://a:b@x.io"}, "DATAHUB", "neither a URL without credentials"),
+    ("DataHub file", {"datahub": "usage.parquet"}, "DATAHUB", "ends in .json"),
+    ("DataHub bucket", {"datahub": "s3://bucket/usage.json"}, "DATAHUB", "local file"),
     ("API secret missing", {**API, "sigma_client_secret": ""}, "SIGMA_CLIENT_SECRET", "set all three, or none"),
     ("API URL missing", {**API, "sigma_base_url": ""}, "SIGMA_BASE_URL", "set all three, or none"),
     ("API region", {**API, "sigma_base_url": "aws-moon"}, "SIGMA_BASE_URL", "aws-us-west, aws-us-east"),
@@ -341,9 +348,10 @@ def test_a_secret_that_was_pasted_into_another_variable_is_not_repeated() -> Non
 
 
 def test_secrets_are_shown_nowhere() -> None:
-    source = read(**PAIR, **API, aws_session_token=TOKEN, users_key="0123456789abcdef", alert_webhook=WEBHOOK)
+    more = {"users_key": "0123456789abcdef", "alert_webhook": WEBHOOK, "datahub_token": "datahub-token-0123"}
+    source = read(**PAIR, **API, aws_session_token=TOKEN, **more)
     shown = repr(source) + str(source) + repr(source.describe())
-    for secret in (KEY_ID, SECRET, TOKEN, "0123456789abcdef", "client-id-0123", "client-secret-0123", WEBHOOK):
+    for secret in (KEY_ID, SECRET, TOKEN, "client-id-0123", "client-secret-0123", *more.values()):
         assert secret not in shown
     described = source.describe()
     assert list(described) == [setting.name for setting in SETTINGS]
@@ -370,7 +378,7 @@ def test_settings_come_from_their_environment_variables() -> None:
 
 
 def test_settings_are_described_for_a_form() -> None:
-    assert len({setting.environment_variable for setting in SETTINGS}) == len(SETTINGS) == 28
+    assert len({setting.environment_variable for setting in SETTINGS}) == len(SETTINGS) == 31
     assert all(setting.help for setting in SETTINGS)
     assert all(setting.default is None for setting in SETTINGS if setting.secret)
 

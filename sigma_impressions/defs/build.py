@@ -10,6 +10,7 @@ import dagster as dg
 
 from sigma_impressions.defs.alerts import build_alerts
 from sigma_impressions.defs.automation import build_schedule, build_sensor
+from sigma_impressions.defs.datahub import build_datahub_assets
 from sigma_impressions.defs.exports import build_export_assets
 from sigma_impressions.defs.maintenance import MAINTENANCE_JOB_NAME, MAINTENANCE_KEY, build_maintenance_assets
 from sigma_impressions.defs.metadata import GROUP
@@ -45,6 +46,7 @@ def build_definitions(
             *build_metric_assets(partitions, upstream.snapshot_key),
             *upstream.assets,
             *build_publish_assets(workbook_key),
+            *(build_datahub_assets() if environment.get("SIGMA_IMPRESSIONS_DATAHUB", "").strip() else ()),
         ]
         referenced = dg.with_source_code_references([*scanned, *build_maintenance_assets()])
     own = [asset for asset in scanned if isinstance(asset, dg.AssetsDefinition)]

@@ -10,6 +10,7 @@ import dagster as dg
 from sigma_impressions.alerts import AlertsNotSent
 from sigma_impressions.exports.objects import StoreError
 from sigma_impressions.metrics.as_of import ConservationError
+from sigma_impressions.publish.datahub import DataHubError
 from sigma_impressions.source import SettingsError
 from sigma_impressions.storage import StorageError
 from sigma_impressions.tables import TablesError
@@ -32,7 +33,7 @@ def clear_failures() -> Iterator[None]:
         yield
     except SigmaRefused as error:
         raise dg.Failure(str(error), allow_retries=False) from None
-    except (StoreError, StorageError, SigmaApiError) as error:
+    except (StoreError, StorageError, SigmaApiError, DataHubError) as error:
         raise dg.Failure(str(error)) from None
     except _FOR_GOOD as error:
         raise dg.Failure(str(error), allow_retries=False) from None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from sigma_impressions.exports.objects import ObjectStore
 from sigma_impressions.exports.rules import ReadingRules
 from sigma_impressions.metrics.engine import Limits
 from sigma_impressions.project import project_folder
+from sigma_impressions.publish.datahub import DataHub
 from sigma_impressions.source import SETTINGS, Problem, SettingsError, Source, read_source
 from sigma_impressions.storage import BucketStorage, GcsFiles, RemoteFiles, S3Files, gcs_options, s3_options
 from sigma_impressions.tables import Tables
@@ -52,6 +54,9 @@ class SigmaSource(dg.ConfigurableResource):  # type: ignore[type-arg]
     sigma_client_secret: str | None = _field("sigma_client_secret")
     sigma_base_url: str | None = _field("sigma_base_url")
     workbook_observations: str | None = _field("workbook_observations")
+    datahub: str | None = _field("datahub")
+    datahub_token: str | None = _field("datahub_token")
+    datahub_platform_instance: str | None = _field("datahub_platform_instance")
     time_zone: str | None = _field("time_zone")
     excluded_users: str | None = _field("excluded_users")
     file_date_pattern: str | None = _field("file_date_pattern")
@@ -169,6 +174,24 @@ def sigma_credentials(source: Source) -> Credentials | None:
     if not (source.sigma_base_url and source.sigma_client_id and source.sigma_client_secret):
         return None
     return Credentials(source.sigma_base_url, source.sigma_client_id, source.sigma_client_secret)
+
+
+def datahub_target(source: Source) -> DataHub:
+    """Where the usage goes in DataHub; a relative path starts at the project's folder."""
+    if source.datahub is None:
+        raise SettingsError(
+            (
+                Problem(
+                    "SIGMA_IMPRESSIONS_DATAHUB",
+                    "is not set. Write the URL of DataHub's metadata service, for example "
+                    "https://datahub.example.com:8080, or the path of a local file that ends in .json",
+                ),
+            )
+        )
+    target = DataHub(source.datahub, source.datahub_token, source.datahub_platform_instance)
+    if target.is_server:
+        return target
+    return replace(target, target=str(project_folder() / Path(source.datahub).expanduser()))
 
 
 def reading_rules(source: Source) -> ReadingRules:

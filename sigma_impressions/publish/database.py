@@ -70,7 +70,7 @@ def publish_database(tables: Tables, as_of: date | None = None, limits: Limits =
     target = tables.root / DATABASE_NAME
     # One publisher at a time, so that an older result never replaces a newer one.
     with locked(tables.root / f".{DATABASE_NAME}.lock"):
-        chosen = as_of or _newest(tables)
+        chosen = as_of or newest_as_of(tables)
         wanted = expected_as_of_dates(tables, [chosen])[chosen]
         if built_as_of_dates(tables).get(chosen) != wanted.fingerprint:
             raise InputsChanged(f"The metrics as of {chosen} are not up to date.")
@@ -84,7 +84,8 @@ def publish_database(tables: Tables, as_of: date | None = None, limits: Limits =
     return Published(target, chosen, True, counts)
 
 
-def _newest(tables: Tables) -> date:
+def newest_as_of(tables: Tables) -> date:
+    """The newest as-of date that is computed; raises `LookupError` if there is none."""
     newest = tables.read(AS_OF_DATES).select(pl.col("as_of_date").max()).collect().item()
     if newest is None:
         raise LookupError("No as-of date is computed yet; materialize resource_impressions first.")

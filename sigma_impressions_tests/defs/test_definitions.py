@@ -6,8 +6,10 @@ import json
 import re
 import subprocess
 import sys
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import dagster as dg
@@ -73,8 +75,17 @@ def test_the_code_location_loads_in_a_fresh_process(settings: dict[str, str], tm
     assert CLOUD_LIBRARIES.isdisjoint(found["modules"])
 
 
-def graph() -> Any:
-    return build_definitions(environ={}).resolve_asset_graph()
+def graph(environ: Mapping[str, str] = MappingProxyType({})) -> Any:
+    return build_definitions(environ=environ).resolve_asset_graph()
+
+
+def test_datahub_has_an_asset_only_if_it_is_switched_on() -> None:
+    key = dg.AssetKey("datahub_usage")
+    assert not graph().has(key)
+    assert not graph({"SIGMA_IMPRESSIONS_DATAHUB": " "}).has(key)
+    node = graph({"SIGMA_IMPRESSIONS_DATAHUB": "usage.json"}).get(key)
+    assert node.parent_keys == {dg.AssetKey("sigma_impressions_database")}
+    assert node.group_name == "sigma_impressions"
 
 
 def test_partitioned_assets_share_their_partitions_and_backfill_policy() -> None:
@@ -115,7 +126,7 @@ SECRETS = {
 
 
 def test_secrets_are_variables_in_the_definitions_never_values() -> None:
-    assert len(SECRETS) == 7
+    assert len(SECRETS) == 8
     environ = {"SIGMA_IMPRESSIONS_BUCKET_URI": "s3://bucket/exports", **SECRETS}
     source = SigmaSource.from_environment(environ)
     assert source.aws_secret_access_key == dg.EnvVar("SIGMA_IMPRESSIONS_AWS_SECRET_ACCESS_KEY")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -16,7 +17,7 @@ from sigma_impressions.check import Step, check_source
 from sigma_impressions.demo.fake_sigma import FakeSigma, Organization
 from sigma_impressions.scan import ScanOptions, scan_all
 from sigma_impressions.source import environment_values
-from sigma_impressions_tests.commands import environment
+from sigma_impressions_tests.commands import environment, sigma_impressions
 
 TODAY = datetime.now(UTC).date()
 NOW = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
@@ -124,6 +125,33 @@ def test_a_deleted_workbook_keeps_its_metrics_and_an_empty_answer_is_refused(dep
     assert "holds no resources, and the snapshot before held 2 workbooks. The last snapshot stays in use" in failure
     assert deployment.query("SELECT made_from FROM publication") == published
     assert deployment.query(OF_RESOURCES) == deleted
+
+
+def test_the_usage_follows_to_datahub_if_it_is_switched_on(deployment: Deployment, tmp_path: Path) -> None:
+    workbook = deployment.sigma.organization.workbooks[0]
+    deployment.export(("ann", workbook["workbookUrlId"], "", 3))
+    deployment.env["SIGMA_IMPRESSIONS_DATAHUB"] = "catalog/usage.json"
+    assert deployment.scan() is None
+    written = (tmp_path / "catalog" / "usage.json").read_bytes()
+    of_workbook = [
+        (proposal["aspectName"], proposal["aspect"]["json"]["viewsCount"])
+        for proposal in json.loads(written)
+        if proposal["entityUrn"] == f"urn:li:dashboard:(sigma,{workbook['workbookId']})"
+    ]
+    # The total and the day.
+    assert of_workbook == [("dashboardUsageStatistics", 3)] * 2
+
+    other = tmp_path / "other.json"
+    done = sigma_impressions("export", "datahub", "--to", str(other), env=deployment.env)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert f"{other}: 16 usage statistics as of {TODAY}" in done.stdout
+    assert other.read_bytes() == written
+
+    # What DataHub does not take fails the run; what was published stays.
+    deployment.env["SIGMA_IMPRESSIONS_DATAHUB"] = deployment.sigma.url
+    failure = deployment.scan()
+    assert f"DataHub at {deployment.sigma.url} did not take the usage" in str(failure)
+    assert deployment.query(OF_RESOURCES) == [(workbook["workbookUrlId"], None, False, 3, 1)]
 
 
 def test_failures_say_what_is_wrong_with_the_api_and_never_the_secret(deployment: Deployment) -> None:

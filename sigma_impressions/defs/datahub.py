@@ -1,0 +1,46 @@
+"""The asset `datahub_usage`: the usage of workbooks and elements, brought to DataHub; only if it is switched on."""
+
+import dagster as dg
+
+from sigma_impressions.defs.failures import clear_failures
+from sigma_impressions.defs.metadata import GROUP, OWNERS
+from sigma_impressions.defs.publish import DATABASE_KEY
+from sigma_impressions.defs.resources import SigmaSource, datahub_target, query_limits, tables
+from sigma_impressions.publish.datahub import export_usage
+
+DATAHUB_KEY = dg.AssetKey("datahub_usage")
+
+
+def build_datahub_assets() -> list[dg.AssetsDefinition]:
+    """The asset `datahub_usage`, which follows every publication."""
+
+    @dg.asset(
+        key=DATAHUB_KEY,
+        deps=[DATABASE_KEY],
+        group_name=GROUP,
+        owners=OWNERS,
+        kinds={"datahub"},
+        description=(
+            "Usage statistics of the dashboards and charts that DataHub's Sigma source makes: daily buckets of 60 "
+            "days with the users, and totals. A server is sent what has changed; a file holds everything. If it "
+            "fails, the published database is complete all the same, and the next run sends what is missing."
+        ),
+    )
+    def datahub_usage(context: dg.AssetExecutionContext, source: SigmaSource) -> dg.MaterializeResult:  # type: ignore[type-arg]
+        with clear_failures():
+            settings = source.source()
+            target = datahub_target(settings)
+            exported = export_usage(tables(settings), target, context.log.info, query_limits(settings))
+        return dg.MaterializeResult(
+            metadata={
+                "target": dg.MetadataValue.url(target.target)
+                if target.is_server
+                else dg.MetadataValue.path(target.target),
+                "as_of": str(exported.as_of),
+                "usage_statistics": exported.aspects,
+                "unchanged": exported.unchanged,
+                "workbooks_without_id": exported.unnamed,
+            }
+        )
+
+    return [datahub_usage]

@@ -1,0 +1,37 @@
+"""`make demo ARGS=--sigma-api`: everything, with workbooks and elements discovered over HTTP."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import duckdb
+import polars as pl
+import pytest
+from polars.testing import assert_frame_equal
+
+from sigma_impressions.demo.generate import resources
+from sigma_impressions.metrics import engine
+from sigma_impressions.tables import RESOURCE_SNAPSHOTS, Tables
+from sigma_impressions.upstream.contract import SCHEMA, conform
+from sigma_impressions_tests.commands import environment, sigma_impressions
+
+
+@pytest.mark.slow
+def test_the_demo_discovers_all_resources_over_http(tmp_path: Path) -> None:
+    done = sigma_impressions("demo", "--sigma-api", "--no-ui", "--days", "2", env=environment(tmp_path, {}))
+    assert done.returncode == 0, done.stderr
+    told = re.search(r"not Sigma's answers at (http://127\.0\.0\.1:\d+)\n", done.stdout)
+    assert told is not None, done.stdout
+    folder = tmp_path / "data" / "demo"
+    assert not (folder / "sigma_resources.parquet").exists()
+    snapshots = Tables(folder / "storage").read(RESOURCE_SNAPSHOTS).collect()
+    assert snapshots["read_from"].to_list() == [told[1]]
+
+    wanted = conform(resources().filter(~pl.col("is_deleted")), "the demo")
+    with duckdb.connect(str(folder / "storage" / "sigma_impressions.duckdb"), read_only=True) as connection:
+        found = engine.frame(connection.sql("SELECT * FROM sigma_resources").to_arrow_table())
+        viewed = connection.execute("SELECT count(*) FROM resource_impressions WHERE total_impressions_14d > 0")
+        assert viewed.fetchall()[0][0] > 100
+    # DuckDB calls UTC by another name.
+    assert_frame_equal(found.select(*SCHEMA).cast(dict(wanted.schema)), wanted, check_row_order=False)

@@ -6,6 +6,7 @@ Needs the extra `datahub`; its package is imported only when something is export
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import closing
 from dataclasses import dataclass, field
@@ -98,6 +99,8 @@ def _report(usage: EntityUsage, datahub: DataHub, aspects: int, report: Callable
 
 
 def _check_package() -> None:
+    # As Dagster's own: nobody is told that this runs. Read when the package is imported.
+    os.environ.setdefault("DATAHUB_TELEMETRY_ENABLED", "false")
     try:
         import datahub.emitter.mcp  # noqa: F401
     except ModuleNotFoundError:

@@ -176,6 +176,17 @@ def test_what_a_server_refuses_is_sent_again_and_the_message_holds_no_secret(tab
         export(tables, DataHub(stub.url, "another-token"))
 
 
+def test_the_telemetry_of_the_package_is_off_unless_asked_for(tables: Tables, monkeypatch: pytest.MonkeyPatch) -> None:
+    for given, used in ((None, "false"), ("true", "true")):
+        with monkeypatch.context() as patched:
+            patched.setenv("DATAHUB_TELEMETRY_ENABLED", "")
+            patched.delenv("DATAHUB_TELEMETRY_ENABLED")
+            if given:
+                patched.setenv("DATAHUB_TELEMETRY_ENABLED", given)
+            export(tables, DataHub(str(tables.root / "usage.json")))
+            assert os.environ["DATAHUB_TELEMETRY_ENABLED"] == used
+
+
 def test_what_is_no_datahub_is_told(tables: Tables) -> None:
     with (
         http_stub(lambda _request: Answer(200, b"{}")) as stub,

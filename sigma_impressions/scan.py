@@ -16,7 +16,7 @@ from rich.text import Text
 
 from sigma_impressions.console import Progress
 from sigma_impressions.defs.build import JOB_NAME, build_definitions
-from sigma_impressions.defs.maintenance import MAINTENANCE_JOB_NAME, MAINTENANCE_KEY
+from sigma_impressions.defs.maintenance import MAINTENANCE_ASSET, MAINTENANCE_JOB_NAME
 from sigma_impressions.defs.runs import PROCESS_TAG, TRIGGER_TAG, end_dead_runs, range_tags
 from sigma_impressions.scratch import locked
 from sigma_impressions.source import MAX_DAYS_BACK
@@ -88,7 +88,7 @@ def maintain_all(console: Console, dagster_home: Path, keep_days: int) -> str | 
             tags={PROCESS_TAG: f"{socket.gethostname()}/{os.getpid()}", TRIGGER_TAG: "cli maintain"},
             run_config={
                 "loggers": {"console": {}},
-                "ops": {MAINTENANCE_KEY.to_user_string(): {"config": {"keep_days": keep_days}}},
+                "ops": {MAINTENANCE_ASSET: {"config": {"keep_days": keep_days}}},
             },
             raise_on_error=False,
         )

@@ -8,7 +8,7 @@ import dagster as dg
 
 from sigma_impressions.alerts import send_alerts
 from sigma_impressions.defs.failures import clear_ticks
-from sigma_impressions.defs.resources import SigmaSource
+from sigma_impressions.defs.names import PLAIN_NAMES, Names
 from sigma_impressions.defs.runs import TRIGGER_TAG, days_of_run, is_of_pipeline
 
 ALERTS_NAME = "alerts"
@@ -21,14 +21,19 @@ _Describe = Callable[[], str]
 
 
 def build_alerts(
-    job_name: str, assets: Collection[dg.AssetKey], checks: Collection[dg.AssetCheckKey], environ: Mapping[str, str]
+    job_name: str,
+    assets: Collection[dg.AssetKey],
+    checks: Collection[dg.AssetCheckKey],
+    environ: Mapping[str, str],
+    names: Names = PLAIN_NAMES,
 ) -> list[dg.SensorDefinition]:
     """The sensor `alerts`, running from the start; none if no webhook is set."""
     if not environ.get(ALERTS_VARIABLE, "").strip():
         return []
 
     @dg.sensor(
-        name=ALERTS_NAME,
+        name=names.name(ALERTS_NAME),
+        required_resource_keys={names.resource},
         minimum_interval_seconds=60,
         default_status=dg.DefaultSensorStatus.RUNNING,
         description=(
@@ -36,9 +41,9 @@ def build_alerts(
             f"webhook in {ALERTS_VARIABLE}. Begins with what happens after its first tick."
         ),
     )
-    def alerts(context: dg.SensorEvaluationContext, source: SigmaSource) -> dg.SensorResult:
+    def alerts(context: dg.SensorEvaluationContext) -> dg.SensorResult:
         with clear_ticks():
-            settings = source.source()
+            settings = names.settings_of(context.resources).source()
             found = {"runs": _failed_runs(context.instance, job_name, assets)}
             for check in checks:
                 found[check.to_user_string()] = _red_evaluations(context.instance, check)

@@ -7,7 +7,8 @@ import dagster as dg
 from dagster._core.definitions.unresolved_asset_job_definition import UnresolvedAssetJobDefinition
 
 from sigma_impressions.defs.failures import clear_ticks
-from sigma_impressions.defs.resources import SigmaSource, file_date_pattern, object_store, tables
+from sigma_impressions.defs.names import PLAIN_NAMES, Names
+from sigma_impressions.defs.resources import file_date_pattern, object_store, tables
 from sigma_impressions.defs.runs import (
     REQUEST_TAG,
     SOURCE_TAG,
@@ -32,12 +33,14 @@ _SECONDS_BETWEEN_TICKS = 60
 def build_sensor(
     job: UnresolvedAssetJobDefinition,
     assets: Collection[dg.AssetKey],
+    names: Names = PLAIN_NAMES,
 ) -> dg.SensorDefinition:
     """The sensor `new_export_files`: one run of the job over the file dates whose export files changed."""
 
     @dg.sensor(
-        name=SENSOR_NAME,
+        name=names.name(SENSOR_NAME),
         job=job,
+        required_resource_keys={names.resource},
         minimum_interval_seconds=_SECONDS_BETWEEN_TICKS,
         default_status=dg.DefaultSensorStatus.STOPPED,
         description=(
@@ -46,9 +49,9 @@ def build_sensor(
             "files of a run that failed. Every tick says what it saw."
         ),
     )
-    def new_export_files(context: dg.SensorEvaluationContext, source: SigmaSource) -> dg.SensorResult:
+    def new_export_files(context: dg.SensorEvaluationContext) -> dg.SensorResult:
         with clear_ticks():
-            settings = source.source()
+            settings = names.settings_of(context.resources).source()
             store, stored = object_store(settings), tables(settings)
             # A run whose process was killed is not waited for.
             end_dead_runs(context.instance)
@@ -68,7 +71,7 @@ def build_sensor(
                     stored=lambda file_ids, days: Stored(
                         captured_files(stored, file_ids), is_complete(stored, settings.overlapping_exports, days)
                     ),
-                    attempts=lambda request_id: requested_runs(context.instance, request_id),
+                    attempts=lambda request_id: requested_runs(context.instance, job.name, request_id),
                 ),
                 datetime.now(UTC),
             )
@@ -88,11 +91,13 @@ def build_schedule(
     job: UnresolvedAssetJobDefinition,
     assets: Collection[dg.AssetKey],
     environ: Mapping[str, str],
+    names: Names = PLAIN_NAMES,
 ) -> dg.ScheduleDefinition:
     """The schedule `daily_scan`: one run of the job over the last days back, at the time that is set."""
 
     @dg.schedule(
-        name=SCHEDULE_NAME,
+        name=names.name(SCHEDULE_NAME),
+        required_resource_keys={names.resource},
         cron_schedule=schedule_time(environ),
         execution_timezone="UTC",
         job=job,
@@ -103,9 +108,9 @@ def build_schedule(
             "under way."
         ),
     )
-    def daily_scan(context: dg.ScheduleEvaluationContext, source: SigmaSource) -> dg.RunRequest | dg.SkipReason:
+    def daily_scan(context: dg.ScheduleEvaluationContext) -> dg.RunRequest | dg.SkipReason:
         with clear_ticks():
-            settings = source.source()
+            settings = names.settings_of(context.resources).source()
         now = context.scheduled_execution_time.astimezone(UTC)
         days = last_days(now.date(), settings)
         if not days:
@@ -115,8 +120,8 @@ def build_schedule(
         end_dead_runs(context.instance)
         runs = [run for run in scan_runs(context.instance, job.name, assets) if run.is_waited_for(datetime.now(UTC))]
         if all(any(run.covers(day, day) for run in runs) for day in days):
-            names = ", ".join(run.run_id for run in runs)
-            return dg.SkipReason(f"{days[0]} to {days[-1]} are being scanned already: {names}.")
+            running = ", ".join(run.run_id for run in runs)
+            return dg.SkipReason(f"{days[0]} to {days[-1]} are being scanned already: {running}.")
         return dg.RunRequest(tags=_tags(settings, days, "schedule"))
 
     return daily_scan

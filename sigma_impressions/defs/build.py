@@ -12,9 +12,9 @@ from sigma_impressions.defs.alerts import build_alerts
 from sigma_impressions.defs.automation import build_schedule, build_sensor
 from sigma_impressions.defs.datahub import build_datahub_assets
 from sigma_impressions.defs.exports import build_export_assets
-from sigma_impressions.defs.maintenance import MAINTENANCE_JOB_NAME, MAINTENANCE_KEY, build_maintenance_assets
-from sigma_impressions.defs.metadata import GROUP
+from sigma_impressions.defs.maintenance import MAINTENANCE_ASSET, MAINTENANCE_JOB_NAME, build_maintenance_assets
 from sigma_impressions.defs.metrics import build_metric_assets
+from sigma_impressions.defs.names import PLAIN_NAMES, Names
 from sigma_impressions.defs.observations import WorkbookKey, dagster_sigma_key
 from sigma_impressions.defs.partitions import daily_partitions, first_day
 from sigma_impressions.defs.publish import build_publish_assets
@@ -29,46 +29,57 @@ def build_definitions(
     environ: Mapping[str, str] | None = None,
     loggers: Mapping[str, dg.LoggerDefinition] | None = None,
     workbook_key: WorkbookKey = dagster_sigma_key,
+    names: Names = PLAIN_NAMES,
 ) -> dg.Definitions:
     """Assets, checks, the job, what starts it, and the source; by default with the settings of the environment.
 
     `loggers` replace Dagster's console logger, for a program that shows progress in its own way.
     `workbook_key` gives the asset key of a workbook, for the observations that show its usage (off by default).
+    `names` tell several pipelines in one code location apart; each needs a storage location of its own.
     """
     environment = os.environ if environ is None else environ
     partitions = daily_partitions(first_day(environment))
-    upstream = build_upstream(resources_are_external(environment), JOB_NAME)
+    job_name = names.name(JOB_NAME)
+    upstream = build_upstream(resources_are_external(environment), job_name, names)
     with warnings.catch_warnings():
         # Backfill policies and code references have been marked as beta for many releases; pinned, they are safe.
         warnings.simplefilter("ignore", dg.BetaWarning)
         scanned = [
-            *build_export_assets(partitions),
-            *build_metric_assets(partitions, upstream.snapshot_key),
+            *build_export_assets(partitions, names),
+            *build_metric_assets(partitions, upstream.snapshot_key, names),
             *upstream.assets,
-            *build_publish_assets(workbook_key),
-            *(build_datahub_assets() if environment.get("SIGMA_IMPRESSIONS_DATAHUB", "").strip() else ()),
+            *build_publish_assets(workbook_key, names),
+            *(build_datahub_assets(names) if environment.get("SIGMA_IMPRESSIONS_DATAHUB", "").strip() else ()),
         ]
-        referenced = dg.with_source_code_references([*scanned, *build_maintenance_assets()])
+        referenced = dg.with_source_code_references([*scanned, *build_maintenance_assets(names)])
     own = [asset for asset in scanned if isinstance(asset, dg.AssetsDefinition)]
     keys = {key for asset in own for key in asset.keys}
     checks = {key for asset in own for key in asset.check_keys}
+    # Steps share one process: starting one per step takes longer than most steps do.
+    executor = dg.in_process_executor
     job = dg.define_asset_job(
-        JOB_NAME,
-        selection=dg.AssetSelection.groups(GROUP),
+        job_name,
+        selection=dg.AssetSelection.assets(*keys),
+        executor_def=executor,
         description="Scan the days of the run, from the exports in the bucket to the published database.",
     )
     maintenance = dg.define_asset_job(
-        MAINTENANCE_JOB_NAME,
-        selection=[MAINTENANCE_KEY],
+        names.name(MAINTENANCE_JOB_NAME),
+        selection=[names.key(MAINTENANCE_ASSET)],
+        executor_def=executor,
         description="Merge small files of the tables and delete what no kept version needs; once a week, say.",
     )
     return dg.Definitions(
         assets=referenced,
         jobs=[job, maintenance],
-        schedules=[build_schedule(job, keys, environment)],
-        sensors=[build_sensor(job, keys), *build_alerts(JOB_NAME, keys, checks, environment), *upstream.sensors],
-        resources={"source": source or SigmaSource.from_environment(environment)},
-        # Steps share one process: starting one per step takes longer than most steps do.
-        executor=dg.in_process_executor,
+        schedules=[build_schedule(job, keys, environment, names)],
+        sensors=[
+            build_sensor(job, keys, names),
+            *build_alerts(job_name, keys, checks, environment, names),
+            *upstream.sensors,
+        ],
+        resources={names.resource: source or SigmaSource.from_environment(environment)},
+        # A code location has one executor, which a pipeline that is added to it leaves alone.
+        executor=None if names.prefix else executor,
         loggers=loggers,
     )

@@ -3,21 +3,23 @@
 import dagster as dg
 
 from sigma_impressions.defs.failures import clear_failures
-from sigma_impressions.defs.metadata import GROUP, OWNERS
-from sigma_impressions.defs.publish import DATABASE_KEY
-from sigma_impressions.defs.resources import SigmaSource, datahub_target, query_limits, tables
+from sigma_impressions.defs.metadata import OWNERS
+from sigma_impressions.defs.names import PLAIN_NAMES, Names
+from sigma_impressions.defs.publish import DATABASE_ASSET
+from sigma_impressions.defs.resources import datahub_target, query_limits, tables
 from sigma_impressions.publish.datahub import export_usage
 
-DATAHUB_KEY = dg.AssetKey("datahub_usage")
+DATAHUB_ASSET = "datahub_usage"
 
 
-def build_datahub_assets() -> list[dg.AssetsDefinition]:
+def build_datahub_assets(names: Names = PLAIN_NAMES) -> list[dg.AssetsDefinition]:
     """The asset `datahub_usage`, which follows every publication."""
 
     @dg.asset(
-        key=DATAHUB_KEY,
-        deps=[DATABASE_KEY],
-        group_name=GROUP,
+        key=names.key(DATAHUB_ASSET),
+        required_resource_keys={names.resource},
+        deps=[names.key(DATABASE_ASSET)],
+        group_name=names.group,
         owners=OWNERS,
         kinds={"datahub"},
         description=(
@@ -26,9 +28,9 @@ def build_datahub_assets() -> list[dg.AssetsDefinition]:
             "fails, the published database is complete all the same, and the next run sends what is missing."
         ),
     )
-    def datahub_usage(context: dg.AssetExecutionContext, source: SigmaSource) -> dg.MaterializeResult:  # type: ignore[type-arg]
+    def datahub_usage(context: dg.AssetExecutionContext) -> dg.MaterializeResult:  # type: ignore[type-arg]
         with clear_failures():
-            settings = source.source()
+            settings = names.settings_of(context.resources).source()
             target = datahub_target(settings)
             exported = export_usage(tables(settings), target, context.log.info, query_limits(settings))
         return dg.MaterializeResult(

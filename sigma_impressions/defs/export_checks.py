@@ -72,7 +72,6 @@ def freshness(manifest: pl.DataFrame, days_back: int, today: date) -> dg.AssetCh
     fresh = newest is not None and newest > today - timedelta(days=days_back)
     return dg.AssetCheckResult(
         check_name="source_is_fresh",
-        asset_key=RAW_KEY,
         passed=fresh,
         severity=dg.AssetCheckSeverity.WARN,
         description=None if fresh else f"The newest export file is of {newest or 'no day at all'}, today is {today}.",
@@ -83,7 +82,6 @@ def freshness(manifest: pl.DataFrame, days_back: int, today: date) -> dg.AssetCh
 def _result(name: str, passed: bool, severity: dg.AssetCheckSeverity, **details: Any) -> dg.AssetCheckResult:
     return dg.AssetCheckResult(
         check_name=name,
-        asset_key=NORMALIZED_KEY,
         passed=passed,
         severity=severity,
         description=details.pop("description", None),

@@ -9,12 +9,12 @@ import polars as pl
 
 from sigma_impressions.defs import export_checks as checks
 from sigma_impressions.defs.days import days_of, note_days
-from sigma_impressions.defs.export_checks import NORMALIZED_KEY, RAW_KEY, ROW_COUNTS
+from sigma_impressions.defs.export_checks import ROW_COUNTS
 from sigma_impressions.defs.failures import clear_failures
-from sigma_impressions.defs.metadata import GROUP, OWNERS, definition_metadata, location, preview, table_of
+from sigma_impressions.defs.metadata import OWNERS, definition_metadata, location, preview, table_of
+from sigma_impressions.defs.names import PLAIN_NAMES, Names
 from sigma_impressions.defs.partitions import BACKFILL_POLICY
 from sigma_impressions.defs.resources import (
-    SigmaSource,
     file_date_pattern,
     object_store,
     reading_rules,
@@ -42,14 +42,18 @@ class NormalizationOptions(dg.Config):
     """Read the files of the run's days again, where they still exist, under the settings of now."""
 
 
-def build_export_assets(partitions: dg.DailyPartitionsDefinition) -> list[dg.AssetsDefinition]:
+def build_export_assets(
+    partitions: dg.DailyPartitionsDefinition, names: Names = PLAIN_NAMES
+) -> list[dg.AssetsDefinition]:
     """The assets `raw_export_files` and `normalized_impressions`."""
+    raw_key, normalized_key = names.keys([RAW_EXPORT_FILES.name, NORMALIZED_IMPRESSIONS.name])
 
     @dg.asset(
-        name=RAW_EXPORT_FILES.name,
+        key=raw_key,
+        required_resource_keys={names.resource},
         partitions_def=partitions,
         backfill_policy=BACKFILL_POLICY,
-        group_name=GROUP,
+        group_name=names.group,
         owners=OWNERS,
         kinds={"delta", "csv"},
         metadata=definition_metadata(RAW_EXPORT_FILES),
@@ -58,13 +62,11 @@ def build_export_assets(partitions: dg.DailyPartitionsDefinition) -> list[dg.Ass
             "Captured once and kept, also when the object is overwritten or expires later. "
             "Updated by every run over the day. If it fails: the message names the missing permission or setting."
         ),
-        check_specs=checks.RAW_SPECS,
+        check_specs=names.checks(checks.RAW_SPECS, RAW_EXPORT_FILES.name),
     )
-    def raw_export_files(
-        context: dg.AssetExecutionContext, config: ListingOptions, source: SigmaSource
-    ) -> dg.MaterializeResult:  # type: ignore[type-arg]
+    def raw_export_files(context: dg.AssetExecutionContext, config: ListingOptions) -> dg.MaterializeResult:  # type: ignore[type-arg]
         with clear_failures():
-            settings = source.source()
+            settings = names.settings_of(context.resources).source()
             store, stored = object_store(settings), tables(settings)
             days = days_of(context)
             listing = sort_out(store.list(settings.bucket_uri.prefix), set(days), file_date_pattern(settings))
@@ -72,19 +74,19 @@ def build_export_assets(partitions: dg.DailyPartitionsDefinition) -> list[dg.Ass
             forgotten = forget_missing(stored, listing, days) if config.forget_missing_files else []
         _log_listing(context, str(settings.bucket_uri), listing, recorded, forgotten)
         manifest = read_manifest(stored).collect()
-        note_days(context, RAW_KEY, partitions, days, _files_per_day(manifest, days))
+        note_days(context, raw_key, partitions, days, _files_per_day(manifest, days))
         return dg.MaterializeResult(
-            asset_key=RAW_KEY,
             metadata=_listing_metadata(stored, listing, recorded, forgotten),
             check_results=[checks.freshness(manifest, settings.days_back, datetime.now(UTC).date())],
         )
 
     @dg.asset(
-        name=NORMALIZED_IMPRESSIONS.name,
-        deps=[RAW_KEY],
+        key=normalized_key,
+        required_resource_keys={names.resource},
+        deps=[raw_key],
         partitions_def=partitions,
         backfill_policy=BACKFILL_POLICY,
-        group_name=GROUP,
+        group_name=names.group,
         owners=OWNERS,
         kinds={"delta", "polars"},
         metadata=definition_metadata(NORMALIZED_IMPRESSIONS),
@@ -93,13 +95,11 @@ def build_export_assets(partitions: dg.DailyPartitionsDefinition) -> list[dg.Ass
             "beside them with their reason. Only files that are not captured yet are read. "
             "If a check is red: its table names the files or rows and the reason."
         ),
-        check_specs=checks.NORMALIZED_SPECS,
+        check_specs=names.checks(checks.NORMALIZED_SPECS, NORMALIZED_IMPRESSIONS.name),
     )
-    def normalized_impressions(
-        context: dg.AssetExecutionContext, config: NormalizationOptions, source: SigmaSource
-    ) -> dg.MaterializeResult:  # type: ignore[type-arg]
+    def normalized_impressions(context: dg.AssetExecutionContext, config: NormalizationOptions) -> dg.MaterializeResult:  # type: ignore[type-arg]
         with clear_failures():
-            settings = source.source()
+            settings = names.settings_of(context.resources).source()
             stored, rules = tables(settings), reading_rules(settings)
             days = days_of(context)
             captured = capture_pending(
@@ -112,10 +112,9 @@ def build_export_assets(partitions: dg.DailyPartitionsDefinition) -> list[dg.Ass
             )
         files = stored.read(EXPORT_FILES).collect()
         touched = {*days, *(row["file_date"] for row in captured)}
-        note_days(context, NORMALIZED_KEY, partitions, touched, _rows_per_day(files, touched))
+        note_days(context, normalized_key, partitions, touched, _rows_per_day(files, touched))
         of_the_run = files.filter(pl.col("file_date").is_in(list(touched)))
         return dg.MaterializeResult(
-            asset_key=NORMALIZED_KEY,
             metadata=_normalization_metadata(stored, captured, touched),
             check_results=[
                 checks.readable(of_the_run),

@@ -7,12 +7,13 @@ import dagster as dg
 from pydantic import Field
 
 from sigma_impressions.defs.failures import clear_failures
-from sigma_impressions.defs.metadata import GROUP, OWNERS, table_of
-from sigma_impressions.defs.resources import SigmaSource, tables
+from sigma_impressions.defs.metadata import OWNERS, table_of
+from sigma_impressions.defs.names import PLAIN_NAMES, Names
+from sigma_impressions.defs.resources import tables
 from sigma_impressions.maintenance import maintain
 from sigma_impressions.source import DEFAULT_KEEP_DAYS
 
-MAINTENANCE_KEY = dg.AssetKey("storage_maintenance")
+MAINTENANCE_ASSET = "storage_maintenance"
 MAINTENANCE_JOB_NAME = "maintenance"
 
 
@@ -26,12 +27,13 @@ class MaintenanceOptions(dg.Config):
     )
 
 
-def build_maintenance_assets() -> list[dg.AssetsDefinition]:
+def build_maintenance_assets(names: Names = PLAIN_NAMES) -> list[dg.AssetsDefinition]:
     """The asset `storage_maintenance`, in a group of its own, so that no scan brings it along."""
 
     @dg.asset(
-        key=MAINTENANCE_KEY,
-        group_name=f"{GROUP}_maintenance",
+        key=names.key(MAINTENANCE_ASSET),
+        required_resource_keys={names.resource},
+        group_name=f"{names.group}_maintenance",
         owners=OWNERS,
         kinds={"delta"},
         description=(
@@ -39,11 +41,10 @@ def build_maintenance_assets() -> list[dg.AssetsDefinition]:
             "versions older than the days to keep list. Results stay the same; safe while runs are under way."
         ),
     )
-    def storage_maintenance(
-        context: dg.AssetExecutionContext, config: MaintenanceOptions, source: SigmaSource
-    ) -> dg.MaterializeResult:  # type: ignore[type-arg]
+    def storage_maintenance(context: dg.AssetExecutionContext, config: MaintenanceOptions) -> dg.MaterializeResult:  # type: ignore[type-arg]
         with clear_failures():
-            done = maintain(tables(source.source()), timedelta(days=config.keep_days), context.log.info)
+            stored = tables(names.settings_of(context.resources).source())
+            done = maintain(stored, timedelta(days=config.keep_days), context.log.info)
         records = [asdict(maintained) for maintained in done]
         return dg.MaterializeResult(
             metadata={

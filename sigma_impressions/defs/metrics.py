@@ -8,11 +8,11 @@ import dagster as dg
 import polars as pl
 
 from sigma_impressions.defs.days import days_of, note_days
-from sigma_impressions.defs.export_checks import NORMALIZED_KEY
 from sigma_impressions.defs.failures import clear_failures
-from sigma_impressions.defs.metadata import GROUP, OWNERS, definition_metadata, location, preview, table_of
+from sigma_impressions.defs.metadata import OWNERS, definition_metadata, location, preview, table_of
+from sigma_impressions.defs.names import PLAIN_NAMES, Names
 from sigma_impressions.defs.partitions import BACKFILL_POLICY
-from sigma_impressions.defs.resources import SigmaSource, query_limits, tables
+from sigma_impressions.defs.resources import query_limits, tables
 from sigma_impressions.metrics.as_of import read_as_of, refresh_metrics
 from sigma_impressions.metrics.daily import refresh_daily_impressions
 from sigma_impressions.source import Problem, SettingsError
@@ -21,6 +21,7 @@ from sigma_impressions.tables import (
     DAILY_IMPRESSIONS,
     EVENT_DATES,
     METRIC_TABLES,
+    NORMALIZED_IMPRESSIONS,
     RESOURCE_IMPRESSIONS,
     UNMATCHED_IMPRESSIONS,
     USER_ACTIVITY,
@@ -28,9 +29,6 @@ from sigma_impressions.tables import (
     Tables,
 )
 from sigma_impressions.windows import WINDOW_DAYS
-
-DAILY_KEY = dg.AssetKey(DAILY_IMPRESSIONS.name)
-METRIC_KEYS = {table.name: dg.AssetKey(table.name) for table in METRIC_TABLES}
 
 _DESCRIPTIONS = {
     RESOURCE_IMPRESSIONS.name: (
@@ -68,19 +66,22 @@ class AsOf(dg.Config):
 
 
 def build_metric_assets(
-    partitions: dg.DailyPartitionsDefinition, resources_key: dg.AssetKey
+    partitions: dg.DailyPartitionsDefinition, resources_key: dg.AssetKey, names: Names = PLAIN_NAMES
 ) -> list[dg.AssetsDefinition]:
     """The assets `daily_impressions`, `resource_impressions`, `user_activity`, `unmatched_impressions`.
 
     `resources_key` is the asset that takes the snapshots of the resources.
     """
+    daily_key = names.key(DAILY_IMPRESSIONS.name)
+    keys = {table.name: names.key(table.name) for table in METRIC_TABLES}
 
     @dg.asset(
-        name=DAILY_IMPRESSIONS.name,
-        deps=[NORMALIZED_KEY],
+        key=daily_key,
+        required_resource_keys={names.resource},
+        deps=[names.key(NORMALIZED_IMPRESSIONS.name)],
         partitions_def=partitions,
         backfill_policy=BACKFILL_POLICY,
-        group_name=GROUP,
+        group_name=names.group,
         owners=OWNERS,
         kinds={"delta", "duckdb"},
         metadata=definition_metadata(DAILY_IMPRESSIONS),
@@ -89,14 +90,14 @@ def build_metric_assets(
             "once. A run rebuilds exactly the event dates whose files changed, also outside the days it covers."
         ),
     )
-    def daily_impressions(context: dg.AssetExecutionContext, source: SigmaSource) -> dg.MaterializeResult:  # type: ignore[type-arg]
+    def daily_impressions(context: dg.AssetExecutionContext) -> dg.MaterializeResult:  # type: ignore[type-arg]
         with clear_failures():
-            settings = source.source()
+            settings = names.settings_of(context.resources).source()
             stored = tables(settings)
             refreshed = refresh_daily_impressions(stored, settings.overlapping_exports, query_limits(settings))
         touched = {*days_of(context), *refreshed.built, *refreshed.dropped}
         event_dates = stored.read(EVENT_DATES).collect()
-        note_days(context, DAILY_KEY, partitions, touched, _daily_figures(event_dates, touched, refreshed.built))
+        note_days(context, daily_key, partitions, touched, _daily_figures(event_dates, touched, refreshed.built))
         context.log.info(f"{len(refreshed.built)} event dates rebuilt, {refreshed.current} up to date")
         return dg.MaterializeResult(
             metadata={
@@ -108,12 +109,13 @@ def build_metric_assets(
         )
 
     @dg.multi_asset(
-        name="metrics",
+        name=names.name("metrics"),
+        required_resource_keys={names.resource},
         specs=[
             dg.AssetSpec(
-                METRIC_KEYS[table.name],
-                deps=[DAILY_KEY, resources_key],
-                group_name=GROUP,
+                keys[table.name],
+                deps=[daily_key, resources_key],
+                group_name=names.group,
                 owners=OWNERS,
                 kinds={"delta", "duckdb"},
                 metadata=definition_metadata(table),
@@ -126,7 +128,7 @@ def build_metric_assets(
         check_specs=[
             dg.AssetCheckSpec(
                 "impressions_are_conserved",
-                asset=METRIC_KEYS[RESOURCE_IMPRESSIONS.name],
+                asset=keys[RESOURCE_IMPRESSIONS.name],
                 blocking=True,
                 description=(
                     "Impressions of a window = those attached to resources + those unmatched, for 14, 30 and 60 days. "
@@ -135,14 +137,14 @@ def build_metric_assets(
             ),
             dg.AssetCheckSpec(
                 "impressions_are_matched",
-                asset=METRIC_KEYS[UNMATCHED_IMPRESSIONS.name],
+                asset=keys[UNMATCHED_IMPRESSIONS.name],
                 description="Warns when impressions have no resource: the largest ones and their share.",
             ),
         ],
     )
-    def metrics(context: dg.AssetExecutionContext, config: AsOf, source: SigmaSource) -> Iterator[dg.MaterializeResult]:  # type: ignore[type-arg]
+    def metrics(context: dg.AssetExecutionContext, config: AsOf) -> Iterator[dg.MaterializeResult]:  # type: ignore[type-arg]
         with clear_failures():
-            settings = source.source()
+            settings = names.settings_of(context.resources).source()
             stored = tables(settings)
             asked = [*days_of(context), *([day] if (day := config.day()) else [])]
             refreshed = refresh_metrics(stored, asked, query_limits(settings))
@@ -152,11 +154,13 @@ def build_metric_assets(
         figures = _as_of_figures(as_of_dates)
         newest = max(asked)
         checks = {
-            RESOURCE_IMPRESSIONS.name: _conserved(as_of_dates),
-            UNMATCHED_IMPRESSIONS.name: _matched(stored, as_of_dates.filter(pl.col("as_of_date") == newest), newest),
+            RESOURCE_IMPRESSIONS.name: _conserved(as_of_dates, keys[RESOURCE_IMPRESSIONS.name]),
+            UNMATCHED_IMPRESSIONS.name: _matched(
+                stored, as_of_dates.filter(pl.col("as_of_date") == newest), newest, keys[UNMATCHED_IMPRESSIONS.name]
+            ),
         }
         for table in METRIC_TABLES:
-            key = METRIC_KEYS[table.name]
+            key = keys[table.name]
             note_days(context, key, partitions, touched, figures[table.name])
             yield dg.MaterializeResult(
                 asset_key=key,
@@ -225,7 +229,7 @@ def _preview(stored: Tables, table: Table, as_of: date) -> dg.MetadataValue:
     return preview(rows.select(_ORDER_OF_PREVIEW[table.name]))
 
 
-def _conserved(as_of_dates: pl.DataFrame) -> dg.AssetCheckResult:
+def _conserved(as_of_dates: pl.DataFrame, key: dg.AssetKey) -> dg.AssetCheckResult:
     # refresh_metrics refuses to write a date that does not add up; the check shows the figures.
     columns = [
         "as_of_date",
@@ -244,14 +248,14 @@ def _conserved(as_of_dates: pl.DataFrame) -> dg.AssetCheckResult:
     )
     return dg.AssetCheckResult(
         check_name="impressions_are_conserved",
-        asset_key=METRIC_KEYS[RESOURCE_IMPRESSIONS.name],
+        asset_key=key,
         passed=wrong.is_empty(),
         severity=dg.AssetCheckSeverity.ERROR,
         metadata={"figures": table_of(as_of_dates.sort("as_of_date").tail(10).select(columns).to_dicts(), columns)},
     )
 
 
-def _matched(stored: Tables, figures: pl.DataFrame, as_of: date) -> dg.AssetCheckResult:
+def _matched(stored: Tables, figures: pl.DataFrame, as_of: date, key: dg.AssetKey) -> dg.AssetCheckResult:
     unmatched = read_as_of(stored, UNMATCHED_IMPRESSIONS, as_of).sort("total_impressions_60d", descending=True)
     counted = int(figures["impressions_60d"].sum())
     missed = int(figures["unmatched_impressions_60d"].sum())
@@ -264,7 +268,7 @@ def _matched(stored: Tables, figures: pl.DataFrame, as_of: date) -> dg.AssetChec
     ]
     return dg.AssetCheckResult(
         check_name="impressions_are_matched",
-        asset_key=METRIC_KEYS[UNMATCHED_IMPRESSIONS.name],
+        asset_key=key,
         passed=missed == 0,
         severity=dg.AssetCheckSeverity.WARN,
         description=f"{missed} of {counted} impressions as of {as_of} have no resource." if missed else None,

@@ -3,23 +3,28 @@
 import dagster as dg
 
 from sigma_impressions.defs.failures import clear_failures
-from sigma_impressions.defs.metadata import GROUP, OWNERS, table_of
-from sigma_impressions.defs.metrics import METRIC_KEYS, AsOf
+from sigma_impressions.defs.metadata import OWNERS, table_of
+from sigma_impressions.defs.metrics import AsOf
+from sigma_impressions.defs.names import PLAIN_NAMES, Names
 from sigma_impressions.defs.observations import WorkbookKey, dagster_sigma_key, usage_observations
-from sigma_impressions.defs.resources import SigmaSource, query_limits, tables
+from sigma_impressions.defs.resources import query_limits, tables
 from sigma_impressions.publish.database import DATABASE_NAME, top_workbooks
 from sigma_impressions.publish.settle import publish_settled
+from sigma_impressions.tables import METRIC_TABLES
 
-DATABASE_KEY = dg.AssetKey("sigma_impressions_database")
+DATABASE_ASSET = "sigma_impressions_database"
 
 
-def build_publish_assets(workbook_key: WorkbookKey = dagster_sigma_key) -> list[dg.AssetsDefinition]:
+def build_publish_assets(
+    workbook_key: WorkbookKey = dagster_sigma_key, names: Names = PLAIN_NAMES
+) -> list[dg.AssetsDefinition]:
     """The asset `sigma_impressions_database`; `workbook_key` names the workbook assets that show their usage."""
 
     @dg.asset(
-        key=DATABASE_KEY,
-        deps=list(METRIC_KEYS.values()),
-        group_name=GROUP,
+        key=names.key(DATABASE_ASSET),
+        required_resource_keys={names.resource},
+        deps=names.keys(table.name for table in METRIC_TABLES),
+        group_name=names.group,
         owners=OWNERS,
         kinds={"duckdb"},
         description=(
@@ -27,12 +32,10 @@ def build_publish_assets(workbook_key: WorkbookKey = dagster_sigma_key) -> list[
             "moved into place. Open it read-only at any time. Holds the newest as-of date, or the one asked for."
         ),
     )
-    def sigma_impressions_database(
-        context: dg.AssetExecutionContext, config: AsOf, source: SigmaSource
-    ) -> dg.MaterializeResult:  # type: ignore[type-arg]
+    def sigma_impressions_database(context: dg.AssetExecutionContext, config: AsOf) -> dg.MaterializeResult:  # type: ignore[type-arg]
         with clear_failures():
             asked = config.day()
-            settings = source.source()
+            settings = names.settings_of(context.resources).source()
             published = publish_settled(
                 tables(settings),
                 settings.overlapping_exports,

@@ -77,9 +77,9 @@ def scan_runs(instance: dg.DagsterInstance, job_name: str, assets: Collection[dg
     return _scan_runs(record for record in found if is_of_pipeline(record.dagster_run, job_name, assets))
 
 
-def requested_runs(instance: dg.DagsterInstance, request_id: str) -> list[ScanRun]:
-    """The newest runs that the sensor asked for under a request ID, except one that was never launched."""
-    wanted = dg.RunsFilter(tags={REQUEST_TAG: request_id}, statuses=[*_UNDER_WAY, *_ENDED])
+def requested_runs(instance: dg.DagsterInstance, job_name: str, request_id: str) -> list[ScanRun]:
+    """The newest runs of the job that the sensor asked for under a request ID, except one that was never launched."""
+    wanted = dg.RunsFilter(job_name=job_name, tags={REQUEST_TAG: request_id}, statuses=[*_UNDER_WAY, *_ENDED])
     return _scan_runs(instance.get_run_records(wanted, limit=_TRIES))
 
 

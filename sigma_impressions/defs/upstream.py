@@ -8,9 +8,9 @@ import dagster as dg
 from dagster._core.storage.tags import ASSET_PARTITION_RANGE_END_TAG, ASSET_PARTITION_RANGE_START_TAG
 
 from sigma_impressions.defs.failures import clear_failures
-from sigma_impressions.defs.metadata import GROUP, OWNERS, definition_metadata, location, preview, table_of
+from sigma_impressions.defs.metadata import OWNERS, definition_metadata, location, preview, table_of
+from sigma_impressions.defs.names import PLAIN_NAMES, Names
 from sigma_impressions.defs.resources import (
-    SigmaSource,
     resources_location,
     sigma_credentials,
     snapshot_storage_options,
@@ -22,8 +22,6 @@ from sigma_impressions.upstream.capture import capture_snapshot
 from sigma_impressions.upstream.discovery import Discovered, discover_resources
 from sigma_impressions.upstream.snapshot_file import read_snapshot
 
-RESOURCES_KEY = dg.AssetKey(SIGMA_RESOURCES.name)
-SNAPSHOTS_KEY = dg.AssetKey(RESOURCE_SNAPSHOTS.name)
 COMPLETE_CHECK = "elements_are_complete"
 
 _DESCRIPTION = (
@@ -56,20 +54,21 @@ def resources_are_external(environ: Mapping[str, str]) -> bool:
         return False
 
 
-def build_upstream(external: bool, job_name: str) -> Upstream:
+def build_upstream(external: bool, job_name: str, names: Names = PLAIN_NAMES) -> Upstream:
     """The asset `sigma_resources`; if it is external, a stub of it, the asset that reads it, and a sensor."""
+    resources_key, snapshots_key = names.keys([SIGMA_RESOURCES.name, RESOURCE_SNAPSHOTS.name])
     if not external:
-        return Upstream([_snapshot_asset(RESOURCES_KEY, [], _DESCRIPTION)], [], RESOURCES_KEY)
-    stub = dg.AssetSpec(RESOURCES_KEY, description="Workbooks and elements; another code location materializes it.")
-    taken = _snapshot_asset(SNAPSHOTS_KEY, [RESOURCES_KEY], _DESCRIPTION_OF_SNAPSHOTS)
-    return Upstream([stub, taken], [_follow(job_name)], SNAPSHOTS_KEY)
+        return Upstream([_snapshot_asset(resources_key, [], _DESCRIPTION, names)], [], resources_key)
+    stub = dg.AssetSpec(resources_key, description="Workbooks and elements; another code location materializes it.")
+    taken = _snapshot_asset(snapshots_key, [resources_key], _DESCRIPTION_OF_SNAPSHOTS, names)
+    return Upstream([stub, taken], [_follow(resources_key, job_name, names)], snapshots_key)
 
 
-def _follow(job_name: str) -> dg.SensorDefinition:
+def _follow(key: dg.AssetKey, job_name: str, names: Names) -> dg.SensorDefinition:
     @dg.asset_sensor(
-        asset_key=RESOURCES_KEY,
+        asset_key=key,
         job_name=job_name,
-        name="new_sigma_resources",
+        name=names.name("new_sigma_resources"),
         minimum_interval_seconds=30,
         default_status=dg.DefaultSensorStatus.RUNNING,
         description="One run of today after every materialization of sigma_resources by its code location.",
@@ -84,13 +83,16 @@ def _follow(job_name: str) -> dg.SensorDefinition:
     return new_sigma_resources
 
 
-def _snapshot_asset(key: dg.AssetKey, deps: Sequence[dg.AssetKey], description: str) -> dg.AssetsDefinition:
+def _snapshot_asset(
+    key: dg.AssetKey, deps: Sequence[dg.AssetKey], description: str, names: Names
+) -> dg.AssetsDefinition:
     """The asset that reads the resources where the settings say and keeps a snapshot of them."""
 
     @dg.asset(
         key=key,
+        required_resource_keys={names.resource},
         deps=deps,
-        group_name=GROUP,
+        group_name=names.group,
         owners=OWNERS,
         kinds={"delta", "polars"},
         metadata=definition_metadata(SIGMA_RESOURCES),
@@ -103,9 +105,9 @@ def _snapshot_asset(key: dg.AssetKey, deps: Sequence[dg.AssetKey], description: 
         ],
         description=description,
     )
-    def take_snapshot(context: dg.AssetExecutionContext, source: SigmaSource) -> dg.MaterializeResult:  # type: ignore[type-arg]
+    def take_snapshot(context: dg.AssetExecutionContext) -> dg.MaterializeResult:  # type: ignore[type-arg]
         with clear_failures():
-            settings = source.source()
+            settings = names.settings_of(context.resources).source()
             stored = tables(settings)
             where, found = _read(settings, context.log.info)
             snapshot = capture_snapshot(

@@ -68,12 +68,10 @@ class Watched:
             name="Acme <audit>", bucket_uri="s3://bucket/x", alert_webhook=self.webhook.url + SECRET_PATH
         )
         with dg.build_sensor_context(self.instance, self.cursor, resources={"source": source}) as context:
-            result = self.sensor(context)
-        assert isinstance(result, dg.SensorResult)
+            result = self.sensor.evaluate_tick(context)
         assert not result.run_requests
         self.cursor = result.cursor
-        assert result.skip_reason is not None
-        return str(result.skip_reason.skip_message)
+        return str(result.skip_message)
 
     def posted(self) -> list[str]:
         return [json.loads(request.body)["text"] for request in self.webhook.requests]

@@ -14,6 +14,7 @@ from typing import Any
 
 import dagster as dg
 import pytest
+from dagster._core.definitions.sensor_definition import SensorExecutionData
 
 from sigma_impressions.defs.build import JOB_NAME, build_definitions
 from sigma_impressions.defs.failures import TickFailed
@@ -70,14 +71,13 @@ class Deployment:
     def put(self, day: date, name: str = "export.csv") -> None:
         self.bucket.put(f"sigma/{day} {name}", EXPORT % f"{day} 08:00:00".encode())
 
-    def tick(self) -> dg.SensorResult:
+    def tick(self) -> SensorExecutionData:
         repository = build_definitions().get_repository_def()
         sensor = repository.get_sensor_def("new_export_files")
         resources = {"source": SigmaSource.from_environment()}
         context = dg.build_sensor_context(self.instance, self.cursor, repository_def=repository, resources=resources)
         with context:
-            result = sensor(context)
-        assert isinstance(result, dg.SensorResult)
+            result = sensor.evaluate_tick(context)
         self.cursor = result.cursor
         return result
 
@@ -90,8 +90,7 @@ class Deployment:
     def said(self) -> str:
         result = self.tick()
         assert not result.run_requests
-        assert result.skip_reason is not None
-        return str(result.skip_reason.skip_message)
+        return str(result.skip_message)
 
     def run(self, tags: Mapping[str, str]) -> bool:
         job = build_definitions().resolve_job_def(JOB_NAME)
@@ -133,7 +132,8 @@ def evaluate(definitions: dg.Definitions, instance: dg.DagsterInstance, at: date
     repository = definitions.get_repository_def()
     resources = {"source": SigmaSource.from_environment()}
     with dg.build_schedule_context(instance, at, resources, repository_def=repository) as context:
-        return repository.get_schedule_def("daily_scan")(context)
+        found = repository.get_schedule_def("daily_scan").evaluate_tick(context)
+        return found.run_requests[0] if found.run_requests else found
 
 
 AT = datetime(2026, 11, 23, 6, 0, tzinfo=UTC)
@@ -144,6 +144,7 @@ def test_the_schedule_asks_for_one_run_over_the_days_back(
 ) -> None:
     request = evaluate(scheduled, instance, AT)
     assert request.tags == {
+        "dagster/schedule_name": "daily_scan",
         RANGE[0]: "2026-11-21",
         RANGE[1]: "2026-11-23",
         SOURCE_TAG: "s3://bucket/sigma/",
@@ -214,7 +215,7 @@ def test_runs_over_days_are_found_whoever_started_them(instance: dg.DagsterInsta
     }
     assert (found[by_job].first, found[by_job].last) == (date(2026, 11, 22), date(2026, 11, 23))
     assert abs(found[by_job].created - datetime.now(UTC)) < timedelta(minutes=1)
-    assert [run.run_id for run in requested_runs(instance, "abc")] == [ended]
+    assert [run.run_id for run in requested_runs(instance, JOB_NAME, "abc")] == [ended]
     assert days_of_run({"dagster/partition": "2026-11-23"}) == (date(2026, 11, 23), date(2026, 11, 23))
 
 

@@ -11,6 +11,7 @@ from sigma_impressions.defs import export_checks as checks
 from sigma_impressions.defs.days import days_of, note_days
 from sigma_impressions.defs.export_checks import ROW_COUNTS
 from sigma_impressions.defs.failures import clear_failures
+from sigma_impressions.defs.lineage import column_lineage
 from sigma_impressions.defs.metadata import OWNERS, definition_metadata, location, preview, table_of
 from sigma_impressions.defs.names import PLAIN_NAMES, Names
 from sigma_impressions.defs.partitions import BACKFILL_POLICY
@@ -115,7 +116,10 @@ def build_export_assets(
         note_days(context, normalized_key, partitions, touched, _rows_per_day(files, touched))
         of_the_run = files.filter(pl.col("file_date").is_in(list(touched)))
         return dg.MaterializeResult(
-            metadata=_normalization_metadata(stored, captured, touched),
+            metadata={
+                **_normalization_metadata(stored, captured, touched),
+                **column_lineage(NORMALIZED_IMPRESSIONS, {RAW_EXPORT_FILES.name: raw_key}),
+            },
             check_results=[
                 checks.readable(of_the_run),
                 checks.rows_add_up(of_the_run),

@@ -9,6 +9,7 @@ import polars as pl
 
 from sigma_impressions.defs.days import days_of, note_days
 from sigma_impressions.defs.failures import clear_failures
+from sigma_impressions.defs.lineage import column_lineage
 from sigma_impressions.defs.metadata import OWNERS, definition_metadata, location, preview, table_of
 from sigma_impressions.defs.names import PLAIN_NAMES, Names
 from sigma_impressions.defs.partitions import BACKFILL_POLICY
@@ -23,6 +24,7 @@ from sigma_impressions.tables import (
     METRIC_TABLES,
     NORMALIZED_IMPRESSIONS,
     RESOURCE_IMPRESSIONS,
+    SIGMA_RESOURCES,
     UNMATCHED_IMPRESSIONS,
     USER_ACTIVITY,
     Table,
@@ -72,13 +74,13 @@ def build_metric_assets(
 
     `resources_key` is the asset that takes the snapshots of the resources.
     """
-    daily_key = names.key(DAILY_IMPRESSIONS.name)
+    normalized_key, daily_key = names.keys([NORMALIZED_IMPRESSIONS.name, DAILY_IMPRESSIONS.name])
     keys = {table.name: names.key(table.name) for table in METRIC_TABLES}
 
     @dg.asset(
         key=daily_key,
         required_resource_keys={names.resource},
-        deps=[names.key(NORMALIZED_IMPRESSIONS.name)],
+        deps=[normalized_key],
         partitions_def=partitions,
         backfill_policy=BACKFILL_POLICY,
         group_name=names.group,
@@ -105,6 +107,7 @@ def build_metric_assets(
                 "dropped_event_dates": len(refreshed.dropped),
                 "current_event_dates": refreshed.current,
                 "table": location(stored, DAILY_IMPRESSIONS),
+                **column_lineage(DAILY_IMPRESSIONS, {NORMALIZED_IMPRESSIONS.name: normalized_key}),
             }
         )
 
@@ -168,6 +171,7 @@ def build_metric_assets(
                     "preview": _preview(stored, table, newest),
                     "computed_as_of_dates": len(refreshed.built),
                     "table": location(stored, table),
+                    **column_lineage(table, {DAILY_IMPRESSIONS.name: daily_key, SIGMA_RESOURCES.name: resources_key}),
                 },
                 check_results=[checks[table.name]] if table.name in checks else [],
             )

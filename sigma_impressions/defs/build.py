@@ -19,7 +19,9 @@ from sigma_impressions.defs.observations import WorkbookKey, dagster_sigma_key
 from sigma_impressions.defs.partitions import daily_partitions, first_day
 from sigma_impressions.defs.publish import build_publish_assets
 from sigma_impressions.defs.resources import SigmaSource
+from sigma_impressions.defs.runs import SOURCE_TAG
 from sigma_impressions.defs.upstream import build_upstream, resources_are_external
+from sigma_impressions.source import parse_bucket_uri
 
 JOB_NAME = "sigma_impressions"
 
@@ -61,6 +63,7 @@ def build_definitions(
         job_name,
         selection=dg.AssetSelection.assets(*keys),
         executor_def=executor,
+        tags=_source_tag(environment),
         description="Scan the days of the run, from the exports in the bucket to the published database.",
     )
     maintenance = dg.define_asset_job(
@@ -83,3 +86,11 @@ def build_definitions(
         executor=None if names.prefix else executor,
         loggers=loggers,
     )
+
+
+def _source_tag(environ: Mapping[str, str]) -> dict[str, str]:
+    """Bucket and prefix, for the runs of the job, whoever starts them; a URI that is refused is told by the run."""
+    try:
+        return {SOURCE_TAG: str(parse_bucket_uri(environ.get("SIGMA_IMPRESSIONS_BUCKET_URI", "")))}
+    except ValueError:
+        return {}

@@ -93,7 +93,7 @@ def build_export_assets(
         metadata=definition_metadata(NORMALIZED_IMPRESSIONS),
         description=(
             "The good rows of the export files, typed, each with its file and row number; rejected rows are kept "
-            "beside them with their reason. Only files that are not captured yet are read. "
+            "beside them with their reason. Every run reads the files that are not captured yet. "
             "If a check is red: its table names the files or rows and the reason."
         ),
         check_specs=names.checks(checks.NORMALIZED_SPECS, NORMALIZED_IMPRESSIONS.name),

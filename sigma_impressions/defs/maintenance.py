@@ -38,7 +38,8 @@ def build_maintenance_assets(names: Names = PLAIN_NAMES) -> list[dg.AssetsDefini
         kinds={"delta"},
         description=(
             "Merges small files of the tables, removes rows that no registry names, and deletes files that only "
-            "versions older than the days to keep list. Results stay the same; safe while runs are under way."
+            "versions older than the days to keep list. Results stay the same; safe while runs are under way. "
+            "Updated by the job `maintenance`. If it fails: run it again, nothing is lost."
         ),
     )
     def storage_maintenance(context: dg.AssetExecutionContext, config: MaintenanceOptions) -> dg.MaterializeResult:  # type: ignore[type-arg]

@@ -35,14 +35,18 @@ from sigma_impressions.windows import WINDOW_DAYS
 _DESCRIPTIONS = {
     RESOURCE_IMPRESSIONS.name: (
         "Usage of every workbook and element as of the end of a day: impressions and distinct users of 14, 30 and 60 "
-        "days, and who used it. Also for resources that nobody viewed."
+        "days, and who used it. Also for resources that nobody viewed. Updated by every run over the day, and whenever "
+        "an event date among its 60 days has changed. If it is red: impressions were lost or doubled; nothing is "
+        "published, and `sigma-impressions run` shows whether it lasts."
     ),
     USER_ACTIVITY.name: (
-        "Who is active: impressions, workbooks, resources and active days of every user, as of the end of a day."
+        "Who is active: impressions, workbooks, resources and active days of every user, as of the end of a day. "
+        "Updated together with resource_impressions. If it fails: the message of the step `metrics` says what to do."
     ),
     UNMATCHED_IMPRESSIONS.name: (
         "Good impressions whose workbook or element no resource has, so that no number is lost. "
-        "If it grows: is sigma_resources up to date, and does it hold all workbooks?"
+        "Updated together with resource_impressions. "
+        "If it is yellow or grows: is sigma_resources up to date, and does it hold all workbooks?"
     ),
 }
 
@@ -89,7 +93,8 @@ def build_metric_assets(
         metadata=definition_metadata(DAILY_IMPRESSIONS),
         description=(
             "Impressions counted once, per event date, workbook, element and user: what is exported twice counts "
-            "once. A run rebuilds exactly the event dates whose files changed, also outside the days it covers."
+            "once. Every run rebuilds exactly the event dates whose files changed, also outside the days it covers. "
+            "If it fails: run it again; what was there before stays until it succeeds."
         ),
     )
     def daily_impressions(context: dg.AssetExecutionContext) -> dg.MaterializeResult:  # type: ignore[type-arg]

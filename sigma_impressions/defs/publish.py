@@ -29,7 +29,8 @@ def build_publish_assets(
         kinds={"duckdb"},
         description=(
             f"`{DATABASE_NAME}`: one complete, consistent result in a DuckDB file, made anew beside the old one and "
-            "moved into place. Open it read-only at any time. Holds the newest as-of date, or the one asked for."
+            "moved into place. Open it read-only at any time. Holds the newest as-of date, or the one asked for. "
+            "Updated at the end of every run, if anything has changed. If it fails: the file before it stays."
         ),
     )
     def sigma_impressions_database(context: dg.AssetExecutionContext, config: AsOf) -> dg.MaterializeResult:  # type: ignore[type-arg]

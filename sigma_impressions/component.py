@@ -14,7 +14,7 @@ from sigma_impressions.defs.names import Names
 from sigma_impressions.defs.resources import SigmaSource
 from sigma_impressions.source import SETTINGS, Setting
 
-_PATHS = ("storage", "cache", "spill", "resources")
+_PATHS = ("storage", "cache", "spill", "resources", "datahub")
 """Settings that may be a path; a relative one starts at the folder of the `dg` project."""
 
 _SECRETS = [setting.name for setting in SETTINGS if setting.secret]

@@ -14,10 +14,8 @@ import pytest
 from playwright.sync_api import Browser, expect
 
 from sigma_impressions.demo.fake_sigma import FakeSigma, Organization
-from sigma_impressions_tests.browser.test_ui import ARTEFACTS, _open, browser
+from sigma_impressions_tests.browser.conftest import ARTEFACTS, open_page
 from sigma_impressions_tests.commands import environment, sigma_impressions
-
-__all__ = ["browser"]
 
 pytestmark = pytest.mark.slow
 
@@ -65,12 +63,11 @@ def deployment_url(sigma: FakeSigma, s3_bucket: Any, tmp_path: Path) -> Iterator
 
 def test_a_workbook_asset_shows_its_usage(browser: Browser, deployment_url: str, sigma: FakeSigma) -> None:
     page = browser.new_page(viewport={"width": 1600, "height": 1250})
-    _open(page, f"{deployment_url}/assets/Lead_Funnel?view=overview")
+    open_page(page, f"{deployment_url}/assets/Lead_Funnel?view=overview")
     figures = page.get_by_text("total_impressions_30d", exact=True)
     expect(figures.first).to_be_visible(timeout=60_000)
     row = page.get_by_role("row").filter(has=figures)
     expect(row.first).to_contain_text("41")
     expect(page.get_by_role("link", name=sigma.organization.workbooks[1]["url"]).first).to_be_visible()
-    ARTEFACTS.mkdir(exist_ok=True)
     page.screenshot(path=ARTEFACTS / "workbook-usage.png")
     page.close()

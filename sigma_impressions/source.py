@@ -32,6 +32,9 @@ DEFAULT_SCHEDULE = "0 6 * * *"
 
 MIN_USERS_KEY_CHARACTERS = 16
 
+MIN_KEEP_DETAIL_DAYS = 35
+"""Sigma exports the events of 30 days: what is exported again is recognised by what is kept of them."""
+
 _FILE_DATE_GROUPS = ("year", "month", "day")
 _SHOWN_CHARACTERS = 60
 
@@ -164,6 +167,11 @@ SETTINGS: tuple[Setting, ...] = (
         "overlapping_exports",
         "How files that hold the same rows are counted: largest, or sum for exports known to be disjoint.",
         default="largest",
+    ),
+    _setting(
+        "keep_detail_days",
+        f"Days for which single views are kept, {MIN_KEEP_DETAIL_DAYS} or more; a maintenance drops older ones, and "
+        "the daily totals stay. Without it they are kept for good.",
     ),
     _setting("start_date", "First daily partition, as YYYY-MM-DD.", default=DEFAULT_START_DATE.isoformat()),
     _setting(
@@ -368,6 +376,7 @@ class Source:
     schedule: str
     alert_webhook: str | None = field(repr=False)
 
+    keep_detail_days: int | None
     def describe(self) -> dict[str, str]:
         """Every setting by name as text that may be shown; of a secret only "set" or "not set"."""
         return {setting.name: self._shown(setting) for setting in SETTINGS}
@@ -432,6 +441,7 @@ def read_source(values: Mapping[str, str | None]) -> Source:
         schedule=reader.required("schedule", _schedule),
         alert_webhook=reader.optional("alert_webhook", _alert_webhook),
     )
+        keep_detail_days=reader.optional("keep_detail_days", _keep_detail_days),
     reader.check_aws_keys()
     reader.check_sigma_api()
     reader.finish()
@@ -704,6 +714,16 @@ def _start_date(text: str) -> date:
         return date.fromisoformat(text)
     except ValueError:
         raise _Refused(f"{_quoted(text)} is not a day of the calendar. {advice}") from None
+
+def _keep_detail_days(text: str) -> int:
+    if not re.fullmatch(r"0*[1-9][0-9]{0,4}", text) or int(text) < MIN_KEEP_DETAIL_DAYS:
+        raise _Refused(
+            f"must be a whole number of days, {MIN_KEEP_DETAIL_DAYS} or more, not {_quoted(text)}: Sigma exports the "
+            "events of 30 days, and what is exported again can only be recognised while the first copy is kept. "
+            "Leave it unset to keep single views for good"
+        )
+    return int(text)
+
 
 
 # Minute, hour, day of month, month, day of week: the smallest and the largest number of each.

@@ -26,7 +26,7 @@ from sigma_impressions.storage import LocalStorage, Storage, clear_errors
 from sigma_impressions.upgrades import upgrade
 from sigma_impressions.windows import WINDOW_DAYS
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 """Version of all table schemas; stored with each table, so that an older or newer one is recognised."""
 
 WORK_FOLDER = ".work"
@@ -179,6 +179,7 @@ EVENT_DATES = Table(
 _RESOURCE: dict[str, pa.DataType] = {
     "resource_type": pa.string(),
     "workbook_id": pa.string(),
+        detail_dropped_at=_UTC_TIME,
     "workbook_url_id": pa.string(),
     "element_id": pa.string(),
     "name": pa.string(),

@@ -219,6 +219,7 @@ def test_defaults() -> None:
         header_aliases={},
         users="email",
         users_key=None,
+        keep_detail_days=None,
         overlapping_exports="largest",
         start_date=date(2026, 1, 1),
         schedule="0 6 * * *",
@@ -378,7 +379,7 @@ def test_settings_come_from_their_environment_variables() -> None:
 
 
 def test_settings_are_described_for_a_form() -> None:
-    assert len({setting.environment_variable for setting in SETTINGS}) == len(SETTINGS) == 31
+    assert len({setting.environment_variable for setting in SETTINGS}) == len(SETTINGS) == 32
     assert all(setting.help for setting in SETTINGS)
     assert all(setting.default is None for setting in SETTINGS if setting.secret)
 

@@ -13,7 +13,7 @@ from sigma_impressions.metrics.as_of import ConservationError
 from sigma_impressions.publish.datahub import DataHubError
 from sigma_impressions.source import SettingsError
 from sigma_impressions.storage import StorageError
-from sigma_impressions.tables import TablesError
+from sigma_impressions.tables import InputsChanged, TablesError
 from sigma_impressions.upstream.contract import ResourcesRefused
 from sigma_impressions.upstream.sigma_api import SigmaApiError, SigmaRefused
 from sigma_impressions.upstream.snapshot_file import ResourcesUnreadable
@@ -33,7 +33,7 @@ def clear_failures() -> Iterator[None]:
         yield
     except SigmaRefused as error:
         raise dg.Failure(str(error), allow_retries=False) from None
-    except (StoreError, StorageError, SigmaApiError, DataHubError) as error:
+    except (StoreError, StorageError, SigmaApiError, DataHubError, InputsChanged) as error:
         raise dg.Failure(str(error)) from None
     except _FOR_GOOD as error:
         raise dg.Failure(str(error), allow_retries=False) from None

@@ -1,7 +1,7 @@
 """The asset `storage_maintenance`: what was done to keep the tables small, and what it freed."""
 
 from dataclasses import asdict
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 import dagster as dg
 from pydantic import Field
@@ -11,6 +11,7 @@ from sigma_impressions.defs.metadata import OWNERS, table_of
 from sigma_impressions.defs.names import PLAIN_NAMES, Names
 from sigma_impressions.defs.resources import tables
 from sigma_impressions.maintenance import maintain
+from sigma_impressions.retention import Dropped, drop_detail
 from sigma_impressions.source import DEFAULT_KEEP_DAYS
 
 MAINTENANCE_ASSET = "storage_maintenance"
@@ -38,18 +39,30 @@ def build_maintenance_assets(names: Names = PLAIN_NAMES) -> list[dg.AssetsDefini
         kinds={"delta"},
         description=(
             "Merges small files of the tables, removes rows that no registry names, and deletes files that only "
-            "versions older than the days to keep list. Results stay the same; safe while runs are under way. "
+            "versions older than the days to keep list; before that, single views older than "
+            "SIGMA_IMPRESSIONS_KEEP_DETAIL_DAYS, if it is set. Results stay the same; safe while runs are under way. "
             "Updated by the job `maintenance`. If it fails: run it again, nothing is lost."
         ),
     )
     def storage_maintenance(context: dg.AssetExecutionContext, config: MaintenanceOptions) -> dg.MaterializeResult:  # type: ignore[type-arg]
         with clear_failures():
-            stored = tables(names.settings_of(context.resources).source())
+            settings = names.settings_of(context.resources).source()
+            stored, dropped = tables(settings), Dropped()
+            if settings.keep_detail_days is not None:
+                dropped = drop_detail(
+                    stored,
+                    settings.keep_detail_days,
+                    settings.overlapping_exports,
+                    datetime.now(UTC),
+                    context.log.info,
+                )
             done = maintain(stored, timedelta(days=config.keep_days), context.log.info)
         records = [asdict(maintained) for maintained in done]
         return dg.MaterializeResult(
             metadata={
                 "tables": table_of(records, list(records[0])),
+                "dropped_detail_rows": dropped.rows,
+                "dropped_rejected_rows": dropped.rejected_rows,
                 "skipped_tables": sum(maintained.skipped for maintained in done),
                 **{
                     name: sum(record[name] for record in records)

@@ -16,6 +16,7 @@ from sigma_impressions.defs.partitions import BACKFILL_POLICY
 from sigma_impressions.defs.resources import query_limits, tables
 from sigma_impressions.metrics.as_of import read_as_of, refresh_metrics
 from sigma_impressions.metrics.daily import refresh_daily_impressions
+from sigma_impressions.retention import late_files
 from sigma_impressions.source import Problem, SettingsError
 from sigma_impressions.tables import (
     AS_OF_DATES,
@@ -106,11 +107,18 @@ def build_metric_assets(
         event_dates = stored.read(EVENT_DATES).collect()
         note_days(context, daily_key, partitions, touched, _daily_figures(event_dates, touched, refreshed.built))
         context.log.info(f"{len(refreshed.built)} event dates rebuilt, {refreshed.current} up to date")
+        late = late_files(stored)
+        if late.height:
+            context.log.warning(
+                f"{late['key'].n_unique()} files hold rows of event dates whose single views were dropped before, "
+                f"for example {late['key'][0]}, {late['event_date'][0]}. These rows do not count"
+            )
         return dg.MaterializeResult(
             metadata={
                 "rebuilt_event_dates": len(refreshed.built),
                 "dropped_event_dates": len(refreshed.dropped),
                 "current_event_dates": refreshed.current,
+                "files_too_late_to_count": late["key"].n_unique(),
                 "table": location(stored, DAILY_IMPRESSIONS),
                 **column_lineage(DAILY_IMPRESSIONS, {NORMALIZED_IMPRESSIONS.name: normalized_key}),
             }

@@ -64,6 +64,7 @@ class SigmaSource(dg.ConfigurableResource):  # type: ignore[type-arg]
     users: str | None = _field("users")
     users_key: str | None = _field("users_key")
     overlapping_exports: str | None = _field("overlapping_exports")
+    keep_detail_days: str | None = _field("keep_detail_days")
     start_date: str | None = _field("start_date")
     schedule: str | None = _field("schedule")
     alert_webhook: str | None = _field("alert_webhook")

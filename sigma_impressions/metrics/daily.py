@@ -20,6 +20,7 @@ from sigma_impressions.tables import (
     EVENT_DATES,
     NORMALIZED_IMPRESSIONS,
     WORK_FOLDER,
+    InputsChanged,
     Tables,
     data_files,
     replace,
@@ -53,6 +54,12 @@ def _refresh(tables: Tables, overlapping_exports: str, limits: Limits) -> Refres
     built = built_event_dates(tables)
     expected = expected_event_dates(tables, overlapping_exports)
     stale = sorted(day for day, wanted in expected.items() if built.get(day) != wanted.fingerprint)
+    if lost := [day for day in stale if expected[day].closed]:
+        raise InputsChanged(
+            f"The daily impressions of {lost[0]} are not those that were registered when its single views were "
+            "dropped. If a maintenance is under way, try again after it; otherwise restore daily_impressions and "
+            "event_dates from a backup."
+        )
     dropped = tuple(sorted(built.keys() - expected.keys()))
     if stale or dropped:
         with scratch_folder(tables.root / WORK_FOLDER) as scratch:
@@ -147,5 +154,5 @@ def _registered(dates: pl.DataFrame, daily: pl.DataFrame, totals: pl.DataFrame) 
             how="left",
         )
         .with_columns(pl.col("rows", "impressions", "distinct_users").fill_null(0))
-        .with_columns(built_at=pl.lit(datetime.now(UTC)))
+        .with_columns(built_at=pl.lit(datetime.now(UTC)), detail_dropped_at=pl.lit(None, pl.Datetime("us", "UTC")))
     )

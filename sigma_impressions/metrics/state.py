@@ -44,28 +44,33 @@ class EventDate:
     """An event date as it should be: its fingerprint and the captures (spec, "export file") that hold rows of it.
 
     `captures` gives the accepted rows, of all event dates, of each (file ID, capture ID); `file_dates` are the
-    file dates of those captures, which is where `normalized_impressions` keeps their rows.
+    file dates of those captures, which is where `normalized_impressions` keeps their rows. A date that is `closed`
+    has no detail any more: it stays as it was built.
     """
 
     fingerprint: str
     captures: Mapping[tuple[str, str], int]
     file_dates: tuple[date, ...]
+    closed: bool = False
 
 
 def expected_event_dates(tables: Tables, overlapping_exports: str) -> dict[date, EventDate]:
-    """Every event date that a captured file holds rows of."""
+    """Every event date that a captured file holds rows of, and those whose detail was dropped."""
+    closed = closed_event_dates(tables)
     held = (
         tables.read(EXPORT_FILES)
         .filter(pl.col("status") == "read")
         .select("file_id", "capture_id", "accepted", "file_date", event_date="event_dates")
         .explode("event_date")
         .drop_nulls("event_date")
+        .filter(~pl.col("event_date").is_in(list(closed)))
         .sort("event_date", "file_id")
         .group_by("event_date", maintain_order=True)
         .agg("file_id", "capture_id", "accepted", pl.col("file_date").unique().sort())
         .collect()
     )
-    return {
+    expected = {day: EventDate(fingerprint, {}, (), closed=True) for day, fingerprint in closed.items()}
+    return expected | {
         day: EventDate(
             digest([DAILY_VERSION, overlapping_exports, *file_ids, *capture_ids]),
             dict(zip(zip(file_ids, capture_ids, strict=True), accepted, strict=True)),
@@ -73,6 +78,15 @@ def expected_event_dates(tables: Tables, overlapping_exports: str) -> dict[date,
         )
         for day, file_ids, capture_ids, accepted, file_dates in held.iter_rows()
     }
+
+
+def closed_event_dates(tables: Tables) -> dict[date, str]:
+    """The event dates whose detail was dropped, each with the fingerprint of what it was built from.
+
+    They cannot be built again, whatever is captured later, and whatever changes in how impressions are counted.
+    """
+    registered = tables.read(EVENT_DATES).filter(pl.col("detail_dropped_at").is_not_null())
+    return dict(registered.select("event_date", "fingerprint").collect().iter_rows())
 
 
 def built_event_dates(tables: Tables) -> dict[date, str]:

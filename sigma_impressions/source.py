@@ -157,21 +157,26 @@ SETTINGS: tuple[Setting, ...] = (
         "More header names for the columns of an export, as comma-separated column=header name pairs, for example "
         "user_email=Login, request_time=Opened At.",
     ),
-    _setting("users", "How users are stored; email is the only choice in this version.", default="email"),
     _setting(
-        "users_key",
-        f"Key of the pseudonyms, at least {MIN_USERS_KEY_CHARACTERS} characters; used only with users=pseudonym.",
-        secret=True,
+        "users",
+        "How users are stored: email, or pseudonym for names that only the users key leads back to an address.",
+        default="email",
     ),
     _setting(
-        "overlapping_exports",
-        "How files that hold the same rows are counted: largest, or sum for exports known to be disjoint.",
-        default="largest",
+        "users_key",
+        f"Key of the pseudonyms, at least {MIN_USERS_KEY_CHARACTERS} characters; used only with users=pseudonym. With "
+        "another key every user gets another pseudonym.",
+        secret=True,
     ),
     _setting(
         "keep_detail_days",
         f"Days for which single views are kept, {MIN_KEEP_DETAIL_DAYS} or more; a maintenance drops older ones, and "
         "the daily totals stay. Without it they are kept for good.",
+    ),
+    _setting(
+        "overlapping_exports",
+        "How files that hold the same rows are counted: largest, or sum for exports known to be disjoint.",
+        default="largest",
     ),
     _setting("start_date", "First daily partition, as YYYY-MM-DD.", default=DEFAULT_START_DATE.isoformat()),
     _setting(
@@ -371,12 +376,12 @@ class Source:
     header_aliases: Mapping[str, tuple[str, ...]]
     users: Literal["email", "pseudonym"]
     users_key: str | None = field(repr=False)
+    keep_detail_days: int | None
     overlapping_exports: Literal["largest", "sum"]
     start_date: date
     schedule: str
     alert_webhook: str | None = field(repr=False)
 
-    keep_detail_days: int | None
     def describe(self) -> dict[str, str]:
         """Every setting by name as text that may be shown; of a secret only "set" or "not set"."""
         return {setting.name: self._shown(setting) for setting in SETTINGS}
@@ -436,14 +441,15 @@ def read_source(values: Mapping[str, str | None]) -> Source:
         header_aliases=reader.optional("header_aliases", _header_aliases) or {},
         users=reader.required("users", _users),
         users_key=reader.optional("users_key", _users_key),
+        keep_detail_days=reader.optional("keep_detail_days", _keep_detail_days),
         overlapping_exports=reader.required("overlapping_exports", _overlapping_exports),
         start_date=reader.required("start_date", _start_date),
         schedule=reader.required("schedule", _schedule),
         alert_webhook=reader.optional("alert_webhook", _alert_webhook),
     )
-        keep_detail_days=reader.optional("keep_detail_days", _keep_detail_days),
     reader.check_aws_keys()
     reader.check_sigma_api()
+    reader.check_users_key()
     reader.finish()
     return source
 
@@ -509,6 +515,16 @@ class _Reader:
                     f"is not set, but {_BY_NAME[given[0]].environment_variable} is. The Sigma REST API needs "
                     "SIGMA_CLIENT_ID, SIGMA_CLIENT_SECRET and SIGMA_BASE_URL; set all three, or none",
                 )
+
+    def check_users_key(self) -> None:
+        """Pseudonyms need a key."""
+        if self._texts["users"].lower() == "pseudonym" and not self._texts["users_key"]:
+            self.problem(
+                "users_key",
+                "is not set, but SIGMA_IMPRESSIONS_USERS is pseudonym. Write a random text of at least "
+                f"{MIN_USERS_KEY_CHARACTERS} characters, for example what openssl rand -hex 32 prints, and keep a "
+                "copy: with another key every user gets another pseudonym",
+            )
 
     def finish(self) -> None:
         """Raise `SettingsError` if there is a problem."""
@@ -680,12 +696,12 @@ def _header_aliases(text: str) -> dict[str, tuple[str, ...]]:
 
 
 def _users(text: str) -> Literal["email", "pseudonym"]:
-    choice = text.lower()
-    if choice == "pseudonym":
-        raise _Refused("pseudonym is not available in this version, only email is. Write email or leave it unset")
-    if choice != "email":
-        raise _Refused(f"must be email, not {_quoted(text)}; email is the only choice in this version")
-    return "email"
+    match text.lower():
+        case "email":
+            return "email"
+        case "pseudonym":
+            return "pseudonym"
+    raise _Refused(f"must be email or pseudonym, not {_quoted(text)}")
 
 
 def _users_key(text: str) -> str:
@@ -694,7 +710,19 @@ def _users_key(text: str) -> str:
             f"is too short: {MIN_USERS_KEY_CHARACTERS} characters are the least. Write a longer random key, "
             "or leave it unset"
         )
+    if not text.isprintable():
+        raise _Refused("holds a control character, perhaps a line end. Paste the key again, in one piece")
     return text
+
+
+def _keep_detail_days(text: str) -> int:
+    if not re.fullmatch(r"0*[1-9][0-9]{0,4}", text) or int(text) < MIN_KEEP_DETAIL_DAYS:
+        raise _Refused(
+            f"must be a whole number of days, {MIN_KEEP_DETAIL_DAYS} or more, not {_quoted(text)}: Sigma exports the "
+            "events of 30 days, and what is exported again can only be recognised while the first copy is kept. "
+            "Leave it unset to keep single views for good"
+        )
+    return int(text)
 
 
 def _overlapping_exports(text: str) -> Literal["largest", "sum"]:
@@ -714,16 +742,6 @@ def _start_date(text: str) -> date:
         return date.fromisoformat(text)
     except ValueError:
         raise _Refused(f"{_quoted(text)} is not a day of the calendar. {advice}") from None
-
-def _keep_detail_days(text: str) -> int:
-    if not re.fullmatch(r"0*[1-9][0-9]{0,4}", text) or int(text) < MIN_KEEP_DETAIL_DAYS:
-        raise _Refused(
-            f"must be a whole number of days, {MIN_KEEP_DETAIL_DAYS} or more, not {_quoted(text)}: Sigma exports the "
-            "events of 30 days, and what is exported again can only be recognised while the first copy is kept. "
-            "Leave it unset to keep single views for good"
-        )
-    return int(text)
-
 
 
 # Minute, hour, day of month, month, day of week: the smallest and the largest number of each.

@@ -240,11 +240,15 @@ def test_every_value_is_read_and_trimmed() -> None:
         time_zone="Europe/Berlin",
         excluded_users=" Bot@Example.com, ,*@bots.example.com,qa-?@x.io ",
         file_date_pattern=pattern,
+        users="Pseudonym",
+        users_key=f" {'k' * 16} ",
+        keep_detail_days="365",
         overlapping_exports="sum",
         start_date="2025-12-31",
         schedule=" 30  3 * * 1-5 ",
         alert_webhook=WEBHOOK,
     )
+    assert (source.users, source.users_key, source.keep_detail_days) == ("pseudonym", "k" * 16, 365)
     assert (source.schedule, source.alert_webhook) == ("30 3 * * 1-5", WEBHOOK)
     assert (source.name, source.days_back, source.aws_session_token) == ("Acme", 6, TOKEN)
     assert (source.storage, source.resources) == ("gs://tables-bucket/sigma", "/srv/sigma/resources.parquet")
@@ -290,9 +294,12 @@ REFUSED: list[tuple[str, dict[str, str], str, str]] = [
     ("pattern", {"file_date_pattern": "(?P<year>"}, "FILE_DATE_PATTERN", "not a regular expression"),
     ("pattern groups", {"file_date_pattern": r"(?P<year>\d{4})"}, "FILE_DATE_PATTERN", "lacks the named groups month"),
     ("pattern size", {"file_date_pattern": "a{99999999999999}"}, "FILE_DATE_PATTERN", "too large"),
-    ("pseudonym", {"users": "pseudonym", "users_key": "k" * 16}, "USERS", "only email is"),
-    ("users", {"users": "name"}, "USERS", "must be email"),
-    ("users key", {"users_key": "short"}, "USERS_KEY", "16 characters"),
+    ("pseudonym without a key", {"users": "Pseudonym"}, "USERS_KEY", "is not set, but"),
+    ("users", {"users": "name"}, "USERS", "must be email or pseudonym"),
+    ("users key", {"users": "pseudonym", "users_key": "short"}, "USERS_KEY", "16 characters"),
+    ("users key on two lines", {"users_key": "abcd\nefgh" * 3}, "USERS_KEY", "in one piece"),
+    ("few days of detail", {"keep_detail_days": "34"}, "KEEP_DETAIL_DAYS", "35 or more, not '34'"),
+    ("days of detail", {"keep_detail_days": "forever"}, "KEEP_DETAIL_DAYS", "Leave it unset"),
     ("overlapping exports", {"overlapping_exports": "max"}, "OVERLAPPING_EXPORTS", "largest or sum"),
     ("start date", {"start_date": "1.2.2026"}, "START_DATE", "not an ISO date"),
     ("compact start date", {"start_date": "20260101"}, "START_DATE", "not an ISO date"),

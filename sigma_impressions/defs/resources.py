@@ -22,6 +22,7 @@ from sigma_impressions.source import SETTINGS, Problem, SettingsError, Source, r
 from sigma_impressions.storage import BucketStorage, GcsFiles, RemoteFiles, S3Files, gcs_options, s3_options
 from sigma_impressions.tables import Tables
 from sigma_impressions.upstream.sigma_api import Credentials
+from sigma_impressions.users import Pseudonyms
 
 _HELP = {setting.name: setting.help for setting in SETTINGS}
 
@@ -63,8 +64,8 @@ class SigmaSource(dg.ConfigurableResource):  # type: ignore[type-arg]
     header_aliases: str | None = _field("header_aliases")
     users: str | None = _field("users")
     users_key: str | None = _field("users_key")
-    overlapping_exports: str | None = _field("overlapping_exports")
     keep_detail_days: str | None = _field("keep_detail_days")
+    overlapping_exports: str | None = _field("overlapping_exports")
     start_date: str | None = _field("start_date")
     schedule: str | None = _field("schedule")
     alert_webhook: str | None = _field("alert_webhook")
@@ -197,7 +198,12 @@ def datahub_target(source: Source) -> DataHub:
 
 def reading_rules(source: Source) -> ReadingRules:
     """How export files are read, as far as the settings decide it."""
-    return ReadingRules(source.time_zone, source.excluded_users, source.header_aliases)
+    return ReadingRules(source.time_zone, source.excluded_users, source.header_aliases, pseudonyms(source))
+
+
+def pseudonyms(source: Source) -> Pseudonyms | None:
+    """What users become; None if their addresses are kept."""
+    return Pseudonyms(source.users_key) if source.users == "pseudonym" and source.users_key else None
 
 
 def file_date_pattern(source: Source) -> re.Pattern[str] | None:

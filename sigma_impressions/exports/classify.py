@@ -84,6 +84,8 @@ def classify(raw: pl.DataFrame, last_modified: pl.Expr, rules: ReadingRules, kee
     is_view = _is_view(good, rules.excluded_users)
     accepted, skipped = (good, good.clear()) if is_view is None else _split(good, is_view)
     return Classified(
+    if rules.pseudonyms is not None:
+        accepted = accepted.with_columns(rules.pseudonyms.of(accepted.get_column("user_email")))
         accepted.select(*ACCEPTED_SCHEMA, *keep),
         bad.select("row_number", _REASON, *keep),
         skipped.select("row_number", *keep),

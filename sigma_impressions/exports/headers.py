@@ -120,6 +120,18 @@ def _positions(names: Sequence[str], column: str, aliases: Sequence[str]) -> lis
 
 
 def _shown(cells: Sequence[str], most: int = 20) -> str:
-    """The first cells of a header, cut so that a message stays readable."""
-    shown = ", ".join(repr(cell.strip(WHITE_SPACE)[:60]) for cell in cells[:most])
-    return shown if len(cells) <= most else f"{shown} and {len(cells) - most:,} more"
+    """The first cells of a header, cut so that a message stays readable.
+
+    Without a header line the first row stands in its place. Of a row only the shape is shown: who is in it is
+    nothing for a message.
+    """
+    trimmed = [cell.strip(WHITE_SPACE) for cell in cells]
+    is_row = any(re.match(r"[0-9]|[^@]+@", cell) for cell in trimmed)
+    shown = ", ".join(repr(_shape(cell[:60]) if is_row else cell[:60]) for cell in trimmed[:most])
+    more = "" if len(cells) <= most else f" and {len(cells) - most:,} more"
+    return f"{shown}{more}{', which looks like a row (x is a letter, 0 a digit)' if is_row else ''}"
+
+
+def _shape(text: str) -> str:
+    """As `users.shape_of`, for one text."""
+    return re.sub(r"[0-9]", "0", re.sub(r"[^\W\d_]", "x", text))

@@ -19,6 +19,7 @@ from sigma_impressions.exports.decoding import decode
 from sigma_impressions.exports.parquet import write_frames
 from sigma_impressions.exports.records import PIECE, Piece, open_export, pieces
 from sigma_impressions.exports.rules import ReadingRules
+from sigma_impressions.users import shape_of
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -82,7 +83,7 @@ def normalize_file(
 
         def outcome(piece: Piece) -> tuple[Classified, pl.DataFrame]:
             rows = classify(piece.rows(), pl.lit(last_modified), rules)
-            return rows, with_texts(rows.rejected, piece).with_columns(constants)
+            return rows, with_texts(rows.rejected, piece, rules).with_columns(constants)
 
         def accepted() -> Iterator[pl.DataFrame]:
             for rows, bad in _map_ahead(outcome, pieces(opened, PIECE)):
@@ -95,12 +96,14 @@ def normalize_file(
     return tally.of_file(decoded.warnings, opened.header.unused_columns)
 
 
-def with_texts(rejected: pl.DataFrame, piece: Piece) -> pl.DataFrame:
-    """Rejected rows of a piece, as REJECTED_SCHEMA says."""
+def with_texts(rejected: pl.DataFrame, piece: Piece, rules: ReadingRules) -> pl.DataFrame:
+    """Rejected rows of a piece, as REJECTED_SCHEMA says; with pseudonyms, only the shape of their texts."""
     if not rejected.height:
         return rejected.with_columns(text=pl.lit(None, pl.String))
     written = piece.texts(rejected.get_column("row_number"))
-    return rejected.with_columns(written.str.strip_chars_end("\r\n").str.head(REJECTED_TEXT_LIMIT).alias("text"))
+    kept = written.str.strip_chars_end("\r\n").str.head(REJECTED_TEXT_LIMIT)
+    texts = rejected.with_columns(kept.alias("text"))
+    return texts if rules.pseudonyms is None else texts.with_columns(shape_of(pl.col("text")))
 
 
 @dataclass

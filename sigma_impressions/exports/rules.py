@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from sigma_impressions.exports.headers import COLUMNS, normalize_name
+from sigma_impressions.users import Pseudonyms
 
 NORMALIZATION_VERSION = 1
 """Raised whenever the same file would give other rows than before, so that it is read again."""
@@ -18,7 +19,8 @@ class ReadingRules:
     """The settings that decide what rows a file gives.
 
     `time_zone`: IANA zone of times without an offset. `excluded_users`: lower-cased e-mails, or globs with `*`
-    (any characters) and `?` (any one). `extra_aliases`: column -> more accepted header names.
+    (any characters) and `?` (any one). `extra_aliases`: column -> more accepted header names. `pseudonyms`: what
+    users become after the excluded ones were left out; None keeps their addresses.
 
     Raises ValueError if `extra_aliases` names an unknown column, or a header name that has no letter or digit or
     already stands for another column.
@@ -27,6 +29,7 @@ class ReadingRules:
     time_zone: str = "UTC"
     excluded_users: tuple[str, ...] = ()
     extra_aliases: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    pseudonyms: Pseudonyms | None = None
 
     def __post_init__(self) -> None:
         owners = {name: column for column, aliases in COLUMNS.items() for name in (column, *aliases)}
@@ -41,7 +44,7 @@ class ReadingRules:
                     raise ValueError(f"the alias {alias!r} of {column} already stands for {owners[name]}")
 
     def fingerprint(self) -> str:
-        """A short hash that changes whenever the same file could give other rows."""
+        """A short hash that changes whenever the same file could give other rows; see also `holds_pseudonyms`."""
         rules = {
             "version": NORMALIZATION_VERSION,
             "time_zone": self.time_zone,
@@ -52,4 +55,20 @@ class ReadingRules:
                 if aliases
             },
         }
-        return hashlib.sha256(json.dumps(rules, sort_keys=True).encode()).hexdigest()[:16]
+        if self.pseudonyms is None:
+            return _digest(rules)
+        return pseudonymous_fingerprint(_digest(rules), self.pseudonyms)
+
+
+def pseudonymous_fingerprint(fingerprint: str, pseudonyms: Pseudonyms) -> str:
+    """The fingerprint of rules that give pseudonyms, from that of the same rules with addresses."""
+    return f"p{_digest([fingerprint, pseudonyms.key_id])[:-1]}"
+
+
+def holds_pseudonyms(fingerprint: str) -> bool:
+    """Whether what was read under the rules of this fingerprint holds pseudonyms instead of addresses."""
+    return fingerprint.startswith("p")
+
+
+def _digest(value: object) -> str:
+    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()[:16]

@@ -70,7 +70,7 @@ def normalize_small_files(
         good, other = accepted.get((part,), rows.accepted.clear()), skipped.get((part,), rows.skipped.clear())
         tallies[file].add(Classified(good, bad, other))
         if bad.height:
-            with_text.append(with_texts(bad, piece))
+            with_text.append(with_texts(bad, piece, rules))
     constants = [pl.lit(value).alias(name) for name, value in labels.items()]
     for frame, schema, path in (
         (rows.accepted, ACCEPTED_SCHEMA, accepted_to),

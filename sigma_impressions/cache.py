@@ -49,6 +49,13 @@ class FileCache:
         target.parent.mkdir(parents=True, exist_ok=True)
         file.replace(target)
 
+    def clear(self) -> None:
+        """Delete all copies; those who hold paths of them must not read these any more."""
+        self._enter()
+        for path in self.folder.rglob("*"):
+            if path.is_file() and path.name != ".lock":
+                path.unlink()
+
     def _enter(self) -> None:
         with self._entering:
             if self._lock is None:

@@ -17,7 +17,7 @@ from rich.text import Text
 from sigma_impressions.console import Progress
 from sigma_impressions.defs.build import JOB_NAME, build_definitions
 from sigma_impressions.defs.maintenance import MAINTENANCE_ASSET, MAINTENANCE_JOB_NAME
-from sigma_impressions.defs.runs import PROCESS_TAG, TRIGGER_TAG, end_dead_runs, range_tags
+from sigma_impressions.defs.runs import PROCESS_TAG, TRIGGER_TAG, end_dead_runs, range_tags, runs_under_way
 from sigma_impressions.scratch import locked
 from sigma_impressions.source import MAX_DAYS_BACK
 
@@ -93,6 +93,18 @@ def maintain_all(console: Console, dagster_home: Path, keep_days: int) -> str | 
             raise_on_error=False,
         )
     return None if result.success else _failure(result)
+
+
+def refuse_under_way(dagster_home: Path) -> str | None:
+    """Why stored rows cannot be edited now: a run of the Dagster instance is under way; None if there is none."""
+    with _instance(dagster_home) as instance:
+        end_dead_runs(instance)
+        found = runs_under_way(instance)
+    return (
+        f"{len(found)} runs are under way, for example {found[0]}. Wait until they have ended, and let none start."
+        if found
+        else None
+    )
 
 
 def _instance(dagster_home: Path) -> dg.DagsterInstance:

@@ -46,6 +46,9 @@ class Storage(Protocol):
     def sizes(self, table: str) -> dict[str, int]:
         """Every file in a table's folder by its path there, with its bytes; the transaction log is left out."""
 
+    def forget_copies(self) -> None:
+        """Delete this machine's copies of the tables' files; who reads them meanwhile fails."""
+
 
 class LocalStorage:
     """Tables in a local directory."""
@@ -81,6 +84,9 @@ class LocalStorage:
             if not relative.startswith("_delta_log/") and path.is_file():
                 found[relative] = path.stat().st_size
         return found
+
+    def forget_copies(self) -> None:
+        """See `Storage.forget_copies`; there are none."""
 
 
 class RemoteFiles(Protocol):
@@ -215,6 +221,10 @@ class BucketStorage:
             found = self._remote().sizes(folder)
         listed = {key.removeprefix(folder): size for key, size in found.items()}
         return {name: size for name, size in listed.items() if not name.startswith("_delta_log/")}
+
+    def forget_copies(self) -> None:
+        """See `Storage.forget_copies`."""
+        self._cache.clear()
 
     def remove(self, table: str) -> None:
         """Delete everything in a table's folder, its transaction log included."""

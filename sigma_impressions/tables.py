@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import random
 import time
+import uuid
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -40,6 +41,10 @@ T = TypeVar("T")
 
 class TablesError(Exception):
     """The storage location holds something that this version cannot work with; the message says what to do."""
+
+
+_EDITION_KEY = "sigma_impressions.edition"
+"""Table property that changes when stored rows were edited in place."""
 
 
 class InputsChanged(Exception):
@@ -174,12 +179,12 @@ EVENT_DATES = Table(
         impressions=pa.int64(),
         distinct_users=pa.int64(),
         built_at=_UTC_TIME,
+        detail_dropped_at=_UTC_TIME,
     ),
 )
 _RESOURCE: dict[str, pa.DataType] = {
     "resource_type": pa.string(),
     "workbook_id": pa.string(),
-        detail_dropped_at=_UTC_TIME,
     "workbook_url_id": pa.string(),
     "element_id": pa.string(),
     "name": pa.string(),
@@ -438,7 +443,7 @@ class Tables:
         if not staged:
             return
         handle = self.open(table)
-        actions: list[AddAction | RemoveAction] = [_add_action(file) for file in staged]
+        actions: list[AddAction | RemoveAction] = [add_action(file) for file in staged]
         self.storage.adopt(table.name, [(file.path, action.path) for file, action in zip(staged, actions, strict=True)])
         with clear_errors(self.storage, f"writing to {self.location(table)}"):
             handle.create_write_transaction(
@@ -448,11 +453,26 @@ class Tables:
                 partition_by=list(table.partition_by),
             )
 
+    def mark_edited(self) -> None:
+        """Note that stored rows were edited in place, so that what was published of them is published anew."""
 
-def _add_action(file: StagedFile) -> AddAction:
-    folder = "/".join(f"{column}={value}" for column, value in file.partition.items())
+        def attempt() -> None:
+            handle = self.open(EXPORT_FILES)
+            handle.alter.set_table_properties({_EDITION_KEY: uuid.uuid4().hex}, raise_if_not_exists=False)
+
+        with clear_errors(self.storage, f"writing to {self.location(EXPORT_FILES)}"):
+            retry_conflicts(attempt)
+
+    def edition(self) -> str:
+        """A text that differs after each edit of stored rows; empty before the first."""
+        return str(self.open(EXPORT_FILES).metadata().configuration.get(_EDITION_KEY, ""))
+
+
+def add_action(file: StagedFile) -> AddAction:
+    """The action that makes a staged file part of a table, once it lies there."""
+    folders = [f"{column}={value}" for column, value in file.partition.items()]
     return AddAction(
-        path=f"{folder}/{file.path.name}",
+        path="/".join([*folders, file.path.name]),
         size=file.path.stat().st_size,
         partition_values=dict(file.partition),
         modification_time=int(time.time() * 1000),

@@ -24,6 +24,7 @@ from sigma_impressions.defs.resources import (
 from sigma_impressions.exports.capture import capture_pending
 from sigma_impressions.exports.listing import Listing, sort_out
 from sigma_impressions.exports.manifest import Recorded, forget_missing, read_manifest, record_listing
+from sigma_impressions.stored_users import refuse_stored_addresses
 from sigma_impressions.tables import EXPORT_FILES, NORMALIZED_IMPRESSIONS, RAW_EXPORT_FILES, Tables
 
 _EXAMPLES = 10
@@ -102,6 +103,8 @@ def build_export_assets(
         with clear_failures():
             settings = names.settings_of(context.resources).source()
             stored, rules = tables(settings), reading_rules(settings)
+            if rules.pseudonyms is not None:
+                refuse_stored_addresses(stored)
             days = days_of(context)
             captured = capture_pending(
                 stored,

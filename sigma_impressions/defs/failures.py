@@ -13,12 +13,13 @@ from sigma_impressions.metrics.as_of import ConservationError
 from sigma_impressions.publish.datahub import DataHubError
 from sigma_impressions.source import SettingsError
 from sigma_impressions.storage import StorageError
+from sigma_impressions.stored_users import AddressesStored
 from sigma_impressions.tables import InputsChanged, TablesError
 from sigma_impressions.upstream.contract import ResourcesRefused
 from sigma_impressions.upstream.sigma_api import SigmaApiError, SigmaRefused
 from sigma_impressions.upstream.snapshot_file import ResourcesUnreadable
 
-_FOR_GOOD = (SettingsError, TablesError, ResourcesRefused, ResourcesUnreadable, ConservationError)
+_FOR_GOOD = (SettingsError, TablesError, AddressesStored, ResourcesRefused, ResourcesUnreadable, ConservationError)
 """Errors that another try does not mend."""
 
 

@@ -83,6 +83,11 @@ def requested_runs(instance: dg.DagsterInstance, job_name: str, request_id: str)
     return _scan_runs(instance.get_run_records(wanted, limit=_TRIES))
 
 
+def runs_under_way(instance: dg.DagsterInstance) -> list[str]:
+    """The IDs of the runs that the instance knows to be under way, whatever they do."""
+    return [run.run_id for run in instance.get_runs(dg.RunsFilter(statuses=list(_UNDER_WAY)))]
+
+
 def _scan_runs(records: Iterable[RunRecord]) -> list[ScanRun]:
     found = []
     for record in records:

@@ -11,16 +11,19 @@ from sigma_impressions.defs.failures import clear_failures
 from sigma_impressions.defs.metadata import OWNERS, definition_metadata, location, preview, table_of
 from sigma_impressions.defs.names import PLAIN_NAMES, Names
 from sigma_impressions.defs.resources import (
+    pseudonyms,
     resources_location,
     sigma_credentials,
     snapshot_storage_options,
     tables,
 )
 from sigma_impressions.source import Source, resources_asset
+from sigma_impressions.stored_users import refuse_stored_addresses
 from sigma_impressions.tables import RESOURCE_SNAPSHOTS, SIGMA_RESOURCES
 from sigma_impressions.upstream.capture import capture_snapshot
 from sigma_impressions.upstream.discovery import Discovered, discover_resources
 from sigma_impressions.upstream.snapshot_file import read_snapshot
+from sigma_impressions.users import pseudonymous_resources
 
 COMPLETE_CHECK = "elements_are_complete"
 
@@ -110,9 +113,13 @@ def _snapshot_asset(
             settings = names.settings_of(context.resources).source()
             stored = tables(settings)
             where, found = _read(settings, context.log.info)
+            resources, users = found.resources, pseudonyms(settings)
+            if users is not None:
+                refuse_stored_addresses(stored)
+                resources = pseudonymous_resources(resources, users)
             snapshot = capture_snapshot(
                 stored,
-                found.resources,
+                resources,
                 where,
                 datetime.now(UTC),
                 aliases=found.aliases,
@@ -122,7 +129,7 @@ def _snapshot_asset(
         context.log.info(f"{where}: {snapshot.workbooks} workbooks, {snapshot.elements} elements, {changed}")
         for note in found.notes:
             context.log.warning(note)
-        shown = preview(found.resources.select("resource_type", "workbook_url_id", "element_id", "name", "path"))
+        shown = preview(resources.select("resource_type", "workbook_url_id", "element_id", "name", "path"))
         return dg.MaterializeResult(
             metadata={
                 "workbooks": snapshot.workbooks,

@@ -13,6 +13,7 @@ import polars as pl
 from sigma_impressions.exports.buffers import value_bytes
 from sigma_impressions.exports.rules import ReadingRules
 from sigma_impressions.exports.times import parse_times
+from sigma_impressions.users import canonical
 
 ACCEPTED_SCHEMA: dict[str, pl.DataType] = {
     "row_number": pl.Int64(),
@@ -83,9 +84,9 @@ def classify(raw: pl.DataFrame, last_modified: pl.Expr, rules: ReadingRules, kee
     good, bad = _split(rows, is_good)
     is_view = _is_view(good, rules.excluded_users)
     accepted, skipped = (good, good.clear()) if is_view is None else _split(good, is_view)
-    return Classified(
     if rules.pseudonyms is not None:
         accepted = accepted.with_columns(rules.pseudonyms.of(accepted.get_column("user_email")))
+    return Classified(
         accepted.select(*ACCEPTED_SCHEMA, *keep),
         bad.select("row_number", _REASON, *keep),
         skipped.select("row_number", *keep),
@@ -104,9 +105,18 @@ def _is_view(rows: pl.DataFrame, excluded_users: tuple[str, ...]) -> pl.Series |
     if status.null_count() < len(status):
         conditions.append(_IS_VIEW)
     if excluded_users:
-        excluded = f"(?s)^(?:{'|'.join(map(_glob, excluded_users))})$"
-        conditions.append(~pl.col("user_email").str.contains(excluded))
+        conditions.append(~pl.col("user_email").str.contains(_any_of(excluded_users)))
     return rows.select(pl.all_horizontal(conditions)).to_series() if conditions else None
+
+
+def is_excluded(user: str, excluded_users: tuple[str, ...]) -> bool:
+    """Whether the rows of a user are skipped."""
+    found = canonical(pl.Series([user])).str.contains(_any_of(excluded_users)) if excluded_users else None
+    return found is not None and bool(found.all())
+
+
+def _any_of(users: tuple[str, ...]) -> str:
+    return f"(?s)^(?:{'|'.join(map(_glob, users))})$"
 
 
 def _glob(pattern: str) -> str:

@@ -53,12 +53,14 @@ class _Contents:
     as_of: date
     inputs: AsOfDate
     registry: pl.DataFrame
+    edition: str
 
     @property
     def made_from(self) -> str:
         """A text that differs where anything that the database shows differs."""
         files = self.registry.select(pl.concat_str("file_id", "capture_id", "status", ignore_nulls=True))
-        return f"{self.inputs.fingerprint} {digest([PUBLICATION_VERSION, *files.to_series().sort()])}"
+        edited = [self.edition] if self.edition else []
+        return f"{self.inputs.fingerprint} {digest([PUBLICATION_VERSION, *edited, *files.to_series().sort()])}"
 
 
 def publish_database(tables: Tables, as_of: date | None = None, limits: Limits = DEFAULT_LIMITS) -> Published:
@@ -74,7 +76,9 @@ def publish_database(tables: Tables, as_of: date | None = None, limits: Limits =
         wanted = expected_as_of_dates(tables, [chosen])[chosen]
         if built_as_of_dates(tables).get(chosen) != wanted.fingerprint:
             raise InputsChanged(f"The metrics as of {chosen} are not up to date.")
-        contents = _Contents(chosen, wanted, tables.read(EXPORT_FILES).collect())
+        # The edition first: an edit in between is published now, and once more by the next run.
+        edition = tables.edition()
+        contents = _Contents(chosen, wanted, tables.read(EXPORT_FILES).collect(), edition)
         existing = _existing(target)
         if existing is not None and existing[0] == (chosen, contents.made_from):
             return Published(target, chosen, False, existing[1])

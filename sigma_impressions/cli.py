@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, date, datetime, timedelta
-from typing import TYPE_CHECKING, NoReturn
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal, NoReturn
 
 import click
 from dotenv import load_dotenv
@@ -25,6 +26,8 @@ from sigma_impressions.source import (
 
 if TYPE_CHECKING:
     from sigma_impressions.scan import ScanOptions
+    from sigma_impressions.stored_users import Edited
+    from sigma_impressions.tables import Tables
 
 _DAY = click.DateTime(formats=["%Y-%m-%d"])
 
@@ -135,7 +138,7 @@ def maintain(keep_days: int) -> None:
 
 @main.group()
 def export() -> None:
-    """Bring the published usage to a catalog."""
+    """Bring what is published to other programs: as files, or to a catalog."""
 
 
 @export.command("datahub")
@@ -165,6 +168,88 @@ def export_datahub(target: str | None, platform_instance: str | None) -> None:
         export_usage(tables(source), datahub_target(source), report, query_limits(source))
     except (DataHubError, SettingsError, StorageError, TablesError, LookupError) as error:
         _fail(str(error))
+
+
+@export.command("tables")
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(["csv", "parquet"]),
+    default="csv",
+    show_default=True,
+    help="CSV for spreadsheets: text that one would take for a formula gets an apostrophe before it.",
+)
+@click.option(
+    "--to",
+    "folder",
+    type=click.Path(path_type=Path, file_okay=False),
+    required=True,
+    help="Folder for the files, one per table; files of the same names are replaced.",
+)
+def export_tables_to(form: Literal["csv", "parquet"], folder: Path) -> None:
+    """Write every table of the published database to a file of its own, as CSV or Parquet."""
+    from sigma_impressions.defs.resources import tables
+    from sigma_impressions.publish.database import DATABASE_NAME
+    from sigma_impressions.publish.files import export_tables
+
+    database = tables(_source({})).root / DATABASE_NAME
+    if not database.is_file():
+        _fail(f"There is no {database} yet. sigma-impressions run publishes it.")
+    console = Console(highlight=False)
+    try:
+        for written in export_tables(database, folder, form):
+            console.print(Text(f"{written.path}: {written.rows:,} rows"), soft_wrap=True)
+    except OSError as error:
+        _fail(f"{folder} cannot be written: {error.strerror}")
+
+
+@main.command()
+def pseudonymize() -> None:
+    """Turn stored e-mail addresses into pseudonyms, after SIGMA_IMPRESSIONS_USERS was set to pseudonym.
+
+    In all tables and the published database; older versions of the tables and local copies of their files are deleted.
+    Let no run be under way, on any machine. Interrupted, it is started again. Exit code 0 or 1.
+    """
+    source = _source({})
+    from sigma_impressions.defs.resources import pseudonyms
+    from sigma_impressions.stored_users import pseudonymize_stored
+
+    names = pseudonyms(source)
+    if names is None:
+        _fail(
+            "SIGMA_IMPRESSIONS_USERS is email, so addresses stay. Set it to pseudonym, and SIGMA_IMPRESSIONS_USERS_KEY "
+            "to a random key, to have them replaced."
+        )
+    _edit_users(source, lambda stored, report: pseudonymize_stored(stored, names, report))
+
+
+@main.command()
+@click.argument("user", required=False)
+def forget(user: str | None) -> None:
+    """Forget one user: their views stay counted, as those of somebody without a name.
+
+    In all tables and the published database; older versions of the tables and local copies of their files are deleted.
+    USER is the e-mail address; without it, it is asked for, so that no list of commands remembers it. Let no run be
+    under way, on any machine. Interrupted, it is started again. Exit code 0 or 1.
+    """
+    source = _source({})
+    named = (user or click.prompt("E-mail address of the user", hide_input=False, err=True)).strip()
+    if not named:
+        _fail("The user to forget has no name. Write the e-mail address.")
+    from sigma_impressions.defs.resources import pseudonyms
+    from sigma_impressions.exports.classify import is_excluded
+    from sigma_impressions.stored_users import forget_stored
+
+    found = _edit_users(source, lambda stored, report: forget_stored(stored, named, pseudonyms(source), report))
+    console = Console(highlight=False)
+    if not found:
+        console.print("No table held this user.")
+    if not is_excluded(named, source.excluded_users):
+        console.print(
+            "The bucket may still hold export files with this user: one that is read from now on brings the user back, "
+            "unless SIGMA_IMPRESSIONS_EXCLUDED_USERS names the address.",
+            soft_wrap=True,
+        )
 
 
 @main.command()
@@ -216,6 +301,36 @@ def _source(settings: Mapping[str, str]) -> Source:
 def _fail(message: str) -> NoReturn:
     Console(stderr=True, highlight=False).print(Text(message, style="red"), soft_wrap=True)
     sys.exit(1)
+
+
+def _edit_users(source: Source, edit: Callable[[Tables, Callable[[str], None]], list[Edited]]) -> bool:
+    """Edit stored users and publish again; whether a table held something to edit."""
+    from sigma_impressions.defs.resources import query_limits, tables
+    from sigma_impressions.publish.settle import publish_settled
+    from sigma_impressions.scan import refuse_under_way
+    from sigma_impressions.storage import StorageError
+    from sigma_impressions.tables import InputsChanged, TablesError
+
+    console = Console(highlight=False)
+
+    def report(line: str) -> None:
+        console.print(Text(line), soft_wrap=True)
+
+    if (reason := refuse_under_way(use_dagster_home(project_folder()))) is not None:
+        _fail(reason)
+    try:
+        stored = tables(source)
+        edited = edit(stored, report)
+        published = publish_settled(
+            stored, source.overlapping_exports, [], None, report=report, limits=query_limits(source)
+        )
+    except LookupError:
+        report("Nothing is published yet.")
+    except (StorageError, TablesError, InputsChanged) as error:
+        _fail(str(error))
+    else:
+        report(f"{published.path}: published again, as of {published.as_of}")
+    return any(table.changed_files for table in edited)
 
 
 def _scan(source: Source, chunks: Sequence[Sequence[date]], options: ScanOptions, trigger: str) -> None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import time
 import uuid
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
@@ -203,23 +203,27 @@ def _edit_table(tables: Tables, table: Table, edit: _Edit, scratch: Path) -> Edi
 
 @dataclass(frozen=True)
 class _Columns:
-    """The columns of a table that hold users: `flat` ones, and `nested` lists of records, each with its field."""
+    """The columns of a table that hold users: `flat` ones, and `nested` lists of records, each with its fields.
+
+    A list that is `ordered` has the most active users first, then by name.
+    """
 
     flat: tuple[str, ...]
-    nested: Mapping[str, str] = field(default_factory=dict)
+    nested: Mapping[str, tuple[str, ...]]
+    ordered: frozenset[str]
 
     @staticmethod
     def of(table: Table) -> _Columns:
         flat = [column.name for column in table.schema if column.name.endswith("_email")]
         lists = [column for column in table.schema if pa.types.is_list(column.type)]
-        nested = {
-            column.name: inner.name
+        fields = {
+            column.name: [inner.name for inner in column.type.value_type]
             for column in lists
             if pa.types.is_struct(column.type.value_type)
-            for inner in column.type.value_type
-            if inner.name.endswith("_email")
         }
-        return _Columns(tuple(flat), nested)
+        nested = {name: tuple(inner for inner in inners if inner.endswith("_email")) for name, inners in fields.items()}
+        ordered = {name for name, inners in fields.items() if {"impressions_60d", "user_email"} <= set(inners)}
+        return _Columns(tuple(flat), {name: inners for name, inners in nested.items() if inners}, frozenset(ordered))
 
     def users(self, path: str) -> pl.Series:
         """The distinct users of a data file."""
@@ -228,7 +232,8 @@ class _Columns:
         columns = [rows.select(user=pl.col(name).cast(pl.String)) for name in self.flat if name in held]
         columns += [
             rows.select(pl.col(name).explode().struct.field(inner).alias("user"))
-            for name, inner in self.nested.items()
+            for name, inners in self.nested.items()
+            for inner in inners
             if name in held
         ]
         nobody = pl.LazyFrame(schema={"user": pl.String})
@@ -237,19 +242,17 @@ class _Columns:
     def changed(self, frame: pl.DataFrame, names: Mapping[str, str], texts: Mapping[str, pl.Expr]) -> pl.DataFrame:
         """The frame with the new names and texts; users of a resource are in order again."""
         flat = [replaced(pl.col(name), names) for name in self.flat if name in frame.columns]
-        nested = [
-            pl.col(name).list.eval(_in_order(pl.element().struct.with_fields(replaced(pl.field(inner), names)), inner))
-            for name, inner in self.nested.items()
-            if name in frame.columns
-        ]
+        nested = []
+        for name in self.nested.keys() & set(frame.columns):
+            records = pl.element().struct.with_fields(replaced(pl.field(inner), names) for inner in self.nested[name])
+            nested.append(pl.col(name).list.eval(_in_order(records) if name in self.ordered else records))
         return frame.with_columns(*flat, *nested, **texts)
 
 
-def _in_order(records: pl.Expr, user: str) -> pl.Expr:
-    """Users of a resource, the most active ones first."""
-    return records.sort_by(
-        records.struct.field("impressions_60d"), records.struct.field(user), descending=[True, False]
-    )
+def _in_order(records: pl.Expr) -> pl.Expr:
+    """Users of a resource as the metrics have them."""
+    impressions, user = (records.struct.field(name) for name in ("impressions_60d", "user_email"))
+    return records.sort_by(impressions, user, descending=[True, False])
 
 
 def _differs(path: str, texts: Mapping[str, pl.Expr]) -> bool:

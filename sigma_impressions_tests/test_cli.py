@@ -160,6 +160,9 @@ def test_what_is_no_day_is_a_usage_error(arguments: tuple[str, ...], invoke: Inv
         (("run",), ("--as-of", "--days-back", "1 to 6", "--renormalize", "--forget-missing-files", DAYS_BACK)),
         (("backfill",), ("--from", "--to", "required", "six days", "--renormalize")),
         (("check",), ("credentials", "rights", "Exit code")),
+        (("pseudonymize",), ("SIGMA_IMPRESSIONS_USERS", "no run be under way", "Exit code")),
+        (("forget",), ("e-mail address", "stay counted", "Exit code")),
+        (("export", "tables"), ("--to", "csv", "parquet", "required", "formula")),
         (("demo",), ("--no-ui", "--port", "--days", "--sigma-api", "data/demo")),
     ],
 )
@@ -168,6 +171,18 @@ def test_help_names_what_is_needed(command: tuple[str, ...], named: tuple[str, .
     assert result.exit_code == 0
     assert [word for word in named if word not in result.stdout] == []
     assert invoke(*command, "-h").stdout == result.stdout
+
+
+def test_commands_that_need_something_first(invoke: Invoke, tmp_path: Path) -> None:
+    addresses = invoke("pseudonymize", **GOOD)
+    assert_refused(addresses, tmp_path)
+    assert "SIGMA_IMPRESSIONS_USERS is email" in addresses.stderr
+    no_key = invoke("pseudonymize", **GOOD, SIGMA_IMPRESSIONS_USERS="pseudonym")
+    assert_refused(no_key, tmp_path)
+    assert "SIGMA_IMPRESSIONS_USERS_KEY: is not set" in no_key.stderr
+    unpublished = invoke("export", "tables", "--to", str(tmp_path / "out"), **GOOD)
+    assert_refused(unpublished, tmp_path)
+    assert "sigma-impressions run publishes it" in unpublished.stderr
 
 
 def test_check_with_nothing_set(invoke: Invoke, tmp_path: Path) -> None:

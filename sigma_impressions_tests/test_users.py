@@ -19,7 +19,7 @@ from sigma_impressions.exports.refused import RefusedFile
 from sigma_impressions.exports.rules import ReadingRules, holds_pseudonyms, pseudonymous_fingerprint
 from sigma_impressions.exports.small_files import SmallFile, normalize_small_files
 from sigma_impressions.upstream.contract import SCHEMA
-from sigma_impressions.users import PSEUDONYM, Pseudonyms, pseudonymous_resources, shape_of
+from sigma_impressions.users import PSEUDONYM, Pseudonyms, pseudonymous_resources, shape_of, shortened
 
 KEY = "correct horse battery staple"
 PSEUDONYMS = Pseudonyms(KEY)
@@ -112,6 +112,12 @@ def test_the_row_of_a_file_without_a_header_is_not_shown() -> None:
     assert "'0000-00-00 00:00', 'xxx@xxxxxxx.xxx', 'xxx xxx', which looks like a row" in caught.value.detail
     with pytest.raises(RefusedFile, match="has 'Zeit', 'Person'"):
         read_header(["Zeit", "Person"], ",", {})
+
+
+def test_users_in_records_are_shortened() -> None:
+    users = ["ann.lee@example.com", PSEUDONYMS.of_one("ann"), "jorr", None]
+    shown = pl.DataFrame({"user_email": users}).select(shortened(pl.col("user_email")))["user_email"].to_list()
+    assert shown == ["a…@example.com", f"{users[1][:9]}…", "jorr", None]
 
 
 def test_resources_without_addresses() -> None:

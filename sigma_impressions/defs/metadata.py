@@ -10,6 +10,7 @@ import polars as pl
 import pyarrow as pa
 
 from sigma_impressions.tables import Table, Tables
+from sigma_impressions.users import shortened
 
 OWNERS = ["team:data-platform"]
 GROUP = "sigma_impressions"
@@ -36,11 +37,9 @@ def location(tables: Tables, table: Table) -> dg.MetadataValue:
 
 
 def preview(rows: pl.DataFrame, most: int = PREVIEW_ROWS) -> dg.MetadataValue:
-    """The first rows as a table; e-mail addresses are shortened, so that no event holds one."""
+    """The first rows as a table; users are shortened, so that no event holds an e-mail address or a pseudonym."""
     shown = rows.head(most).with_columns(
-        pl.col(name).str.replace(r"^(.).*(@.*)$", "$1…$2")
-        for name in rows.columns
-        if name.endswith("_email") and rows.schema[name] == pl.String
+        shortened(pl.col(name)) for name in rows.columns if name.endswith("_email") and rows.schema[name] == pl.String
     )
     records: Sequence[dict[str, Any]] = shown.to_dicts()
     return table_of(records, rows.columns)

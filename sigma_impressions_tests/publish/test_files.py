@@ -79,7 +79,9 @@ def test_what_a_spreadsheet_would_calculate_is_text(tmp_path: Path) -> None:
 
 
 @settings(max_examples=8, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(names=st.lists(st.one_of(st.none(), st.text(st.characters(codec="utf-8", exclude_characters="\0"))), max_size=30))
+@given(
+    names=st.lists(st.one_of(st.none(), st.text(st.characters(codec="utf-8", exclude_characters="\0"))), max_size=30)
+)
 def test_any_text_comes_back_with_at_most_an_apostrophe_before_it(names: list[str | None], tmp_path: Path) -> None:
     list(export_tables(database(tmp_path, names), tmp_path, "csv"))
     for row, name in zip(rows(tmp_path / "resource_impressions.csv"), names, strict=True):

@@ -22,11 +22,14 @@ from rich.console import Console
 from sigma_impressions.check import Step, check_source
 from sigma_impressions.defs.resources import tables
 from sigma_impressions.maintenance import maintain
+from sigma_impressions.metrics.daily import refresh_daily_impressions
 from sigma_impressions.publish.database import DATABASE_NAME
 from sigma_impressions.scan import ScanOptions, scan_all
 from sigma_impressions.source import environment_values, read_source
+from sigma_impressions.stored_users import pseudonymize_stored
 from sigma_impressions.tables import (
     ALL_TABLES,
+    DAILY_IMPRESSIONS,
     EXPORT_FILES,
     NORMALIZED_IMPRESSIONS,
     RESOURCE_SNAPSHOTS,
@@ -36,6 +39,7 @@ from sigma_impressions.tables import (
     retry_conflicts,
 )
 from sigma_impressions.tables import scan as scan_table
+from sigma_impressions.users import Pseudonyms
 from sigma_impressions_tests import cases
 from sigma_impressions_tests.commands import environment
 from sigma_impressions_tests.conftest import LISTER, READER, RemoteStorage
@@ -87,6 +91,37 @@ def test_cases_with_the_tables_in_a_bucket(
         scan(tmp_path, as_of=case.as_of)
         cases.assert_as_expected(case, stored.root / DATABASE_NAME)
         assert stored.root.is_relative_to(tmp_path / "data" / "cache")
+
+
+@pytest.mark.parametrize("remote_storage", ["s3"], indirect=True)
+def test_no_copy_of_an_address_stays_in_a_bucket_or_its_cache(
+    remote_storage: RemoteStorage, s3_server: Any, tmp_path: Path
+) -> None:
+    settings = {
+        **remote_storage.environment,
+        "SIGMA_IMPRESSIONS_BUCKET_URI": "s3://not-read/",
+        "SIGMA_IMPRESSIONS_STORAGE": remote_storage.uri,
+    }
+    bucket, client = remote_storage.uri.split("/")[2], s3_server.client()
+
+    def objects() -> dict[str, bytes]:
+        listed = client.list_objects_v2(Bucket=bucket)["Contents"]
+        return {item["Key"]: client.get_object(Bucket=bucket, Key=item["Key"])["Body"].read() for item in listed}
+
+    with machine(tmp_path, settings) as stored:
+        for day in (19, 20):
+            viewed = [Row(datetime(2026, 11, day, 9, tzinfo=UTC), f"user{day}@x.org", "wb1", None, 1, None)]
+            capture(stored, f"file {day}", viewed)
+        refresh_daily_impressions(stored, "largest")
+        assert any(b"@x.org" in data for data in objects().values())
+        copies = stored.root / "files"
+        assert list(copies.rglob("*.parquet"))
+        pseudonymize_stored(stored, Pseudonyms("k" * 16), lambda _: None)
+        assert not any(b"@x.org" in data for data in objects().values())
+        assert not list(copies.rglob("*.parquet"))
+        assert refresh_daily_impressions(stored, "largest").built == ()
+        users = stored.read(DAILY_IMPRESSIONS).collect()["user_email"].sort()
+        assert users.to_list() == sorted(Pseudonyms("k" * 16).of_one(f"user{day}@x.org") for day in (19, 20))
 
 
 @pytest.mark.parametrize("remote_storage", ["s3"], indirect=True)

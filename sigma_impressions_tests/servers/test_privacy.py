@@ -1,0 +1,139 @@
+"""With pseudonyms no address of the demo's people is anywhere: not in storage, Dagster's records, logs or files."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import polars as pl
+import pytest
+
+from sigma_impressions.demo.vocabulary import MAIL_DOMAIN
+from sigma_impressions.tables import (
+    ALL_TABLES,
+    DAILY_IMPRESSIONS,
+    NORMALIZED_IMPRESSIONS,
+    REJECTED_ROWS,
+    SIGMA_RESOURCES,
+    USER_ACTIVITY,
+    Tables,
+)
+from sigma_impressions.users import PSEUDONYM, Pseudonyms
+from sigma_impressions_tests.commands import environment, sigma_impressions
+from sigma_impressions_tests.servers.test_runs import DATABASE, fill, settings
+
+KEY = "the key of the demo's pseudonyms"
+PSEUDONYMOUS = {"SIGMA_IMPRESSIONS_USERS": "pseudonym", "SIGMA_IMPRESSIONS_USERS_KEY": KEY}
+ADDRESS = re.compile(rf"[\w.+-]+@{re.escape(MAIL_DOMAIN)}")
+
+Command = Callable[..., subprocess.CompletedProcess[str]]
+
+
+def contents(storage: Path) -> dict[str, str]:
+    """Every value of every table, as text, whatever the files are compressed with."""
+    tables = Tables(storage)
+    found = {
+        table.name: json.dumps(tables.read(table).collect().to_dicts(), default=str, ensure_ascii=False)
+        for table in ALL_TABLES
+    }
+    with duckdb.connect(str(storage / DATABASE), read_only=True) as connection:
+        for (name,) in connection.execute("SELECT table_name FROM duckdb_tables()").fetchall():
+            found[f"published {name}"] = str(connection.execute(f"FROM {name}").fetchall())
+    return found
+
+
+def holding(folder: Path, *texts: str) -> set[str]:
+    """The files and tables in which one of the texts stands, in any case."""
+    files = (path for part in ("data", "dagster_home", "out") for path in (folder / part).rglob("*") if path.is_file())
+    found = {str(path.relative_to(folder)): path.read_bytes() for path in files}
+    found |= {name: values.encode() for name, values in contents(folder / "data").items()}
+    needles = [text.lower().encode() for text in texts]
+    return {name for name, content in found.items() if any(needle in content.lower() for needle in needles)}
+
+
+@pytest.fixture
+def command(s3_bucket: Any, tmp_path: Path) -> Command:
+    """Run a command over three days of the demo's exports; nothing that it says holds an address or the key."""
+    fill(s3_bucket, 3)
+    given = settings(s3_bucket, tmp_path)
+
+    def run(*arguments: str, ends: int = 0, **changed: str) -> subprocess.CompletedProcess[str]:
+        ended = sigma_impressions(*arguments, env=environment(tmp_path, {**given, **changed}))
+        said = ended.stdout + ended.stderr
+        assert ended.returncode == ends, said
+        assert "Traceback" not in said
+        assert ADDRESS.search(said) is None
+        assert KEY not in said
+        return ended
+
+    return run
+
+
+def figures(folder: Path) -> tuple[Any, ...]:
+    """Rows, impressions and distinct users, as they are published."""
+    with duckdb.connect(str(folder / "data" / DATABASE), read_only=True) as connection:
+        users = "SELECT count(DISTINCT user_email), sum(total_impressions_60d) FROM user_activity"
+        resources = (
+            "SELECT workbook_url_id, element_id, total_impressions_60d, distinct_impressions_users_60d, len(used), "
+            "distinct_impressions_users_with_elements_60d FROM resource_impressions ORDER BY ALL"
+        )
+        daily = "FROM daily_impressions ORDER BY ALL"
+        rejected = "SELECT key, row_number, reason FROM rejected_rows ORDER BY ALL"
+        return tuple(connection.execute(query).fetchall() for query in (users, resources, daily, rejected))
+
+
+def test_with_pseudonyms_no_address_is_anywhere(command: Command, tmp_path: Path) -> None:
+    command("check", **PSEUDONYMOUS)
+    command("run", **PSEUDONYMOUS)
+    command("maintain", **PSEUDONYMOUS)
+    command("export", "tables", "--to", str(tmp_path / "out"), **PSEUDONYMOUS)
+    assert holding(tmp_path, f"@{MAIL_DOMAIN}", KEY) == set()
+    tables = Tables(tmp_path / "data")
+    for table, column in (
+        (NORMALIZED_IMPRESSIONS, "user_email"),
+        (DAILY_IMPRESSIONS, "user_email"),
+        (USER_ACTIVITY, "user_email"),
+        (SIGMA_RESOURCES, "owner_email"),
+    ):
+        users = tables.read(table).collect()[column]
+        assert users.len() > 0
+        assert users.str.contains(PSEUDONYM).all()
+    assert tables.read(REJECTED_ROWS).collect()["text"].str.contains("@").any()
+    assert pl.read_csv(tmp_path / "out" / "user_activity.csv").height > 100
+
+
+def test_addresses_that_are_stored_become_pseudonyms_and_a_user_is_forgotten(command: Command, tmp_path: Path) -> None:
+    command("run")
+    before = figures(tmp_path)
+    users = Tables(tmp_path / "data").read(USER_ACTIVITY).collect().sort("total_impressions_60d")["user_email"]
+    quiet, busy = users[0], users[-1]
+    # Where the search looks, it finds. Dagster's records never hold a whole address.
+    found = holding(tmp_path, busy)
+    assert {"normalized_impressions", "daily_impressions", "published user_activity"} <= found
+    assert not any(name.startswith("dagster_home") for name in found)
+
+    said = command("forget", quiet.upper()).stdout
+    assert "SIGMA_IMPRESSIONS_EXCLUDED_USERS" in said
+    assert holding(tmp_path, quiet) == set()
+    assert figures(tmp_path) == before
+
+    refused = command("run", ends=1, **PSEUDONYMOUS)
+    assert "sigma-impressions pseudonymize" in refused.stdout + refused.stderr
+    command("pseudonymize", **PSEUDONYMOUS)
+    command("run", **PSEUDONYMOUS)
+    # In Dagster's records are the previews of the first run, with addresses that were shortened to a…@….
+    found = holding(tmp_path, f"@{MAIL_DOMAIN}")
+    assert {name for name in found if not name.startswith("dagster_home")} == set()
+    assert holding(tmp_path, quiet, busy, *users.gather_every(40)) == set()
+    assert figures(tmp_path) == before
+
+    name = Pseudonyms(KEY).of_one(busy)
+    assert {"normalized_impressions", "published user_activity"} <= holding(tmp_path, name)
+    command("forget", busy, **PSEUDONYMOUS)
+    assert holding(tmp_path, name) == set()
+    assert figures(tmp_path) == before

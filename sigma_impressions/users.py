@@ -41,10 +41,9 @@ class Pseudonyms:
 
     def of(self, users: pl.Series) -> pl.Series:
         """The pseudonyms of users, null where there is none. Each distinct user is hashed once."""
-        same = canonical(users)
-        distinct = same.drop_nulls().unique()
-        hashed = [self.of_one(user) for user in distinct]
-        return same.replace_strict(distinct, pl.Series(hashed, dtype=pl.String), default=None, return_dtype=pl.String)
+        distinct = users.drop_nulls().unique()
+        hashed = pl.Series([self.of_one(user) for user in canonical(distinct)], dtype=pl.String)
+        return users.replace_strict(distinct, hashed, default=None, return_dtype=pl.String)
 
     def of_one(self, user: str) -> str:
         """The pseudonym of one user, who is trimmed and lower-cased."""

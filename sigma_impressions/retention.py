@@ -27,7 +27,6 @@ from sigma_impressions.tables import (
     REJECTED_ROWS,
     Table,
     Tables,
-    partition_fingerprints,
     replace,
     retry_conflicts,
     scan,
@@ -126,17 +125,13 @@ def _closed_with_detail(tables: Tables) -> dict[date, list[date]]:
 def _settle(tables: Tables, days: Sequence[date]) -> list[date]:
     """Write the daily rows of closed dates once more; the dates are returned that hold what the registry says.
 
-    Another one was rebuilt by a run in the moment when it was closed: it is opened again.
+    Another one was rebuilt by a run in the moment when it was closed: it is opened again. `daily_impressions` is
+    what a run replaces first, so that its conflict there keeps it from the totals too.
     """
     registry, daily = tables.open(EVENT_DATES), tables.open(DAILY_IMPRESSIONS)
-    registered = scan(registry).filter(pl.col("event_date").is_in(list(days))).collect()
-    held = partition_fingerprints(daily, "event_date")
-    is_settled = [
-        held.get(str(row["event_date"]), set()) == ({row["fingerprint"]} if row["rows"] else set())
-        for row in registered.iter_rows(named=True)
-    ]
-    settled = registered.filter(pl.Series(is_settled, dtype=pl.Boolean))
-    reopened = registered.filter(~pl.Series(is_settled, dtype=pl.Boolean))
+    built = built_event_dates(tables)
+    kept = [day for day in days if day in built]
+    reopened = scan(registry).filter(pl.col("event_date").is_in(list(set(days) - set(kept)))).collect()
     if reopened.height:
         replace(
             registry,
@@ -145,7 +140,6 @@ def _settle(tables: Tables, days: Sequence[date]) -> list[date]:
             reopened["event_date"],
             reopened.with_columns(detail_dropped_at=pl.lit(None, pl.Datetime("us", "UTC"))),
         )
-    kept = settled["event_date"].to_list()
     if kept:
         replace(daily, DAILY_IMPRESSIONS, "event_date", kept, scan(daily, "event_date", kept).collect())
     return kept

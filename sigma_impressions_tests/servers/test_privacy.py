@@ -25,7 +25,7 @@ from sigma_impressions.tables import (
 )
 from sigma_impressions.users import PSEUDONYM, Pseudonyms
 from sigma_impressions_tests.commands import environment, sigma_impressions
-from sigma_impressions_tests.servers.test_runs import DATABASE, fill, settings
+from sigma_impressions_tests.servers.results import DATABASE, fill, settings
 
 KEY = "the key of the demo's pseudonyms"
 PSEUDONYMOUS = {"SIGMA_IMPRESSIONS_USERS": "pseudonym", "SIGMA_IMPRESSIONS_USERS_KEY": KEY}
@@ -90,7 +90,7 @@ def figures(folder: Path) -> tuple[Any, ...]:
 def test_with_pseudonyms_no_address_is_anywhere(command: Command, tmp_path: Path) -> None:
     command("check", **PSEUDONYMOUS)
     command("run", **PSEUDONYMOUS)
-    command("maintain", **PSEUDONYMOUS)
+    command("maintain", **PSEUDONYMOUS, SIGMA_IMPRESSIONS_KEEP_DETAIL_DAYS="35")
     command("export", "tables", "--to", str(tmp_path / "out"), **PSEUDONYMOUS)
     assert holding(tmp_path, f"@{MAIL_DOMAIN}", KEY) == set()
     tables = Tables(tmp_path / "data")

@@ -152,7 +152,7 @@ def test_a_closed_date_that_is_damaged_is_told(tables: Tables, monkeypatch: pyte
         refresh_daily_impressions(tables, "largest")
 
 
-@settings(max_examples=15, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=6, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     steps=st.lists(
         st.one_of(
@@ -160,7 +160,7 @@ def test_a_closed_date_that_is_damaged_is_told(tables: Tables, monkeypatch: pyte
             st.lists(st.tuples(st.integers(8, 20), st.sampled_from("abc")), min_size=1, max_size=4),
         ),
         min_size=2,
-        max_size=6,
+        max_size=5,
     )
 )
 def test_in_any_order_of_captures_and_drops_a_number_never_shrinks(

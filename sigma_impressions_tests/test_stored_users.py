@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Iterator
 from datetime import UTC, date, datetime
 from pathlib import Path
@@ -26,7 +27,6 @@ from sigma_impressions.stored_users import (
 from sigma_impressions.tables import (
     ALL_TABLES,
     EXPORT_FILES,
-    METRIC_TABLES,
     NORMALIZED_IMPRESSIONS,
     REJECTED_ROWS,
     SIGMA_RESOURCES,
@@ -109,36 +109,53 @@ def holding(root: Path, texts: Iterator[str] | tuple[str, ...]) -> set[str]:
 
 @pytest.fixture
 def bucket() -> Bucket:
+    return filled()
+
+
+def filled() -> Bucket:
     bucket = Bucket()
     for key, text in FILES.items():
         bucket.put(key, text.encode())
     return bucket
 
 
+@pytest.fixture(scope="module")
+def originals(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The tables with addresses and those with pseudonyms, for the tests to copy."""
+    folder = tmp_path_factory.mktemp("originals")
+    store(folder / "addresses", filled(), EMAIL)
+    store(folder / "pseudonyms", filled(), PSEUDONYM)
+    return folder
+
+
 @pytest.fixture
-def tables(tmp_path: Path, bucket: Bucket) -> Tables:
-    return store(tmp_path / "storage", bucket, EMAIL)
+def tables(tmp_path: Path, originals: Path) -> Tables:
+    return Tables(Path(shutil.copytree(originals / "addresses", tmp_path / "addresses")))
+
+
+@pytest.fixture
+def pseudonymous(tmp_path: Path, originals: Path) -> Tables:
+    return Tables(Path(shutil.copytree(originals / "pseudonyms", tmp_path / "pseudonyms")))
 
 
 def silent(_: str) -> None:
     pass
 
 
-def test_the_search_of_these_tests_finds_addresses(tables: Tables) -> None:
-    found = holding(tables.root, USERS)
-    names = {"normalized_impressions", "rejected_rows", "daily_impressions", "sigma_resources", "published"}
-    assert names | {table.name for table in METRIC_TABLES[:2]} <= found
-    assert any("_delta_log" in name for name in found)
+def test_what_is_captured_with_pseudonyms_holds_no_address(pseudonymous: Tables) -> None:
+    assert holding(pseudonymous.root, (*USERS, "eve@x.org")) == set()
+    refuse_stored_addresses(pseudonymous)
 
 
-def test_what_is_captured_with_pseudonyms_holds_no_address(tmp_path: Path, bucket: Bucket) -> None:
-    tables = store(tmp_path / "storage", bucket, PSEUDONYM)
-    assert holding(tables.root, (*USERS, "eve@x.org")) == set()
-    refuse_stored_addresses(tables)
-
-
-def test_stored_addresses_become_what_reading_again_would_give(tmp_path: Path, bucket: Bucket, tables: Tables) -> None:
+def test_stored_addresses_become_what_reading_again_would_give(
+    bucket: Bucket, tables: Tables, pseudonymous: Tables
+) -> None:
     numbers = published(tables)
+    # Where the search looks, it finds.
+    found_in = holding(tables.root, USERS)
+    names = {"normalized_impressions", "rejected_rows", "daily_totals", "sigma_resources", "published"}
+    assert names | {"resource_impressions", "user_activity"} <= found_in
+    assert any("_delta_log" in name for name in found_in)
     with pytest.raises(AddressesStored, match="sigma-impressions pseudonymize"):
         refuse_stored_addresses(tables)
     pseudonymize_stored(tables, PSEUDONYMS, silent)
@@ -150,9 +167,8 @@ def test_stored_addresses_become_what_reading_again_would_give(tmp_path: Path, b
     assert refresh_metrics(tables, [DAY]).built == ()
     found = published(tables)
     assert holding(tables.root, (*USERS, "eve@x.org")) == set()
-    read_again = store(tmp_path / "other", bucket, PSEUDONYM)
-    assert found == published(read_again)
-    fingerprints = [set(each.read(EXPORT_FILES).collect()["rules_fingerprint"]) for each in (tables, read_again)]
+    assert found == published(pseudonymous)
+    fingerprints = [set(each.read(EXPORT_FILES).collect()["rules_fingerprint"]) for each in (tables, pseudonymous)]
     assert fingerprints[0] == fingerprints[1] == {PSEUDONYM.fingerprint()}
     for row, before in zip(found["resource_impressions"], numbers["resource_impressions"], strict=True):
         assert {name: value for name, value in row.items() if "impressions" in name and name != "used"} == {
@@ -160,15 +176,15 @@ def test_stored_addresses_become_what_reading_again_would_give(tmp_path: Path, b
         }
     # Files that come later are counted with those that were captured before.
     bucket.put("d.csv", FILES["b.csv"].encode() + b"2026-11-20 10:00:00,ann.lee@x.org,wb1,\n")
-    for each in (tables, read_again):
+    for each in (tables, pseudonymous):
         scanned(each, bucket, rules=PSEUDONYM)
         refresh(each)
-    assert published(tables) == published(read_again)
+    assert published(tables) == published(pseudonymous)
     assert sum(row[3] for row in found["daily"]) + 1 == sum(row[3] for row in published(tables)["daily"])
 
 
 def test_an_interrupted_change_is_begun_again(
-    tmp_path: Path, bucket: Bucket, tables: Tables, monkeypatch: pytest.MonkeyPatch
+    tables: Tables, pseudonymous: Tables, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     edit = stored_users._edit_table
 
@@ -184,15 +200,15 @@ def test_an_interrupted_change_is_begun_again(
     with pytest.raises(AddressesStored):
         refuse_stored_addresses(tables)
     pseudonymize_stored(tables, PSEUDONYMS, silent)
-    assert published(tables) == published(store(tmp_path / "other", bucket, PSEUDONYM))
+    assert published(tables) == published(pseudonymous)
     assert sum(edited.changed_files for edited in pseudonymize_stored(tables, PSEUDONYMS, silent)) == 0
 
 
 @pytest.mark.parametrize("rules", [EMAIL, PSEUDONYM], ids=["addresses", "pseudonyms"])
 def test_a_user_is_forgotten_everywhere_and_every_number_stays(
-    rules: ReadingRules, tmp_path: Path, bucket: Bucket
+    rules: ReadingRules, request: pytest.FixtureRequest
 ) -> None:
-    tables = store(tmp_path / "storage", bucket, rules)
+    tables: Tables = request.getfixturevalue("tables" if rules is EMAIL else "pseudonymous")
     ann = {"ann.lee@x.org", PSEUDONYMS.of_one("ann.lee@x.org")}
     before = published(tables)
     forget_stored(tables, " Ann.Lee@X.org ", rules.pseudonyms, silent)
@@ -226,20 +242,7 @@ def test_a_user_is_forgotten_everywhere_and_every_number_stays(
         assert "Of cyd@x.org" in {name for _, name, _ in found["owners"]}
 
 
-def test_users_of_a_resource_are_in_order_after_a_change(tables: Tables) -> None:
-    pseudonymize_stored(tables, PSEUDONYMS, silent)
-    for used in tables.read(METRIC_TABLES[0]).collect()["used"]:
-        entries = [(-entry["impressions_60d"], entry["user_email"]) for entry in used]
-        assert entries == sorted(entries)
-
-
-def test_who_is_not_stored_is_found_nowhere(tables: Tables) -> None:
-    before = published(tables)
-    assert not any(edited.changed_files for edited in forget_stored(tables, "nobody@x.org", None, silent))
-    assert published(tables) == before
-
-
-def test_a_machine_that_published_before_publishes_anew(tables: Tables, tmp_path: Path) -> None:
+def test_a_machine_that_published_before_publishes_anew(tables: Tables) -> None:
     old = (tables.root / "sigma_impressions.duckdb").read_bytes()
     forget_stored(tables, "bob@x.org", None, silent)
     # Another machine's file, over the same tables.
@@ -249,6 +252,9 @@ def test_a_machine_that_published_before_publishes_anew(tables: Tables, tmp_path
 
 
 def test_files_without_such_a_user_are_left_alone(tables: Tables) -> None:
+    before = published(tables)
+    assert not any(edited.changed_files for edited in forget_stored(tables, "nobody@x.org", None, silent))
+    assert published(tables) == before
     kept = {row["path"] for row in stored_users._files(tables.open(NORMALIZED_IMPRESSIONS))}
     forget_stored(tables, "eve@x.org", None, silent)
     assert {row["path"] for row in stored_users._files(tables.open(NORMALIZED_IMPRESSIONS))} == kept

@@ -34,6 +34,7 @@ from sigma_impressions.tables import (
     Table,
     Tables,
     add_action,
+    added_files,
     retry_conflicts,
 )
 from sigma_impressions.users import (
@@ -279,10 +280,9 @@ def _rewrite(path: str, target: Path, change: Callable[[pl.DataFrame], pl.DataFr
 
 def _files(handle: StoredTable) -> list[dict[str, str]]:
     """The data files of an opened table: `path` in its folder, `size_bytes`, and `partition.…`."""
-    actions = pl.from_arrow(pa.table(handle.get_add_actions(flatten=True)))
-    assert isinstance(actions, pl.DataFrame)
+    files = added_files(handle)
     partitions = [pl.col(f"partition.{name}").cast(pl.String) for name in handle.table.partition_by]
-    return actions.select("path", "size_bytes", *partitions).to_dicts() if actions.height else []
+    return files.select("path", "size_bytes", *partitions).to_dicts() if files.height else []
 
 
 def _replace_files(tables: Tables, handle: StoredTable, staged: Sequence[tuple[Mapping[str, str], StagedFile]]) -> None:

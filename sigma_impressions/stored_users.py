@@ -168,7 +168,7 @@ def _edit(tables: Tables, edit: _Edit, report: Callable[[str], None]) -> list[Ed
     tables.mark_edited()
     for table in ALL_TABLES:
         retry_conflicts(partial(_purge, tables, table))
-        report(f"{table.name}: older versions deleted")
+    report("older versions of all tables deleted")
     tables.storage.forget_copies()
     with locked(tables.root / f".{DATABASE_NAME}.lock"):
         (tables.root / DATABASE_NAME).unlink(missing_ok=True)

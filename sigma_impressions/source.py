@@ -190,6 +190,40 @@ SETTINGS: tuple[Setting, ...] = (
         "that takes the same JSON.",
         secret=True,
     ),
+    _setting(
+        "rejected_warn_percent",
+        "Share of rejected rows, in percent of a run's rows, above which the check rows_are_good is yellow.",
+        default="0",
+    ),
+    _setting("rejected_error_percent", "The same share, above which that check is red.", default="10"),
+    _setting(
+        "unmatched_warn_percent",
+        "Share of impressions without a resource, in percent of those of 60 days, above which the check "
+        "impressions_are_matched is yellow.",
+        default="0",
+    ),
+    _setting(
+        "export_max_age_days",
+        "Age in days that the newest export file may have before the check source_is_fresh is yellow; default: the "
+        "days back.",
+    ),
+    _setting(
+        "resources_max_age_days",
+        "Age in days that the resources may have before the check resources_are_fresh is yellow.",
+        default="7",
+    ),
+    _setting(
+        "resources_shrinkage_percent",
+        "Share of the resources, in percent, that may vanish within a week before the check resources_are_complete "
+        "is yellow.",
+        default="20",
+    ),
+    _setting(
+        "daily_change_percent",
+        "Change of a day's impressions, in percent of the same weekday's in earlier weeks, above which the check "
+        "daily_impressions_are_usual is yellow.",
+        default="70",
+    ),
 )
 """All settings, in the order in which the form asks for them."""
 
@@ -381,6 +415,13 @@ class Source:
     start_date: date
     schedule: str
     alert_webhook: str | None = field(repr=False)
+    rejected_warn_percent: int
+    rejected_error_percent: int
+    unmatched_warn_percent: int
+    export_max_age_days: int | None
+    resources_max_age_days: int
+    resources_shrinkage_percent: int
+    daily_change_percent: int
 
     def describe(self) -> dict[str, str]:
         """Every setting by name as text that may be shown; of a secret only "set" or "not set"."""
@@ -390,7 +431,7 @@ class Source:
         value = getattr(self, setting.name)
         if isinstance(value, bool):
             return "on" if value else "off"
-        if not value:
+        if value is None or value in ("", (), {}):
             return "not set"
         if setting.secret:
             return "set"
@@ -446,6 +487,13 @@ def read_source(values: Mapping[str, str | None]) -> Source:
         start_date=reader.required("start_date", _start_date),
         schedule=reader.required("schedule", _schedule),
         alert_webhook=reader.optional("alert_webhook", _alert_webhook),
+        rejected_warn_percent=reader.required("rejected_warn_percent", _percent),
+        rejected_error_percent=reader.required("rejected_error_percent", _percent),
+        unmatched_warn_percent=reader.required("unmatched_warn_percent", _percent),
+        export_max_age_days=reader.optional("export_max_age_days", _days),
+        resources_max_age_days=reader.required("resources_max_age_days", _days),
+        resources_shrinkage_percent=reader.required("resources_shrinkage_percent", _percent),
+        daily_change_percent=reader.required("daily_change_percent", _change),
     )
     reader.check_aws_keys()
     reader.check_sigma_api()
@@ -594,6 +642,24 @@ def _local_directory(text: str) -> str:
     if "://" in text or not text.isprintable():
         raise _Refused("is not a local directory. Write a path on one line, without ://")
     return text
+
+
+def _percent(text: str) -> int:
+    if not re.fullmatch(r"0*([0-9]{1,2}|100)", text):
+        raise _Refused(f"must be a whole number of percent from 0 to 100, without a sign, not {_quoted(text)}")
+    return int(text)
+
+
+def _change(text: str) -> int:
+    if not re.fullmatch(r"0*[1-9][0-9]{0,3}", text):
+        raise _Refused(f"must be a whole number of percent from 1 to 9999, without a sign, not {_quoted(text)}")
+    return int(text)
+
+
+def _days(text: str) -> int:
+    if not re.fullmatch(r"0*[1-9][0-9]{0,2}", text):
+        raise _Refused(f"must be a whole number of days from 1 to 999, not {_quoted(text)}")
+    return int(text)
 
 
 def _gigabytes(text: str) -> int:

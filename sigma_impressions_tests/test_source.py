@@ -224,6 +224,13 @@ def test_defaults() -> None:
         start_date=date(2026, 1, 1),
         schedule="0 6 * * *",
         alert_webhook=None,
+        rejected_warn_percent=0,
+        rejected_error_percent=10,
+        unmatched_warn_percent=0,
+        export_max_age_days=None,
+        resources_max_age_days=7,
+        resources_shrinkage_percent=20,
+        daily_change_percent=70,
     )
 
 
@@ -376,6 +383,7 @@ def test_what_is_shown_of_a_source() -> None:
     assert described["bucket_uri"] == "s3://exports-bucket/sigma/"
     assert described["excluded_users"] == "a@x.io, b@x.io"
     assert described["days_back"] == "3"
+    assert described["rejected_warn_percent"] == "0"
     assert described["aws_access_key_id"] == described["resources"] == "not set"
 
 
@@ -386,7 +394,7 @@ def test_settings_come_from_their_environment_variables() -> None:
 
 
 def test_settings_are_described_for_a_form() -> None:
-    assert len({setting.environment_variable for setting in SETTINGS}) == len(SETTINGS) == 32
+    assert len({setting.environment_variable for setting in SETTINGS}) == len(SETTINGS) == 39
     assert all(setting.help for setting in SETTINGS)
     assert all(setting.default is None for setting in SETTINGS if setting.secret)
 
@@ -450,3 +458,19 @@ def test_a_schedule_that_is_accepted_is_one_for_dagster(text: str) -> None:
 @pytest.mark.parametrize("text", ["0 6 * * *", "*/15 * * * *", "30 3,15 1-7/2 * 1-5", "0 0 29,30 2 *"])
 def test_a_schedule(text: str) -> None:
     assert read(schedule=text).schedule == text
+
+
+@pytest.mark.parametrize(
+    ("name", "good", "bad"),
+    [
+        ("rejected_warn_percent", {"0": 0, "100": 100}, ("101", "-1", "1.5", "5%")),
+        ("daily_change_percent", {"1": 1, "250": 250}, ("0", "-10", "a lot")),
+        ("resources_max_age_days", {"1": 1, "30": 30}, ("0", "-1", "1000", "a week")),
+    ],
+)
+def test_thresholds_are_whole_numbers(name: str, good: dict[str, int], bad: tuple[str, ...]) -> None:
+    assert {text: getattr(read(**{name: text}), name) for text in good} == good
+    for text in bad:
+        variable, message = refusal(**{name: text})
+        assert variable == name.upper()
+        assert "must be a whole number" in message

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from datetime import date, timedelta
 from typing import Any
 
@@ -15,16 +14,17 @@ from sigma_impressions.windows import LONGEST_WINDOW
 
 RAW_KEY = dg.AssetKey(RAW_EXPORT_FILES.name)
 NORMALIZED_KEY = dg.AssetKey(NORMALIZED_IMPRESSIONS.name)
+FRESHNESS_CHECK = "source_is_fresh"
 ROW_COUNTS = ("rows", "accepted", "rejected", "skipped")
 _EXAMPLES = 10
 
 RAW_SPECS = [
     dg.AssetCheckSpec(
-        "source_is_fresh",
+        FRESHNESS_CHECK,
         asset=RAW_KEY,
         description=(
-            "Warns when no export file is newer than the days back. If it is yellow: look whether "
-            "Sigma's scheduled export still runs."
+            "Warns when the newest export file is older than SIGMA_IMPRESSIONS_EXPORT_MAX_AGE_DAYS (default: the days "
+            "back), whatever days a run is over. If it is yellow: look whether Sigma's scheduled export still runs."
         ),
     )
 ]
@@ -47,7 +47,10 @@ NORMALIZED_SPECS = [
     dg.AssetCheckSpec(
         "rows_are_good",
         asset=NORMALIZED_KEY,
-        description="Warns when rows of the run's days were rejected: figures by reason and examples.",
+        description=(
+            "Yellow or red when more than the set shares of the rows of the run's days were rejected "
+            "(SIGMA_IMPRESSIONS_REJECTED_WARN_PERCENT, …_ERROR_PERCENT): figures by reason and examples."
+        ),
     ),
     dg.AssetCheckSpec(
         "settings_are_uniform",
@@ -60,22 +63,30 @@ NORMALIZED_SPECS = [
 ]
 
 
-def _newest(files: pl.DataFrame, newest_first: bool = True) -> date | None:
+def newest_file_date(files: pl.DataFrame, newest_first: bool = True) -> date | None:
     """The newest (or oldest) file date, None if there are no files."""
     days: list[date] = files["file_date"].drop_nulls().sort(descending=newest_first).to_list()
     return days[0] if days else None
 
 
-def freshness(manifest: pl.DataFrame, days_back: int, today: date) -> dg.AssetCheckResult:
-    """Whether an export file is of the last days back, today included."""
-    newest = _newest(manifest)
-    fresh = newest is not None and newest > today - timedelta(days=days_back)
+def freshness(newest: date | None, files: int, max_age_days: int, today: date) -> dg.AssetCheckResult:
+    """Whether the newest export file of all days is younger than the largest age, today being one day."""
+    fresh = newest is not None and newest > today - timedelta(days=max_age_days)
     return dg.AssetCheckResult(
-        check_name="source_is_fresh",
+        check_name=FRESHNESS_CHECK,
         passed=fresh,
         severity=dg.AssetCheckSeverity.WARN,
-        description=None if fresh else f"The newest export file is of {newest or 'no day at all'}, today is {today}.",
-        metadata={"newest_file_date": str(newest), "days_back": days_back, "files": manifest.height},
+        description=None
+        if fresh
+        else f"The newest export file is of {newest or 'no day at all'}, today is {today} (UTC). Look whether Sigma's "
+        "scheduled export still runs and writes under the prefix; if it runs less often, set "
+        "SIGMA_IMPRESSIONS_EXPORT_MAX_AGE_DAYS.",
+        metadata={
+            "newest_file_date": str(newest),
+            "age_days": (today - newest).days if newest else -1,
+            "max_age_days": max_age_days,
+            "files": files,
+        },
     )
 
 
@@ -97,7 +108,10 @@ def readable(files: pl.DataFrame) -> dg.AssetCheckResult:
         "files_are_readable",
         refused.is_empty(),
         dg.AssetCheckSeverity.ERROR,
-        description=f"{refused.height} of {files.height} files were refused." if refused.height else None,
+        description=f"{refused.height} of {files.height} files were refused. "
+        "The reasons are below; mend the export in Sigma and export the days again."
+        if refused.height
+        else None,
         refused_files=refused.height,
         refused=table_of(refused.select(columns).head(_EXAMPLES).to_dicts(), columns),
     )
@@ -117,8 +131,8 @@ def rows_add_up(files: pl.DataFrame) -> dg.AssetCheckResult:
     )
 
 
-def rows_are_good(stored: Tables, files: pl.DataFrame) -> dg.AssetCheckResult:
-    """Whether no row of the run's days was rejected."""
+def rows_are_good(stored: Tables, files: pl.DataFrame, warn_percent: int, error_percent: int) -> dg.AssetCheckResult:
+    """Whether the share of rejected rows of the run's days is at most the percentage to warn above."""
     # Without the text of the rows: it may hold e-mail addresses, and the tables have it.
     rejected = (
         stored.read(REJECTED_ROWS, "file_date", files["file_date"].unique().to_list())
@@ -126,28 +140,36 @@ def rows_are_good(stored: Tables, files: pl.DataFrame) -> dg.AssetCheckResult:
         .select("key", "row_number", "reason")
         .collect()
     )
-    reasons = Counter(rejected["reason"].to_list())
+    reasons = rejected.group_by("reason").agg(rows=pl.len()).sort("rows", "reason", descending=[True, False])
     columns = ["key", "row_number", "reason"]
+    rows = int(files["rows"].sum())
+    percent = 100 * rejected.height / rows if rows else 0.0
     return _result(
         "rows_are_good",
-        rejected.is_empty(),
-        dg.AssetCheckSeverity.WARN,
-        description=f"{rejected.height} rows were rejected; the table rejected_rows has their text."
-        if rejected.height
+        percent <= warn_percent,
+        dg.AssetCheckSeverity.ERROR if percent > error_percent else dg.AssetCheckSeverity.WARN,
+        description=(
+            f"{rejected.height:,} of {rows:,} rows ({percent:.2g} %) were rejected. The table rejected_rows has their "
+            "text; mend the export in Sigma by the reasons below."
+        )
+        if percent > warn_percent
         else None,
         rejected_rows=rejected.height,
-        reasons=table_of([{"reason": r, "rows": n} for r, n in reasons.most_common()], ["reason", "rows"]),
+        rejected_percent=percent,
+        warn_percent=warn_percent,
+        error_percent=error_percent,
+        reasons=table_of(reasons.to_dicts(), ["reason", "rows"]),
         examples=table_of(rejected.head(_EXAMPLES).to_dicts(), columns),
     )
 
 
 def settings_are_uniform(files: pl.DataFrame, fingerprint: str) -> dg.AssetCheckResult:
     """Whether the files of the last 60 file dates were all read under the settings of now."""
-    newest = _newest(files)
+    newest = newest_file_date(files)
     recent = files.filter(pl.col("file_date") > newest - timedelta(days=LONGEST_WINDOW)) if newest else files
     other = recent.filter((pl.col("status") == "read") & (pl.col("rules_fingerprint") != fingerprint))
-    oldest = _newest(other, newest_first=False)
-    command = f"sigma-impressions backfill --renormalize --from {oldest} --to {_newest(other)}"
+    oldest = newest_file_date(other, newest_first=False)
+    command = f"sigma-impressions backfill --renormalize --from {oldest} --to {newest_file_date(other)}"
     return _result(
         "settings_are_uniform",
         other.is_empty(),

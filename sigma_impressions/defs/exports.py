@@ -79,7 +79,14 @@ def build_export_assets(
         note_days(context, raw_key, partitions, days, _files_per_day(manifest, days))
         return dg.MaterializeResult(
             metadata=_listing_metadata(stored, listing, recorded, forgotten),
-            check_results=[checks.freshness(manifest, settings.days_back, datetime.now(UTC).date())],
+            check_results=[
+                checks.freshness(
+                    checks.newest_file_date(manifest),
+                    manifest.height,
+                    settings.export_max_age_days or settings.days_back,
+                    datetime.now(UTC).date(),
+                )
+            ],
         )
 
     @dg.asset(
@@ -126,7 +133,9 @@ def build_export_assets(
             check_results=[
                 checks.readable(of_the_run),
                 checks.rows_add_up(of_the_run),
-                checks.rows_are_good(stored, of_the_run),
+                checks.rows_are_good(
+                    stored, of_the_run, settings.rejected_warn_percent, settings.rejected_error_percent
+                ),
                 checks.settings_are_uniform(files, rules.fingerprint()),
             ],
         )

@@ -16,6 +16,7 @@ from sigma_impressions.defs.partitions import BACKFILL_POLICY
 from sigma_impressions.defs.resources import query_limits, tables
 from sigma_impressions.metrics.as_of import read_as_of, refresh_metrics
 from sigma_impressions.metrics.daily import refresh_daily_impressions
+from sigma_impressions.metrics.usual import compared_days, unusual_days
 from sigma_impressions.retention import late_files
 from sigma_impressions.source import Problem, SettingsError
 from sigma_impressions.tables import (
@@ -32,6 +33,8 @@ from sigma_impressions.tables import (
     Tables,
 )
 from sigma_impressions.windows import WINDOW_DAYS
+
+USUAL_CHECK = "daily_impressions_are_usual"
 
 _DESCRIPTIONS = {
     RESOURCE_IMPRESSIONS.name: (
@@ -97,6 +100,17 @@ def build_metric_assets(
             "once. Every run rebuilds exactly the event dates whose files changed, also outside the days it covers. "
             "If it fails: run it again; what was there before stays until it succeeds."
         ),
+        check_specs=[
+            dg.AssetCheckSpec(
+                USUAL_CHECK,
+                asset=daily_key,
+                description=(
+                    "Warns when one of the last 7 complete days has far more or fewer impressions than the same "
+                    "weekday of up to 4 earlier weeks (SIGMA_IMPRESSIONS_DAILY_CHANGE_PERCENT). If it is yellow: look "
+                    "whether exports of that day are missing or came twice; a holiday is no fault."
+                ),
+            )
+        ],
     )
     def daily_impressions(context: dg.AssetExecutionContext) -> dg.MaterializeResult:  # type: ignore[type-arg]
         with clear_failures():
@@ -121,7 +135,8 @@ def build_metric_assets(
                 "files_too_late_to_count": late["key"].n_unique(),
                 "table": location(stored, DAILY_IMPRESSIONS),
                 **column_lineage(DAILY_IMPRESSIONS, {NORMALIZED_IMPRESSIONS.name: normalized_key}),
-            }
+            },
+            check_results=[_usual(event_dates, settings.daily_change_percent)],
         )
 
     @dg.multi_asset(
@@ -154,7 +169,10 @@ def build_metric_assets(
             dg.AssetCheckSpec(
                 "impressions_are_matched",
                 asset=keys[UNMATCHED_IMPRESSIONS.name],
-                description="Warns when impressions have no resource: the largest ones and their share.",
+                description=(
+                    "Warns when more than SIGMA_IMPRESSIONS_UNMATCHED_WARN_PERCENT of the impressions of 60 days have "
+                    "no resource: the largest ones and their share. If it is yellow: renew sigma_resources."
+                ),
             ),
         ],
     )
@@ -172,7 +190,11 @@ def build_metric_assets(
         checks = {
             RESOURCE_IMPRESSIONS.name: _conserved(as_of_dates, keys[RESOURCE_IMPRESSIONS.name]),
             UNMATCHED_IMPRESSIONS.name: _matched(
-                stored, as_of_dates.filter(pl.col("as_of_date") == newest), newest, keys[UNMATCHED_IMPRESSIONS.name]
+                stored,
+                as_of_dates.filter(pl.col("as_of_date") == newest),
+                newest,
+                settings.unmatched_warn_percent,
+                keys[UNMATCHED_IMPRESSIONS.name],
             ),
         }
         for table in METRIC_TABLES:
@@ -246,6 +268,29 @@ def _preview(stored: Tables, table: Table, as_of: date) -> dg.MetadataValue:
     return preview(rows.select(_ORDER_OF_PREVIEW[table.name]))
 
 
+def _usual(event_dates: pl.DataFrame, most_percent: int) -> dg.AssetCheckResult:
+    compared = compared_days(event_dates, datetime.now(UTC).date())
+    unusual = unusual_days(compared, most_percent)
+    return dg.AssetCheckResult(
+        check_name=USUAL_CHECK,
+        passed=unusual.is_empty(),
+        severity=dg.AssetCheckSeverity.WARN,
+        description=(
+            f"{unusual.height} of the last {compared.height} days changed by more than {most_percent} % against the "
+            "same weekday of earlier weeks. Look whether exports of these days are missing or came twice; then export "
+            "and backfill them."
+        )
+        if unusual.height
+        else None,
+        metadata={
+            "compared_days": compared.height,
+            "unusual_days": unusual.height,
+            "most_percent": most_percent,
+            "figures": table_of(compared.to_dicts(), compared.columns),
+        },
+    )
+
+
 def _conserved(as_of_dates: pl.DataFrame, key: dg.AssetKey) -> dg.AssetCheckResult:
     # refresh_metrics refuses to write a date that does not add up; the check shows the figures.
     columns = [
@@ -272,10 +317,13 @@ def _conserved(as_of_dates: pl.DataFrame, key: dg.AssetKey) -> dg.AssetCheckResu
     )
 
 
-def _matched(stored: Tables, figures: pl.DataFrame, as_of: date, key: dg.AssetKey) -> dg.AssetCheckResult:
+def _matched(
+    stored: Tables, figures: pl.DataFrame, as_of: date, warn_percent: int, key: dg.AssetKey
+) -> dg.AssetCheckResult:
     unmatched = read_as_of(stored, UNMATCHED_IMPRESSIONS, as_of).sort("total_impressions_60d", descending=True)
     counted = int(figures["impressions_60d"].sum())
     missed = int(figures["unmatched_impressions_60d"].sum())
+    too_many = 100 * missed > warn_percent * counted
     columns = [
         "workbook_url_id",
         "element_id",
@@ -286,13 +334,19 @@ def _matched(stored: Tables, figures: pl.DataFrame, as_of: date, key: dg.AssetKe
     return dg.AssetCheckResult(
         check_name="impressions_are_matched",
         asset_key=key,
-        passed=missed == 0,
+        passed=not too_many,
         severity=dg.AssetCheckSeverity.WARN,
-        description=f"{missed} of {counted} impressions as of {as_of} have no resource." if missed else None,
+        description=(
+            f"{missed:,} of {counted:,} impressions as of {as_of} have no resource. Renew sigma_resources, with all "
+            "workbooks and elements; the reasons are below."
+        )
+        if too_many
+        else None,
         metadata={
             "as_of": str(as_of),
             "unmatched_impressions_60d": missed,
             "unmatched_share": missed / counted if counted else 0.0,
+            "warn_percent": warn_percent,
             "examples": table_of(unmatched.select(columns).head(10).to_dicts(), columns),
         },
     )

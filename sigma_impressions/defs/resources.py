@@ -6,6 +6,7 @@ import os
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -69,6 +70,13 @@ class SigmaSource(dg.ConfigurableResource):  # type: ignore[type-arg]
     start_date: str | None = _field("start_date")
     schedule: str | None = _field("schedule")
     alert_webhook: str | None = _field("alert_webhook")
+    rejected_warn_percent: str | None = _field("rejected_warn_percent")
+    rejected_error_percent: str | None = _field("rejected_error_percent")
+    unmatched_warn_percent: str | None = _field("unmatched_warn_percent")
+    export_max_age_days: str | None = _field("export_max_age_days")
+    resources_max_age_days: str | None = _field("resources_max_age_days")
+    resources_shrinkage_percent: str | None = _field("resources_shrinkage_percent")
+    daily_change_percent: str | None = _field("daily_change_percent")
 
     @classmethod
     def from_environment(cls, environ: Mapping[str, str] | None = None) -> SigmaSource:
@@ -88,7 +96,11 @@ class SigmaSource(dg.ConfigurableResource):  # type: ignore[type-arg]
 
     def source(self) -> Source:
         """The validated settings. Raises `SettingsError` that lists every problem and what to write instead."""
-        return read_source({setting.name: getattr(self, setting.name) for setting in SETTINGS})
+        return read_source(self.values())
+
+    def values(self) -> dict[str, str | None]:
+        """The text of every setting by its name, as `read_source` takes it."""
+        return {setting.name: getattr(self, setting.name) for setting in SETTINGS}
 
 
 def object_store(source: Source) -> ObjectStore:
@@ -105,6 +117,17 @@ def object_store(source: Source) -> ObjectStore:
     from sigma_impressions.exports.gcs import GcsStore
 
     return GcsStore(gcs_client(), source.bucket_uri.bucket)
+
+
+def found_credentials(source: Source) -> str:
+    """Where the credentials for the bucket come from, without any of them. Raises `StoreError` if there are none."""
+    if source.bucket_uri.scheme == "s3":
+        from sigma_impressions.defs.aws import found_s3_credentials
+
+        return found_s3_credentials(source)
+    from sigma_impressions.defs.gcp import found_gcs_credentials
+
+    return found_gcs_credentials()
 
 
 def tables(source: Source) -> Tables:
@@ -167,6 +190,28 @@ def resources_location(source: Source) -> str:
     if "://" in source.resources:
         return source.resources
     return str(project_folder() / Path(source.resources).expanduser())
+
+
+def resources_modified(source: Source) -> datetime | None:
+    """When the file with the resources was written, in UTC; None where they are read from Sigma's REST API.
+
+    Raises `OSError` or an error of the object store if the file cannot be looked at.
+    """
+    if sigma_credentials(source) is not None:
+        return None
+    where = resources_location(source)
+    if "://" not in where:
+        return datetime.fromtimestamp(Path(where).stat().st_mtime, UTC)
+    bucket, _, key = where.partition("://")[2].partition("/")
+    if where.startswith("s3://"):
+        from sigma_impressions.defs.aws import s3_client
+        from sigma_impressions.exports.s3 import S3Store
+
+        return S3Store(s3_client(source), bucket).stat(key).last_modified
+    from sigma_impressions.defs.gcp import gcs_client
+    from sigma_impressions.exports.gcs import GcsStore
+
+    return GcsStore(gcs_client(), bucket).stat(key).last_modified
 
 
 def sigma_credentials(source: Source) -> Credentials | None:

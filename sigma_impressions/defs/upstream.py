@@ -10,9 +10,11 @@ from dagster._core.storage.tags import ASSET_PARTITION_RANGE_END_TAG, ASSET_PART
 from sigma_impressions.defs.failures import clear_failures
 from sigma_impressions.defs.metadata import OWNERS, definition_metadata, location, preview, table_of
 from sigma_impressions.defs.names import PLAIN_NAMES, Names
+from sigma_impressions.defs.resource_checks import resource_age, resource_shrinkage, resource_specs
 from sigma_impressions.defs.resources import (
     pseudonyms,
     resources_location,
+    resources_modified,
     sigma_credentials,
     snapshot_storage_options,
     tables,
@@ -104,7 +106,8 @@ def _snapshot_asset(
                 COMPLETE_CHECK,
                 asset=key,
                 description="Warns when the elements of a workbook could not be read; its last known ones are kept.",
-            )
+            ),
+            *resource_specs(key),
         ],
         description=description,
     )
@@ -117,14 +120,17 @@ def _snapshot_asset(
             if users is not None:
                 refuse_stored_addresses(stored)
                 resources = pseudonymous_resources(resources, users)
+            now = datetime.now(UTC)
+            written = resources_modified(settings) or now
             snapshot = capture_snapshot(
                 stored,
                 resources,
                 where,
-                datetime.now(UTC),
+                now,
                 aliases=found.aliases,
                 unread=[workbook.workbook_url_id for workbook in found.unread],
             )
+            snapshots = stored.read(RESOURCE_SNAPSHOTS).collect()
         changed = "a new snapshot" if snapshot.is_new else "unchanged"
         context.log.info(f"{where}: {snapshot.workbooks} workbooks, {snapshot.elements} elements, {changed}")
         for note in found.notes:
@@ -144,7 +150,17 @@ def _snapshot_asset(
                 "preview": shown,
                 "table": location(stored, SIGMA_RESOURCES),
             },
-            check_results=[_complete(found, key)],
+            check_results=[
+                _complete(found, key),
+                resource_age(key, written, settings.resources_max_age_days, now),
+                resource_shrinkage(
+                    key,
+                    snapshots,
+                    (snapshot.workbooks, snapshot.elements),
+                    settings.resources_shrinkage_percent,
+                    now,
+                ),
+            ],
         )
 
     return take_snapshot

@@ -1,0 +1,93 @@
+"""The checks of the resources: how old they are, and whether many vanished at once."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+
+import dagster as dg
+import polars as pl
+
+from sigma_impressions.defs.metadata import table_of
+
+AGE_CHECK = "resources_are_fresh"
+SHRINKAGE_CHECK = "resources_are_complete"
+
+_COMPARED = timedelta(days=7)
+
+
+def resource_specs(key: dg.AssetKey) -> list[dg.AssetCheckSpec]:
+    """The checks that every snapshot of the resources gets."""
+    return [
+        dg.AssetCheckSpec(
+            AGE_CHECK,
+            asset=key,
+            description=(
+                "Warns when the resources are older than SIGMA_IMPRESSIONS_RESOURCES_MAX_AGE_DAYS: the file's time, or "
+                "the last reading of Sigma's API. If it is yellow: look whether the upstream integration still runs."
+            ),
+        ),
+        dg.AssetCheckSpec(
+            SHRINKAGE_CHECK,
+            asset=key,
+            description=(
+                "Warns when more than SIGMA_IMPRESSIONS_RESOURCES_SHRINKAGE_PERCENT of the workbooks or elements "
+                "vanished within a week. If it is yellow: does the upstream integration still see all of them?"
+            ),
+        ),
+    ]
+
+
+def resource_age(key: dg.AssetKey, written: datetime, max_age_days: int, now: datetime) -> dg.AssetCheckResult:
+    """Whether the resources were written within the largest age."""
+    age = now - written
+    fresh = age <= timedelta(days=max_age_days)
+    return dg.AssetCheckResult(
+        check_name=AGE_CHECK,
+        asset_key=key,
+        passed=fresh,
+        severity=dg.AssetCheckSeverity.WARN,
+        description=None
+        if fresh
+        else f"The resources are of {written:%Y-%m-%d %H:%M} UTC, {age.days} days old. Impressions of newer workbooks "
+        "are unmatched. Look whether the upstream Sigma integration still runs.",
+        metadata={
+            "written_at": dg.MetadataValue.timestamp(written),
+            "age_days": age / timedelta(days=1),
+            "max_age_days": max_age_days,
+        },
+    )
+
+
+def resource_shrinkage(
+    key: dg.AssetKey, snapshots: pl.DataFrame, found: tuple[int, int], most_percent: int, now: datetime
+) -> dg.AssetCheckResult:
+    """Whether the workbooks and elements found now are not far fewer than in any snapshot in use for a week.
+
+    `snapshots` is the registry of the snapshots; `found` are the workbooks and the elements of now.
+    """
+    before = snapshots.filter(pl.col("taken_at") < now - _COMPARED).sort("taken_at").tail(1)
+    compared = pl.concat([before, snapshots.filter(pl.col("taken_at") >= now - _COMPARED)])
+    figures = []
+    for kind, count in zip(("workbooks", "elements"), found, strict=True):
+        most = max([count, *compared[kind].to_list()])
+        gone = 100 * (most - count) / most if most else 0.0
+        figures.append({"kind": kind, "now": count, "most_within_a_week": most, "vanished_percent": gone})
+    shrunk = [figure for figure in figures if figure["vanished_percent"] > most_percent]
+    return dg.AssetCheckResult(
+        check_name=SHRINKAGE_CHECK,
+        asset_key=key,
+        passed=not shrunk,
+        severity=dg.AssetCheckSeverity.WARN,
+        description=(
+            " ".join(
+                f"{figure['vanished_percent']:.0f} % of the {figure['kind']} vanished within a week "
+                f"({figure['most_within_a_week']} to {figure['now']})."
+                for figure in shrunk
+            )
+            + " What is gone keeps its metrics for 60 days. Look whether the upstream integration still sees all "
+            "workbooks: its rights, its filters, its errors."
+        )
+        if shrunk
+        else None,
+        metadata={"figures": table_of(figures, list(figures[0])), "most_percent": most_percent},
+    )

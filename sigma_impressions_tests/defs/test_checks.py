@@ -1,0 +1,164 @@
+"""The checks that watch the source over time: ages, shrinkage, days that are unlike their weekday."""
+
+from __future__ import annotations
+
+import os
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+
+import dagster as dg
+import polars as pl
+import pytest
+
+from sigma_impressions.defs.export_checks import freshness, rows_are_good
+from sigma_impressions.defs.resource_checks import resource_age, resource_shrinkage
+from sigma_impressions.defs.resources import SigmaSource, tables
+from sigma_impressions.defs.staleness import build_staleness
+from sigma_impressions.defs.upstream import RESOURCES_KEY
+from sigma_impressions.metrics.usual import compared_days, unusual_days
+from sigma_impressions.tables import RAW_EXPORT_FILES, REJECTED_ROWS, Tables, append_rows, polars_schema
+
+NOW = datetime(2026, 11, 23, 12, tzinfo=UTC)
+TODAY = NOW.date()
+RED, YELLOW = dg.AssetCheckSeverity.ERROR, dg.AssetCheckSeverity.WARN
+
+
+@pytest.mark.parametrize(("age", "passed"), [(0, True), (2, True), (3, False)])
+def test_an_export_file_is_fresh_up_to_the_largest_age(age: int, passed: bool) -> None:
+    result = freshness(TODAY - timedelta(days=age), 9, 3, TODAY)
+    assert result.passed is passed
+    assert result.severity == YELLOW
+    assert (result.description is None) is passed
+
+
+def test_no_export_file_is_not_fresh() -> None:
+    result = freshness(None, 0, 3, TODAY)
+    assert not result.passed
+    assert "Sigma's scheduled export" in str(result.description)
+
+
+@pytest.mark.parametrize(
+    ("rejected", "passed", "severity"), [(0, True, YELLOW), (2, True, YELLOW), (3, False, YELLOW), (11, False, RED)]
+)
+def test_the_share_of_rejected_rows_has_two_thresholds(
+    rejected: int, passed: bool, severity: dg.AssetCheckSeverity, tmp_path: Path
+) -> None:
+    stored = Tables(tmp_path)
+    rows = pl.DataFrame(
+        {
+            "file_date": [TODAY] * rejected,
+            "file_id": ["f"] * rejected,
+            "capture_id": ["c"] * rejected,
+            "reason": ["invalid_count"] * rejected,
+        },
+        schema={"file_date": pl.Date, "file_id": pl.String, "capture_id": pl.String, "reason": pl.String},
+    )
+    append_rows(stored.open(REJECTED_ROWS), REJECTED_ROWS, _filled(rows, polars_schema(REJECTED_ROWS)))
+    files = pl.DataFrame({"file_date": [TODAY], "file_id": "f", "capture_id": "c", "key": "a.csv", "rows": 100})
+    result = rows_are_good(stored, files, 2, 10)
+    assert (result.passed, result.severity) == (passed, severity)
+    assert result.metadata["rejected_percent"].value == rejected
+
+
+def _filled(rows: pl.DataFrame, schema: dict[str, pl.DataType]) -> pl.DataFrame:
+    return rows.with_columns(pl.lit(None, dtype).alias(name) for name, dtype in schema.items() if name not in rows)
+
+
+@pytest.mark.parametrize(("days", "passed"), [(7, True), (8, False)])
+def test_resources_are_fresh_up_to_the_largest_age(days: int, passed: bool) -> None:
+    assert resource_age(RESOURCES_KEY, NOW - timedelta(days=days), 7, NOW).passed is passed
+
+
+@pytest.mark.parametrize(
+    ("found", "passed"),
+    [((100, 1000), True), ((80, 1000), True), ((79, 1000), False), ((100, 700), False), ((300, 3000), True)],
+)
+def test_resources_may_shrink_up_to_the_threshold(found: tuple[int, int], passed: bool) -> None:
+    # The largest was in use for longer than a week when the week began, the one before does not count any more.
+    ages, workbooks, elements = [30, 9, 2], [500, 100, 90], [9000, 1000, 900]
+    snapshots = pl.DataFrame(
+        {"taken_at": [NOW - timedelta(days=age) for age in ages], "workbooks": workbooks, "elements": elements}
+    )
+    result = resource_shrinkage(RESOURCES_KEY, snapshots, found, 20, NOW)
+    assert result.passed is passed
+    assert (result.description is None) is passed
+
+
+def _days(impressions: dict[int, int], usual: int = 1000, days: int = 29) -> pl.DataFrame:
+    """Event dates up to yesterday and today's first hours; `impressions` of some, by their age in days."""
+    ages = range(days)
+    return pl.DataFrame(
+        {
+            "event_date": [TODAY - timedelta(days=age) for age in ages],
+            "impressions": [impressions.get(age, usual if age else 3) for age in ages],
+        }
+    ).filter(pl.col("impressions") > 0)
+
+
+@pytest.mark.parametrize(
+    ("impressions", "unusual"),
+    [
+        ({}, []),
+        ({1: 400}, []),
+        ({1: 290}, [1]),
+        ({2: 0}, [2]),
+        ({3: 1710, 4: 1690}, [3]),
+        # One unusual week before does not make this one unusual.
+        ({8: 9000}, []),
+        # Nothing came on this weekday before.
+        ({8: 0, 15: 0, 22: 0}, [1]),
+        # Older than the compared days.
+        ({9: 0}, []),
+    ],
+)
+def test_days_are_compared_with_their_weekday_of_earlier_weeks(impressions: dict[int, int], unusual: list[int]) -> None:
+    found = unusual_days(compared_days(_days(impressions), TODAY), 70)
+    assert sorted((TODAY - day).days for day in found["event_date"]) == unusual
+
+
+@pytest.mark.parametrize("days", [0, 1, 2, 10])
+def test_days_without_earlier_weeks_are_not_compared(days: int) -> None:
+    assert compared_days(_days({}, days=days), TODAY).is_empty()
+
+
+def test_days_of_few_impressions_are_not_compared() -> None:
+    assert compared_days(_days({1: 1}, usual=99), TODAY).is_empty()
+
+
+def test_staleness_is_noticed_without_a_run_and_whatever_was_run_last(
+    instance: dg.DagsterInstance, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SIGMA_IMPRESSIONS_PROJECT", str(tmp_path))
+    resources = tmp_path / "resources.csv"
+    resources.write_text("resource_type,workbook_url_id\n", encoding="utf-8")
+    source = SigmaSource(bucket_uri="s3://exports-bucket/sigma", resources=str(resources))
+    stored = tables(source.source())
+    today = datetime.now(UTC).date()
+    _register(stored, today - timedelta(days=40))
+    # An old day is materialized just now; that makes nothing fresh.
+    instance.report_runless_asset_event(dg.AssetMaterialization("raw_export_files", partition="2026-01-01"))
+    assert _tick(instance, source) == {"source_is_fresh": False, "resources_are_fresh": True}
+    _register(stored, today)
+    old = (datetime.now(UTC) - timedelta(days=8)).timestamp()
+    os.utime(resources, (old, old))
+    assert _tick(instance, source) == {"source_is_fresh": True, "resources_are_fresh": False}
+    # Without the file only its last reading is known.
+    resources.unlink()
+    assert _tick(instance, source) == {"source_is_fresh": True}
+    instance.report_runless_asset_event(dg.AssetMaterialization(RESOURCES_KEY))
+    assert _tick(instance, source) == {"source_is_fresh": True, "resources_are_fresh": True}
+
+
+def _register(stored: Tables, day: date) -> None:
+    rows = pl.DataFrame({"file_date": [day], "key": [f"{day}.csv"]})
+    append_rows(stored.open(RAW_EXPORT_FILES), RAW_EXPORT_FILES, _filled(rows, polars_schema(RAW_EXPORT_FILES)))
+
+
+def _tick(instance: dg.DagsterInstance, source: SigmaSource) -> dict[str, bool]:
+    with dg.build_sensor_context(instance, resources={"source": source}) as context:
+        result = build_staleness(RESOURCES_KEY)(context)
+    assert isinstance(result, dg.SensorResult)
+    assert not result.run_requests
+    events = result.asset_events
+    assert all(isinstance(event, dg.AssetCheckEvaluation) for event in events)
+    return {event.check_name: event.passed for event in events if isinstance(event, dg.AssetCheckEvaluation)}

@@ -14,6 +14,7 @@ import pyarrow as pa
 
 from sigma_impressions.defs.resources import (
     file_date_pattern,
+    found_credentials,
     object_store,
     reading_rules,
     resources_location,
@@ -51,7 +52,7 @@ class Step:
 
 
 def check_source(values: Mapping[str, str | None]) -> Iterator[Step]:
-    """Try the settings, the storage, the bucket, the newest export file and the resources, in this order."""
+    """Try the settings, storage, credentials, bucket, newest export file and resources, in this order."""
     try:
         source = read_source(values)
     except SettingsError as error:
@@ -92,6 +93,11 @@ def _check_storage(source: Source) -> Step:
 
 def _check_exports(source: Source, folder: Path) -> Generator[Step, None, pl.Series | None]:
     try:
+        yield Step("credentials", True, found_credentials(source))
+    except StoreError as error:
+        yield Step("credentials", False, str(error))
+        return None
+    try:
         store = object_store(source)
         newest, listed = _newest_export(store, source)
     except StoreError as error:
@@ -125,6 +131,8 @@ def _check_exports(source: Source, folder: Path) -> Generator[Step, None, pl.Ser
     except RefusedFile as refusal:
         yield Step("rows", False, f"{newest.key} is refused: {refusal.reason}. {refusal.detail}")
         return None
+    unused = f"; columns not used: {', '.join(read.unused_columns[:20])}" if read.unused_columns else ""
+    yield Step("header", True, f"the required columns were found{unused}")
     yield Step(
         "rows",
         True,

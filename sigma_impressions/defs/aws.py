@@ -7,8 +7,10 @@ from typing import Any
 
 import boto3
 import botocore.session
+from botocore.exceptions import BotoCoreError
 from dagster_aws.s3 import S3Resource
 
+from sigma_impressions.exports.objects import StoreError
 from sigma_impressions.exports.s3 import client_config, parse_time
 from sigma_impressions.source import Source
 
@@ -35,13 +37,47 @@ class _S3(S3Resource):
 
 
 def s3_client(source: Source) -> Any:
-    """A boto3 client with the credentials of the source, or the ambient ones where it has none."""
-    return _S3(
-        region_name=source.aws_region,
-        aws_access_key_id=source.aws_access_key_id,
-        aws_secret_access_key=source.aws_secret_access_key,
-        aws_session_token=source.aws_session_token,
-    ).get_client()
+    """A boto3 client with the credentials of the source, or the ambient ones where it has none.
+
+    Raises `StoreError` if the ambient settings do not allow one, for example a profile that does not exist.
+    """
+    try:
+        return _S3(
+            region_name=source.aws_region,
+            aws_access_key_id=source.aws_access_key_id,
+            aws_secret_access_key=source.aws_secret_access_key,
+            aws_session_token=source.aws_session_token,
+        ).get_client()
+    except BotoCoreError as error:
+        raise _unusable(error) from None
+
+
+def found_s3_credentials(source: Source) -> str:
+    """Where the credentials come from, without any of them. Raises `StoreError` if there are none."""
+    if source.aws_access_key_id is not None:
+        kind = "temporary keys with a session token" if source.aws_session_token else "an access key pair"
+        return f"{kind} from the settings"
+    try:
+        found = boto3.session.Session().get_credentials()
+        if found is not None:
+            found.get_frozen_credentials()
+    except BotoCoreError as error:
+        raise _unusable(error) from None
+    if found is None:
+        raise StoreError(
+            "No AWS credentials were found. Set SIGMA_IMPRESSIONS_AWS_ACCESS_KEY_ID and "
+            "SIGMA_IMPRESSIONS_AWS_SECRET_ACCESS_KEY, or give the process ambient AWS credentials (environment, shared "
+            "profile, or the role of the machine or container)"
+        )
+    return f"ambient AWS credentials ({found.method})"
+
+
+def _unusable(error: BotoCoreError) -> StoreError:
+    # The text of the SDK's error stays out: it may repeat what a profile holds.
+    return StoreError(
+        f"The ambient AWS settings cannot be used ({type(error).__name__}). Check AWS_PROFILE, AWS_REGION, "
+        "AWS_ENDPOINT_URL_S3 and the shared AWS files, or log in again"
+    )
 
 
 class S3Credentials:

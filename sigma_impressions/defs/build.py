@@ -20,6 +20,7 @@ from sigma_impressions.defs.partitions import daily_partitions, first_day
 from sigma_impressions.defs.publish import build_publish_assets
 from sigma_impressions.defs.resources import SigmaSource
 from sigma_impressions.defs.runs import SOURCE_TAG
+from sigma_impressions.defs.source_test import build_source_test
 from sigma_impressions.defs.staleness import build_staleness
 from sigma_impressions.defs.upstream import build_upstream, resources_are_external
 from sigma_impressions.source import parse_bucket_uri
@@ -75,7 +76,7 @@ def build_definitions(
     )
     return dg.Definitions(
         assets=referenced,
-        jobs=[job, maintenance],
+        jobs=[job, maintenance, build_source_test(names)],
         schedules=[build_schedule(job, keys, environment, names)],
         sensors=[
             build_sensor(job, keys, names),

@@ -1,0 +1,57 @@
+"""The job `test_source`: the steps of `sigma-impressions check`, from the UI."""
+
+import re
+from collections.abc import Sequence
+
+import dagster as dg
+
+from sigma_impressions.check import Step, check_source
+from sigma_impressions.defs.names import PLAIN_NAMES, Names
+
+SOURCE_TEST_JOB_NAME = "test_source"
+
+_MARKS = {True: "ok", False: "FAIL", None: "skipped"}
+
+
+def build_source_test(names: Names = PLAIN_NAMES) -> dg.JobDefinition:
+    """The job `test_source`; a step that fails makes the run fail, with the same table as a run that succeeds."""
+
+    @dg.op(
+        name=names.name("check_source"),
+        required_resource_keys={names.resource},
+        description="One step after the other: settings, storage, credentials, list, get, header, rows, resources.",
+    )
+    def check(context: dg.OpExecutionContext) -> dg.Output[None]:
+        steps: list[Step] = []
+        for step in check_source(names.settings_of(context.resources).values()):
+            steps.append(step)
+            log = context.log.error if step.passed is False else context.log.info
+            log(f"{_MARKS[step.passed]}  {step.name}: {step.message}")
+        metadata = {"steps": dg.MetadataValue.md(steps_as_markdown(steps))}
+        failed = [step for step in steps if step.passed is False]
+        if failed:
+            said = "\n".join(f"{step.name}: {step.message}" for step in failed)
+            raise dg.Failure(said, metadata=metadata, allow_retries=False)
+        return dg.Output(None, metadata=metadata)
+
+    @dg.job(
+        name=names.name(SOURCE_TEST_JOB_NAME),
+        description=(
+            "Tests the source as `sigma-impressions check` does: settings, rights, the newest export file, the "
+            "resources. Captures nothing. Read the table `steps` in the run's log; each failure says what to do."
+        ),
+    )
+    def test_source() -> None:
+        check()
+
+    return test_source
+
+
+def steps_as_markdown(steps: Sequence[Step]) -> str:
+    """The steps as a Markdown table; what they say is shown as it is, whatever a key or a header holds."""
+    rows = [f"| {step.name} | {_MARKS[step.passed]} | {_escaped(step.message)} |" for step in steps]
+    return "\n".join(["| step | result | says |", "| --- | --- | --- |", *rows])
+
+
+def _escaped(text: str) -> str:
+    return re.sub(r"([\\`*_{}\[\]<>#|~!&])", r"\\\1", " ".join(text.split()))

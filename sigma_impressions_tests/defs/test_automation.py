@@ -102,7 +102,10 @@ class Deployment:
 
 def test_they_are_stopped_until_somebody_switches_them_on() -> None:
     repository = build_definitions(environ={}).get_repository_def()
-    (sensor,), (schedule,) = repository.sensor_defs, repository.schedule_defs
+    (schedule,) = repository.schedule_defs
+    assert {each.name for each in repository.sensor_defs} == {"new_export_files", "staleness"}
+    assert repository.get_sensor_def("staleness").default_status == dg.DefaultSensorStatus.STOPPED
+    sensor = repository.get_sensor_def("new_export_files")
     assert (sensor.name, sensor.default_status) == ("new_export_files", dg.DefaultSensorStatus.STOPPED)
     assert (schedule.name, schedule.default_status) == ("daily_scan", dg.DefaultScheduleStatus.STOPPED)
     assert schedule.execution_timezone == "UTC"

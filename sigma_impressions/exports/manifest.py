@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
+from itertools import compress
 from typing import Any
 
 import polars as pl
@@ -84,8 +85,10 @@ def _forget(tables: Tables, listed: Collection[str], days: Collection[date]) -> 
 
 def captured_files(tables: Tables, file_ids: Collection[str]) -> frozenset[str]:
     """Those of the file IDs that are captured: read, or refused with a reason."""
+    ids = list(file_ids)
     registry = tables.read(EXPORT_FILES).filter(pl.col("status") != MISSING).select("file_id").collect()
-    return frozenset(registry["file_id"]) & frozenset(file_ids)
+    # The registry may hold many more: its IDs do not become Python strings.
+    return frozenset(compress(ids, pl.Series(ids, dtype=pl.String).is_in(registry["file_id"].implode())))
 
 
 def _unregister(tables: Tables, file_ids: Collection[str], condition: pl.Expr) -> None:

@@ -8,7 +8,7 @@ from datetime import date
 from sigma_impressions.metrics.as_of import refresh_metrics, stale_as_of_dates
 from sigma_impressions.metrics.daily import refresh_daily_impressions
 from sigma_impressions.metrics.engine import DEFAULT_LIMITS, Limits
-from sigma_impressions.metrics.state import built_event_dates, expected_event_dates
+from sigma_impressions.metrics.state import built_event_dates, expected_fingerprints
 from sigma_impressions.publish.database import Published, publish_database
 from sigma_impressions.tables import InputsChanged, Tables
 
@@ -54,8 +54,5 @@ def is_complete(tables: Tables, overlapping_exports: str, as_of_dates: Collectio
 
 
 def _is_stale(tables: Tables, overlapping_exports: str, as_of_dates: Collection[date]) -> bool:
-    expected = expected_event_dates(tables, overlapping_exports)
-    built = built_event_dates(tables)
-    return {day: wanted.fingerprint for day, wanted in expected.items()} != built or bool(
-        stale_as_of_dates(tables, as_of_dates)
-    )
+    expected = expected_fingerprints(tables, overlapping_exports)
+    return expected != built_event_dates(tables) or bool(stale_as_of_dates(tables, as_of_dates))

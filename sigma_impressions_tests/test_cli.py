@@ -235,8 +235,10 @@ def test_check_with_a_missing_resources_file(invoke: Invoke, s3_endpoint: str, t
     assert steps(result) == {
         "settings": "ok",
         "storage": "ok",
+        "credentials": "ok",
         "list": "ok",
         "get": "ok",
+        "header": "ok",
         "rows": "ok",
         "resources": "FAIL",
     }

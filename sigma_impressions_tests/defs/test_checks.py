@@ -14,12 +14,12 @@ from sigma_impressions.defs.export_checks import freshness, rows_are_good
 from sigma_impressions.defs.resource_checks import resource_age, resource_shrinkage
 from sigma_impressions.defs.resources import SigmaSource, tables
 from sigma_impressions.defs.staleness import build_staleness
-from sigma_impressions.defs.upstream import RESOURCES_KEY
 from sigma_impressions.metrics.usual import compared_days, unusual_days
 from sigma_impressions.tables import RAW_EXPORT_FILES, REJECTED_ROWS, Tables, append_rows, polars_schema
 
 NOW = datetime(2026, 11, 23, 12, tzinfo=UTC)
 TODAY = NOW.date()
+RESOURCES_KEY = dg.AssetKey("sigma_resources")
 RED, YELLOW = dg.AssetCheckSeverity.ERROR, dg.AssetCheckSeverity.WARN
 
 
@@ -156,8 +156,7 @@ def _register(stored: Tables, day: date) -> None:
 
 def _tick(instance: dg.DagsterInstance, source: SigmaSource) -> dict[str, bool]:
     with dg.build_sensor_context(instance, resources={"source": source}) as context:
-        result = build_staleness(RESOURCES_KEY)(context)
-    assert isinstance(result, dg.SensorResult)
+        result = build_staleness(RESOURCES_KEY).evaluate_tick(context)
     assert not result.run_requests
     events = result.asset_events
     assert all(isinstance(event, dg.AssetCheckEvaluation) for event in events)

@@ -46,12 +46,13 @@ def server() -> Iterator[str]:
 
 
 @pytest.fixture
-def endpoint(server: str) -> str:
+def endpoint(server: str) -> Iterator[str]:
     """The server without any object, and without checks of rights."""
-    post(f"{server}/moto-api/reset-auth", b"inf")
     post(f"{server}/moto-api/reset")
     owner(server).create_bucket(Bucket=BUCKET)
-    return server
+    yield server
+    # All servers of a process share this switch, also those of other modules.
+    post(f"{server}/moto-api/reset-auth", b"inf")
 
 
 def post(url: str, data: bytes = b"") -> None:

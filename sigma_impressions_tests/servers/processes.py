@@ -68,6 +68,15 @@ def _work(work: Work, variables: Mapping[str, str], log: Path) -> None:
     function(*arguments)
 
 
+def nothing() -> Work:
+    """No work: starts the server process with its imports, which would count as time of the first work."""
+    return _nothing, ()
+
+
+def _nothing() -> None:
+    pass
+
+
 def command(*arguments: str) -> Work:
     """The command line."""
     return _command, (list(arguments),)

@@ -305,7 +305,11 @@ def impatient(stub: HttpStub) -> S3Store:
     ],
 )  # fmt: skip
 def test_what_an_answer_means(status: int, code: str, more: str, says: str) -> None:
-    with http_stub(lambda _: Answer(status, failure(code, more))) as stub, pytest.raises(StoreError) as raised:
+    # The SDK follows a redirection by a HEAD for the region; were it redirected too, it would ask for ever.
+    def answer(request: Request) -> Answer:
+        return Answer(403) if request.method == "HEAD" else Answer(status, failure(code, more))
+
+    with http_stub(answer) as stub, pytest.raises(StoreError) as raised:
         list(impatient(stub).list("exports/"))
     assert says in str(raised.value)
     assert f"s3://{BUCKET}/exports/" in str(raised.value)

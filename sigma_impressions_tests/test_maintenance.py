@@ -47,6 +47,8 @@ from sigma_impressions_tests import cases
 from sigma_impressions_tests.metrics.captured import capture
 from sigma_impressions_tests.metrics.reference import Row
 
+pytestmark = pytest.mark.slow
+
 AS_OF = date(2026, 11, 20)
 WEEK = timedelta(days=7)
 DERIVED = (*DAILY_TABLES, EVENT_DATES, *METRIC_TABLES, AS_OF_DATES)

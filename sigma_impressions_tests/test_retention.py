@@ -33,6 +33,8 @@ from sigma_impressions.tables import (
 from sigma_impressions_tests.metrics.captured import capture
 from sigma_impressions_tests.test_maintenance import age, refresh, results, row, snapshot
 
+pytestmark = pytest.mark.slow
+
 AS_OF = date(2026, 11, 20)
 
 

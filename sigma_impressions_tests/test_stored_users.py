@@ -38,6 +38,8 @@ from sigma_impressions.users import Pseudonyms, pseudonymous_resources
 from sigma_impressions_tests import cases
 from sigma_impressions_tests.exports.test_capture import Bucket, scanned
 
+pytestmark = pytest.mark.slow
+
 DAY = date(2026, 11, 20)
 PSEUDONYMS = Pseudonyms("a key that nobody knows")
 EMAIL, PSEUDONYM = ReadingRules(excluded_users=("bot@x.org",)), ReadingRules("UTC", ("bot@x.org",), {}, PSEUDONYMS)

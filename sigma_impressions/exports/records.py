@@ -391,19 +391,29 @@ def _exact_records(source: BinaryIO, offset: int, delimiter: str, row_number: in
 def _is_never_closed(source: BinaryIO, begin: int, delimiter: str) -> bool:
     """Whether the first field over the limit, of the record at byte `begin`, has a quote that is never closed."""
     ends = rb"%s\r\n" % re.escape(delimiter.encode())
-    short_plain_fields = re.compile(rb'(?:(?:[^"%s][^%s]{0,%d}+)?+[%s])*+' % (ends, ends, FIELD_LIMIT, ends))
+    # A field of so few bytes has as few characters; most are skipped like this, many at once.
+    short_plain_fields = re.compile(rb'(?:(?:[^"%s][^%s]{0,%d}+)?+[%s])*+' % (ends, ends, FIELD_LIMIT - 1, ends))
+    plain_field = re.compile(rb'[^"%s][^%s]*+' % (ends, ends))
     quoted_field = re.compile(rb'"(?:[^"]++|"")*+')
     with mmap.mmap(source.fileno(), 0, access=mmap.ACCESS_READ) as data:
         while True:
-            plain = short_plain_fields.match(data, begin)
-            quoted = quoted_field.match(data, plain.end()) if plain else None
-            if quoted is None:
-                return False  # a plain field that is not short
-            if quoted.end() == len(data):
-                return True
-            if quoted.end() - quoted.start() > FIELD_LIMIT:
+            short = short_plain_fields.match(data, begin)
+            begin = short.end() if short else begin
+            if quoted := quoted_field.match(data, begin):
+                if quoted.end() == len(data):
+                    return True
+                start, end, next_field = begin + 1, quoted.end(), quoted.end() + 2
+            elif plain := plain_field.match(data, begin):
+                start, end, next_field = begin, plain.end(), plain.end() + 1
+            else:
                 return False
-            begin = quoted.end() + 2
+            # More bytes than so many characters can have need no copy.
+            if end - start > 4 * FIELD_LIMIT:
+                return False
+            field = data[start:end].replace(b'""', b'"') if quoted else data[start:end]
+            if len(field.decode("utf-8", "replace")) > FIELD_LIMIT:
+                return False
+            begin = next_field
 
 
 def _too_large(begin: int, row_number: int) -> RefusedFile:

@@ -75,9 +75,21 @@ def test_a_day_of_an_operator(dev: Dev, browser: Browser) -> None:
     assert left["raw_export_files"] < left["normalized_impressions"] < left["daily_impressions"]
     assert left["daily_impressions"] < left["resource_impressions"] < left["sigma_impressions_database"]
 
+    # Test the source, and read the result.
+    page.goto(f"{dev.url}{LOCATION}/jobs/test_source/playground")
+    page.get_by_role("button", name="Launch run").click()
+    page.wait_for_url(re.compile(r"/runs/[0-9a-f-]{36}"))
+    expect(page.get_by_text(re.compile("^ok  rows: ")).first).to_be_visible(timeout=PATIENCE)
+    page.get_by_text("[Show Markdown]").click()
+    steps = page.get_by_role("dialog").get_by_role("row")
+    expect(steps.filter(has_text="credentials")).to_contain_text("an access key pair from the settings")
+    expect(steps.filter(has_text="resources")).to_contain_text("ok")
+    page.screenshot(path=ARTEFACTS / "test-source.png")
+
     # Materialize today's partition. No export is of today yet.
+    page.goto(f"{dev.url}{LOCATION}/asset-groups/sigma_impressions")
     _materialize(page, lambda dialog: dialog.get_by_role("button", name="Latest", exact=True).click())
-    _eventually(page, f"{dev.url}/runs", lambda: page.get_by_text("Success", exact=True).count() == 1)
+    _eventually(page, f"{dev.url}/runs", lambda: page.get_by_text("Success", exact=True).count() == 2)
     assert _impressions(page, dev.url) == 0
 
     # New files on the object store, one of which cannot be read: the sensor starts a run, the metric changes.
@@ -85,7 +97,7 @@ def test_a_day_of_an_operator(dev: Dev, browser: Browser) -> None:
         dev.bucket.put(key, data)
     page.goto(f"{dev.url}{LOCATION}/sensors/new_export_files")
     _switch(page)
-    _eventually(page, f"{dev.url}/runs", lambda: page.get_by_text("Success", exact=True).count() == 2)
+    _eventually(page, f"{dev.url}/runs", lambda: page.get_by_text("Success", exact=True).count() == 3)
     expect(page.get_by_text("new_export_files").first).to_be_visible(timeout=PATIENCE)
     page.screenshot(path=ARTEFACTS / "runs.png")
     assert _impressions(page, dev.url) > 0

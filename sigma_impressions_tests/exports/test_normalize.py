@@ -300,8 +300,12 @@ def test_the_last_modified_time_bounds_the_rows():
         (HEADER + b'a,"' + b"," * 2_000_000 + b'",c', "field too large"),
         (HEADER + b"," * 40_000_000, "field too large"),
         (b",".join(b"c%d" % i for i in range(10_000)), "too many columns"),
+        (HEADER + b"x" * (2**20 + 1) + b'\n"', "field too large"),
+        (HEADER + ("é" * 2**20).encode() + b',"' + b"x" * 2**21, "malformed quoting"),
+        (HEADER + ("é" * 2**20).encode() + b'y,"' + b"x" * 2**21, "field too large"),
+        (HEADER + b'"%s","' % (b'""' * 2**20) + b"x" * 2**21, "malformed quoting"),
     ],
-    ids=range(16),
+    ids=range(20),
 )
 def test_refused_files(data, reason):
     error = refusal(data)

@@ -114,6 +114,7 @@ def test_tables_equal_the_reference(files: list[list[Row]], overlapping_exports:
             assert {name: unmatched[key][name] for name in wanted} == wanted
 
 
+@pytest.mark.slow
 @settings(max_examples=3, deadline=None, suppress_health_check=list(HealthCheck))
 @given(files=FILES, data=st.data())
 def test_order_and_grouping_of_runs_do_not_matter(files: list[list[Row]], data: st.DataObject) -> None:

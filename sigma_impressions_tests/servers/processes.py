@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, date, datetime
@@ -58,14 +60,30 @@ class Machine:
         return True
 
 
-def _work(work: Work, variables: Mapping[str, str], log: Path) -> None:
+def _work(work: Work, variables: Mapping[str, str], log: Path, errors: Path | None = None) -> None:
     os.environ.clear()
     os.environ.update(variables)
-    with log.open("ab", buffering=0) as output:
-        os.dup2(output.fileno(), sys.__stdout__.fileno())  # type: ignore[union-attr]
-        os.dup2(output.fileno(), sys.__stderr__.fileno())  # type: ignore[union-attr]
+    for stream, path in ((sys.__stdout__, log), (sys.__stderr__, errors or log)):
+        assert stream is not None
+        with path.open("ab", buffering=0) as output:
+            os.dup2(output.fileno(), stream.fileno())
     function, arguments = work
     function(*arguments)
+
+
+def sigma_impressions(*arguments: str, env: Mapping[str, str]) -> subprocess.CompletedProcess[str]:
+    """Run the command line in a process with just these variables; what it prints, and its exit code."""
+    with tempfile.TemporaryDirectory() as folder:
+        outputs = Path(folder) / "stdout", Path(folder) / "stderr"
+        process = _PROCESSES.Process(target=_work, args=(command(*arguments), dict(env), *outputs))
+        process.start()
+        process.join(300)
+        if process.exitcode is None:
+            process.kill()
+            process.join()
+        said = [output.read_text(encoding="utf-8") for output in outputs]
+    assert process.exitcode is not None
+    return subprocess.CompletedProcess(arguments, process.exitcode, *said)
 
 
 def nothing() -> Work:

@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from sigma_impressions_tests import cases
-from sigma_impressions_tests.commands import environment, sigma_impressions
+from sigma_impressions_tests.commands import environment
+from sigma_impressions_tests.servers.processes import sigma_impressions
 
 
 def run_case(case: cases.Case, bucket: Any, folder: Path) -> subprocess.CompletedProcess[str]:

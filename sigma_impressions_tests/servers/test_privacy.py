@@ -24,7 +24,8 @@ from sigma_impressions.tables import (
     Tables,
 )
 from sigma_impressions.users import PSEUDONYM, Pseudonyms
-from sigma_impressions_tests.commands import environment, sigma_impressions
+from sigma_impressions_tests.commands import environment
+from sigma_impressions_tests.servers.processes import sigma_impressions
 from sigma_impressions_tests.servers.results import DATABASE, fill, settings
 
 KEY = "the key of the demo's pseudonyms"

@@ -17,7 +17,8 @@ from sigma_impressions.check import Step, check_source
 from sigma_impressions.demo.fake_sigma import FakeSigma, Organization
 from sigma_impressions.scan import ScanOptions, scan_all
 from sigma_impressions.source import environment_values
-from sigma_impressions_tests.commands import environment, sigma_impressions
+from sigma_impressions_tests.commands import environment
+from sigma_impressions_tests.servers.processes import sigma_impressions
 
 TODAY = datetime.now(UTC).date()
 NOW = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

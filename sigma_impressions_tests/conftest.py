@@ -39,6 +39,11 @@ READER = Identity("reader", "readeraccesskey", "reader-secret-reader-secret", ("
 _SERVER_FIXTURES = {"s3_server", "s3_bucket", "gcs_server", "gcs_bucket", "gcs_tables_server", "remote_storage"}
 
 
+def pytest_xdist_auto_num_workers() -> int:
+    """One process more than there are processors: the tests with a browser or a server wait most of the time."""
+    return (os.cpu_count() or 1) + 1
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if not _SERVER_FIXTURES.isdisjoint(getattr(item, "fixturenames", ())):

@@ -36,7 +36,11 @@ LISTER = Identity("lister", "listeraccesskey", "lister-secret-lister-secret", ("
 READER = Identity("reader", "readeraccesskey", "reader-secret-reader-secret", ("Read",))
 """May read every object, and list nothing."""
 
-_SERVER_FIXTURES = {"s3_server", "s3_bucket", "gcs_server", "gcs_bucket", "gcs_tables_server", "remote_storage"}
+_SERVER_FIXTURES = {
+    *("s3_server", "s3_bucket", "gcs_server", "gcs_bucket", "gcs_tables_server", "remote_storage"),
+    # Those of single modules: moto, fake-gcs-server, and an instance whose alerts a webhook takes.
+    *("endpoint", "s3_endpoint", "watched"),
+}
 
 
 def pytest_xdist_auto_num_workers() -> int:

@@ -8,6 +8,7 @@ from pathlib import Path
 from unittest.mock import patch
 
 import polars as pl
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -23,6 +24,7 @@ from sigma_impressions_tests.exports.test_normalize import files as files_of_all
 RULES = ReadingRules("Europe/Berlin", ("*@bots.example.com",))
 
 
+@pytest.mark.slow
 @settings(max_examples=100)
 @given(
     contents=st.lists(files_of_all_kinds() | st.binary(max_size=30), max_size=5),

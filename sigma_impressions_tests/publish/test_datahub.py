@@ -127,6 +127,7 @@ def taken(stub: HttpStub) -> Figures:
     return found
 
 
+@pytest.mark.slow
 def test_a_server_is_sent_what_has_changed(tables: Tables) -> None:
     sales, chart = f"urn:li:dashboard:(sigma,acme.{SALES})", "urn:li:chart:(sigma,acme.chart)"
     with http_stub(server) as stub:
@@ -161,6 +162,7 @@ def test_a_server_is_sent_what_has_changed(tables: Tables) -> None:
         assert len(taken(stub)) == len(first)
 
 
+@pytest.mark.slow
 def test_what_a_server_refuses_is_sent_again_and_the_message_holds_no_secret(tables: Tables) -> None:
     with http_stub(lambda request: Answer(403) if request.method == "POST" else server(request)) as stub:
         where = DataHub(stub.url, TOKEN)

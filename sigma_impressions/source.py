@@ -13,6 +13,7 @@ from typing import Literal, TypeVar, cast
 import polars as pl
 
 from sigma_impressions.exports.rules import ReadingRules
+from sigma_impressions.publish.rules import ACTIVITY_DAYS, POWER_USER_DAYS, REGULAR_USER_DAYS, UNDERUSED_BELOW_USERS
 from sigma_impressions.upstream.regions import parse_base_url
 
 MAX_DAYS_BACK = 6
@@ -224,6 +225,21 @@ SETTINGS: tuple[Setting, ...] = (
         "daily_impressions_are_usual is yellow.",
         default="70",
     ),
+    _setting(
+        "underused_below_users",
+        "Distinct users of 60 days below which a workbook or element is called underused.",
+        default=str(UNDERUSED_BELOW_USERS),
+    ),
+    _setting(
+        "power_user_days",
+        f"Active days, of the last {ACTIVITY_DAYS}, from which a user is a power user.",
+        default=str(POWER_USER_DAYS),
+    ),
+    _setting(
+        "regular_user_days",
+        "The same for a regular user; fewer than for a power user.",
+        default=str(REGULAR_USER_DAYS),
+    ),
 )
 """All settings, in the order in which the form asks for them."""
 
@@ -422,6 +438,9 @@ class Source:
     resources_max_age_days: int
     resources_shrinkage_percent: int
     daily_change_percent: int
+    underused_below_users: int
+    power_user_days: int
+    regular_user_days: int
 
     def describe(self) -> dict[str, str]:
         """Every setting by name as text that may be shown; of a secret only "set" or "not set"."""
@@ -494,10 +513,14 @@ def read_source(values: Mapping[str, str | None]) -> Source:
         resources_max_age_days=reader.required("resources_max_age_days", _days),
         resources_shrinkage_percent=reader.required("resources_shrinkage_percent", _percent),
         daily_change_percent=reader.required("daily_change_percent", _change),
+        underused_below_users=reader.required("underused_below_users", _users_count),
+        power_user_days=reader.required("power_user_days", _active_days),
+        regular_user_days=reader.required("regular_user_days", _active_days),
     )
     reader.check_aws_keys()
     reader.check_sigma_api()
     reader.check_users_key()
+    reader.check_tiers(source.power_user_days, source.regular_user_days)
     reader.finish()
     return source
 
@@ -572,6 +595,15 @@ class _Reader:
                 "is not set, but SIGMA_IMPRESSIONS_USERS is pseudonym. Write a random text of at least "
                 f"{MIN_USERS_KEY_CHARACTERS} characters, for example what openssl rand -hex 32 prints, and keep a "
                 "copy: with another key every user gets another pseudonym",
+            )
+
+    def check_tiers(self, power_user_days: int | None, regular_user_days: int | None) -> None:
+        """A power user is active on more days than a regular one."""
+        if power_user_days and regular_user_days and power_user_days <= regular_user_days:
+            self.problem(
+                "power_user_days",
+                f"must be more days than SIGMA_IMPRESSIONS_REGULAR_USER_DAYS, {regular_user_days}, not "
+                f"{power_user_days}",
             )
 
     def finish(self) -> None:
@@ -659,6 +691,18 @@ def _change(text: str) -> int:
 def _days(text: str) -> int:
     if not re.fullmatch(r"0*[1-9][0-9]{0,2}", text):
         raise _Refused(f"must be a whole number of days from 1 to 999, not {_quoted(text)}")
+    return int(text)
+
+
+def _active_days(text: str) -> int:
+    if not re.fullmatch(r"0*[1-9][0-9]?", text) or int(text) > ACTIVITY_DAYS:
+        raise _Refused(f"must be a whole number of days from 1 to {ACTIVITY_DAYS}, not {_quoted(text)}")
+    return int(text)
+
+
+def _users_count(text: str) -> int:
+    if not re.fullmatch(r"0*[1-9][0-9]{0,8}", text):
+        raise _Refused(f"must be a whole number of users, 1 or more, not {_quoted(text)}")
     return int(text)
 
 

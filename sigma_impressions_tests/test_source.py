@@ -231,6 +231,9 @@ def test_defaults() -> None:
         resources_max_age_days=7,
         resources_shrinkage_percent=20,
         daily_change_percent=70,
+        underused_below_users=2,
+        power_user_days=15,
+        regular_user_days=4,
     )
 
 
@@ -394,7 +397,7 @@ def test_settings_come_from_their_environment_variables() -> None:
 
 
 def test_settings_are_described_for_a_form() -> None:
-    assert len({setting.environment_variable for setting in SETTINGS}) == len(SETTINGS) == 39
+    assert len({setting.environment_variable for setting in SETTINGS}) == len(SETTINGS) == 42
     assert all(setting.help for setting in SETTINGS)
     assert all(setting.default is None for setting in SETTINGS if setting.secret)
 
@@ -420,6 +423,14 @@ def test_header_aliases_are_pairs_of_column_and_header_name() -> None:
 def test_refused_header_aliases(text: str, message: str) -> None:
     with pytest.raises(SettingsError, match=message):
         read_source({"bucket_uri": URI} | {"header_aliases": text})
+
+
+def test_a_power_user_is_active_on_more_days_than_a_regular_one() -> None:
+    assert read(power_user_days="5", regular_user_days="4").power_user_days == 5
+    for days in ({"power_user_days": "4"}, {"power_user_days": "8", "regular_user_days": "9"}):
+        variable, message = refusal(**days)
+        assert variable == "POWER_USER_DAYS"
+        assert "must be more days than SIGMA_IMPRESSIONS_REGULAR_USER_DAYS" in message
 
 
 FIELDS = (
@@ -466,6 +477,9 @@ def test_a_schedule(text: str) -> None:
         ("rejected_warn_percent", {"0": 0, "100": 100}, ("101", "-1", "1.5", "5%")),
         ("daily_change_percent", {"1": 1, "250": 250}, ("0", "-10", "a lot")),
         ("resources_max_age_days", {"1": 1, "30": 30}, ("0", "-1", "1000", "a week")),
+        ("underused_below_users", {"1": 1, "25": 25}, ("0", "-1", "2.5", "a few")),
+        ("power_user_days", {"5": 5, "30": 30}, ("0", "-1", "31", "daily")),
+        ("regular_user_days", {"1": 1, "9": 9}, ("0", "-1", "31", "weekly")),
     ],
 )
 def test_thresholds_are_whole_numbers(name: str, good: dict[str, int], bad: tuple[str, ...]) -> None:

@@ -19,6 +19,7 @@ from sigma_impressions.exports.rules import ReadingRules
 from sigma_impressions.metrics.engine import Limits
 from sigma_impressions.project import project_folder
 from sigma_impressions.publish.datahub import DataHub
+from sigma_impressions.publish.rules import InsightRules
 from sigma_impressions.source import SETTINGS, Problem, SettingsError, Source, read_source
 from sigma_impressions.storage import BucketStorage, GcsFiles, RemoteFiles, S3Files, gcs_options, s3_options
 from sigma_impressions.tables import Tables
@@ -77,6 +78,9 @@ class SigmaSource(dg.ConfigurableResource):  # type: ignore[type-arg]
     resources_max_age_days: str | None = _field("resources_max_age_days")
     resources_shrinkage_percent: str | None = _field("resources_shrinkage_percent")
     daily_change_percent: str | None = _field("daily_change_percent")
+    underused_below_users: str | None = _field("underused_below_users")
+    power_user_days: str | None = _field("power_user_days")
+    regular_user_days: str | None = _field("regular_user_days")
 
     @classmethod
     def from_environment(cls, environ: Mapping[str, str] | None = None) -> SigmaSource:
@@ -148,6 +152,11 @@ def query_limits(source: Source) -> Limits:
     """What DuckDB may use; a relative path starts at the project's folder."""
     spill_to = project_folder() / Path(source.spill).expanduser() if source.spill else None
     return Limits(source.memory_gigabytes, spill_to)
+
+
+def insight_rules(source: Source) -> InsightRules:
+    """What is called underused, and which users are power and regular ones."""
+    return InsightRules(source.underused_below_users, source.power_user_days, source.regular_user_days)
 
 
 def _delta_options(source: Source) -> Callable[[], dict[str, str]]:

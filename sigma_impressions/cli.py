@@ -305,7 +305,7 @@ def _fail(message: str) -> NoReturn:
 
 def _edit_users(source: Source, edit: Callable[[Tables, Callable[[str], None]], list[Edited]]) -> bool:
     """Edit stored users and publish again; whether a table held something to edit."""
-    from sigma_impressions.defs.resources import query_limits, tables
+    from sigma_impressions.defs.resources import insight_rules, query_limits, tables
     from sigma_impressions.publish.settle import publish_settled
     from sigma_impressions.scan import refuse_under_way
     from sigma_impressions.storage import StorageError
@@ -322,7 +322,13 @@ def _edit_users(source: Source, edit: Callable[[Tables, Callable[[str], None]], 
         stored = tables(source)
         edited = edit(stored, report)
         published = publish_settled(
-            stored, source.overlapping_exports, [], None, report=report, limits=query_limits(source)
+            stored,
+            source.overlapping_exports,
+            [],
+            None,
+            report=report,
+            limits=query_limits(source),
+            rules=insight_rules(source),
         )
     except LookupError:
         report("Nothing is published yet.")

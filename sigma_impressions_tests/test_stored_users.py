@@ -18,6 +18,7 @@ from sigma_impressions.exports.rules import ReadingRules
 from sigma_impressions.metrics.as_of import refresh_metrics
 from sigma_impressions.metrics.daily import refresh_daily_impressions
 from sigma_impressions.publish.database import publish_database
+from sigma_impressions.publish.insights import INSIGHT_TABLES
 from sigma_impressions.stored_users import (
     AddressesStored,
     forget_stored,
@@ -94,7 +95,8 @@ def published(tables: Tables) -> dict[str, Any]:
         rejected = connection.execute("SELECT key, row_number, reason, text FROM rejected_rows ORDER BY ALL").fetchall()
         daily = connection.execute("FROM daily_impressions ORDER BY ALL").fetchall()
         owners = connection.execute("SELECT workbook_url_id, name, owner_email FROM sigma_resources").fetchall()
-    return {**cases.published(path), "rejected": rejected, "daily": daily, "owners": owners}
+        insights = {name: connection.execute(f"FROM {name}").fetchall() for name in INSIGHT_TABLES}
+    return {**cases.published(path), "rejected": rejected, "daily": daily, "owners": owners, **insights}
 
 
 def holding(root: Path, texts: Iterator[str] | tuple[str, ...]) -> set[str]:

@@ -7,7 +7,7 @@ from sigma_impressions.defs.metadata import OWNERS, table_of
 from sigma_impressions.defs.metrics import AsOf
 from sigma_impressions.defs.names import PLAIN_NAMES, Names
 from sigma_impressions.defs.observations import WorkbookKey, dagster_sigma_key, usage_observations
-from sigma_impressions.defs.resources import query_limits, tables
+from sigma_impressions.defs.resources import insight_rules, query_limits, tables
 from sigma_impressions.publish.database import DATABASE_NAME, top_workbooks
 from sigma_impressions.publish.settle import publish_settled
 from sigma_impressions.tables import METRIC_TABLES
@@ -29,7 +29,8 @@ def build_publish_assets(
         kinds={"duckdb"},
         description=(
             f"`{DATABASE_NAME}`: one complete, consistent result in a DuckDB file, made anew beside the old one and "
-            "moved into place. Open it read-only at any time. Holds the newest as-of date, or the one asked for. "
+            "moved into place. Open it read-only at any time. Holds the newest as-of date, or the one asked for: the "
+            "metric tables, and what is popular, underused and active. "
             "Updated at the end of every run, if anything has changed. If it fails: the file before it stays."
         ),
     )
@@ -44,6 +45,7 @@ def build_publish_assets(
                 as_of=asked,
                 report=context.log.info,
                 limits=query_limits(settings),
+                rules=insight_rules(settings),
             )
         context.log.info(
             f"{published.path}: as of {published.as_of}, {'published' if published.is_new else 'already up to date'}"

@@ -102,7 +102,7 @@ def _compute(
             engine.view(connection, table, data_files(tables.open(table), "snapshot_id", [snapshot_id]))
         connection.execute("CREATE TEMP TABLE resources AS SELECT * EXCLUDE (snapshot_id) FROM sigma_resources")
         connection.register("segments", _segments(event_dates, wanted).to_arrow())
-        for name in ("viewed_resources", "viewed", "viewers", "segment_impressions", "active_days"):
+        for name in ("viewed_ids", "viewed_resources", "viewed", "viewers", "segment_impressions", "active_days"):
             connection.execute(engine.query(name))
         return [_compute_date(connection, as_of, wanted[as_of]) for as_of in wanted]
 

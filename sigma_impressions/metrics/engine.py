@@ -83,7 +83,9 @@ def view(connection: duckdb.DuckDBPyConnection, table: Table, files: Sequence[st
     The values of partition columns stand in the files' paths, not in the files.
     """
     if not files:
-        connection.register(table.name, table.schema.empty_table())
+        # By way of another name: what is registered does not take the place of a view.
+        connection.register(f"no_{table.name}", table.schema.empty_table())
+        connection.execute(f"CREATE OR REPLACE TEMP VIEW {table.name} AS FROM no_{table.name}")
         return
     listed = ", ".join(quoted(path) for path in files)
     # By name: files that were written before a column was added lack it.

@@ -129,9 +129,15 @@ class AsOfDate:
     event_dates: Mapping[date, str]
 
 
-def expected_as_of_dates(tables: Tables, as_of_dates: Iterable[date]) -> dict[date, AsOfDate]:
-    """What the metrics of the given as-of dates should be built from, by the event dates that are built."""
-    daily = built_event_dates(tables)
+def expected_as_of_dates(
+    tables: Tables, as_of_dates: Iterable[date], daily: Mapping[date, str] | None = None
+) -> dict[date, AsOfDate]:
+    """What the metrics of the given as-of dates should be built from, by the event dates that are built.
+
+    `daily` are these event dates, if they are known already.
+    """
+    if daily is None:
+        daily = built_event_dates(tables)
     snapshots = tables.read(RESOURCE_SNAPSHOTS).select("taken_at", "snapshot_id").sort("taken_at").collect()
     taken = list(snapshots.iter_rows())
     return {as_of: _as_of_date(as_of, daily, taken) for as_of in as_of_dates}

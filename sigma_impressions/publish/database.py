@@ -11,12 +11,22 @@ import polars as pl
 
 from sigma_impressions.metrics import engine
 from sigma_impressions.metrics.engine import DEFAULT_LIMITS, Limits
-from sigma_impressions.metrics.state import AsOfDate, built_as_of_dates, digest, expected_as_of_dates
+from sigma_impressions.metrics.state import (
+    AsOfDate,
+    built_as_of_dates,
+    built_event_dates,
+    digest,
+    expected_as_of_dates,
+)
+from sigma_impressions.publish.history import History, read_history
+from sigma_impressions.publish.insights import create_insights
+from sigma_impressions.publish.rules import DEFAULT_RULES, InsightRules
 from sigma_impressions.scratch import locked, scratch_folder
 from sigma_impressions.tables import (
     AS_OF_DATES,
     DAILY_IMPRESSIONS,
     DAILY_TABLES,
+    EVENT_DATES,
     EXPORT_FILES,
     METRIC_TABLES,
     REJECTED_ROWS,
@@ -32,7 +42,7 @@ from sigma_impressions.windows import window
 
 DATABASE_NAME = "sigma_impressions.duckdb"
 
-PUBLICATION_VERSION = 1
+PUBLICATION_VERSION = 2
 """Raised when the database shows the same inputs in another way, so that it is made anew."""
 
 
@@ -48,11 +58,17 @@ class Published:
 
 @dataclass(frozen=True)
 class _Contents:
-    """What a database is to hold: an as-of date, what its metrics are built from, and the registry of files."""
+    """What a database is to hold: an as-of date, what its metrics are built from, what was before, and the rules.
+
+    `registry` is that of the export files, `event_dates` that of the event dates.
+    """
 
     as_of: date
     inputs: AsOfDate
+    history: History
+    rules: InsightRules
     registry: pl.DataFrame
+    event_dates: pl.DataFrame
     edition: str
 
     @property
@@ -60,10 +76,13 @@ class _Contents:
         """A text that differs where anything that the database shows differs."""
         files = self.registry.select(pl.concat_str("file_id", "capture_id", "status", ignore_nulls=True))
         edited = [self.edition] if self.edition else []
-        return f"{self.inputs.fingerprint} {digest([PUBLICATION_VERSION, *edited, *files.to_series().sort()])}"
+        parts = [PUBLICATION_VERSION, self.rules, self.history.fingerprint, *edited, *files.to_series().sort()]
+        return f"{self.inputs.fingerprint} {digest(parts)}"
 
 
-def publish_database(tables: Tables, as_of: date | None = None, limits: Limits = DEFAULT_LIMITS) -> Published:
+def publish_database(
+    tables: Tables, as_of: date | None = None, limits: Limits = DEFAULT_LIMITS, rules: InsightRules = DEFAULT_RULES
+) -> Published:
     """Build the database of an as-of date (default: the newest one computed) and move it into place.
 
     A reader that holds the old file open keeps it; a new reader gets the new one, complete. Raises
@@ -73,12 +92,21 @@ def publish_database(tables: Tables, as_of: date | None = None, limits: Limits =
     # One publisher at a time, so that an older result never replaces a newer one.
     with locked(tables.root / f".{DATABASE_NAME}.lock"):
         chosen = as_of or newest_as_of(tables)
-        wanted = expected_as_of_dates(tables, [chosen])[chosen]
-        if built_as_of_dates(tables).get(chosen) != wanted.fingerprint:
+        built, daily = built_as_of_dates(tables), built_event_dates(tables)
+        expected = expected_as_of_dates(tables, {chosen, *built}, daily)
+        if built.get(chosen) != expected[chosen].fingerprint:
             raise InputsChanged(f"The metrics as of {chosen} are not up to date.")
         # The edition first: an edit in between is published now, and once more by the next run.
         edition = tables.edition()
-        contents = _Contents(chosen, wanted, tables.read(EXPORT_FILES).collect(), edition)
+        contents = _Contents(
+            chosen,
+            expected[chosen],
+            History.before(chosen, daily, built, expected),
+            rules,
+            tables.read(EXPORT_FILES).collect(),
+            tables.read(EVENT_DATES).collect(),
+            edition,
+        )
         existing = _existing(target)
         if existing is not None and existing[0] == (chosen, contents.made_from):
             return Published(target, chosen, False, existing[1])
@@ -113,16 +141,18 @@ def _existing(target: Path) -> tuple[tuple[date, str], dict[str, int]] | None:
 
 def _build(tables: Tables, contents: _Contents, scratch: Path, limits: Limits) -> dict[str, int]:
     as_of, wanted = contents.as_of, contents.inputs
+    handles = {table.name: tables.open(table) for table in (*METRIC_TABLES, *DAILY_TABLES)}
     with engine.connect(scratch, limits) as connection:
         connection.execute(f"ATTACH {engine.quoted(str(scratch / DATABASE_NAME))} AS published")
         # One transaction: each commit would write the file's contents once more.
         connection.begin()
+        read_history(connection, handles, contents.history)
         for table in METRIC_TABLES:
             metrics = {as_of: wanted.fingerprint}
-            engine.view_days(connection, tables.open(table), "as_of_date", metrics, may_lack_rows=True)
+            engine.view_days(connection, handles[table.name], "as_of_date", metrics, may_lack_rows=True)
             _create(connection, table.name, f"SELECT * EXCLUDE (fingerprint) FROM {table.name}")
         for table in DAILY_TABLES:
-            engine.view_days(connection, tables.open(table), "event_date", wanted.event_dates)
+            engine.view_days(connection, handles[table.name], "event_date", wanted.event_dates)
         for table in (SIGMA_RESOURCES, RESOURCE_HISTORY, WORKBOOK_ALIASES):
             engine.view(connection, table, data_files(tables.open(table), "snapshot_id", [wanted.snapshot_id]))
         for table in (SIGMA_RESOURCES, RESOURCE_HISTORY):
@@ -133,7 +163,7 @@ def _build(tables: Tables, contents: _Contents, scratch: Path, limits: Limits) -
                 "ORDER BY resource_type, workbook_url_id, element_id NULLS FIRST",
             )
         connection.execute("CREATE TEMP VIEW resources AS FROM published.sigma_resources")
-        for name in ("viewed_resources", "viewed"):
+        for name in ("viewed_ids_ever", "viewed_resources", "viewed"):
             connection.execute(engine.query(name))
         _create(connection, DAILY_IMPRESSIONS.name, engine.query("published_daily_impressions"))
         files = _export_files(contents.registry, as_of)
@@ -149,6 +179,7 @@ def _build(tables: Tables, contents: _Contents, scratch: Path, limits: Limits) -
             data_files(tables.open(REJECTED_ROWS), "file_date", files["file_date"].unique()),
         )
         _create(connection, REJECTED_ROWS.name, engine.query("published_rejected_rows"))
+        create_insights(connection, contents.history, contents.event_dates, contents.rules)
         connection.execute(
             "CREATE TABLE published.publication AS "
             "SELECT $as_of::DATE AS as_of_date, $now::TIMESTAMPTZ AS published_at, $made_from AS made_from",

@@ -83,7 +83,7 @@ def entity_usage(tables: Tables, limits: Limits = DEFAULT_LIMITS) -> Iterator[En
         for table in (SIGMA_RESOURCES, WORKBOOK_ALIASES):
             engine.view(connection, table, data_files(tables.open(table), "snapshot_id", [snapshot_id]))
         connection.execute("CREATE TEMP VIEW resources AS FROM sigma_resources")
-        for name in ("viewed_resources", "entity_views"):
+        for name in ("viewed_ids", "viewed_resources", "entity_views"):
             connection.execute(engine.query(name))
         connection.execute(engine.query("entity_usage"), {"first": first})
         ((rows,),) = connection.execute("SELECT count(*) FROM entity_usage").fetchall()

@@ -10,6 +10,7 @@ from sigma_impressions.metrics.daily import refresh_daily_impressions
 from sigma_impressions.metrics.engine import DEFAULT_LIMITS, Limits
 from sigma_impressions.metrics.state import built_event_dates, expected_fingerprints
 from sigma_impressions.publish.database import Published, publish_database
+from sigma_impressions.publish.rules import DEFAULT_RULES, InsightRules
 from sigma_impressions.tables import InputsChanged, Tables
 
 _ROUNDS = 20
@@ -24,6 +25,7 @@ def publish_settled(
     *,
     report: Callable[[str], None],
     limits: Limits = DEFAULT_LIMITS,
+    rules: InsightRules = DEFAULT_RULES,
 ) -> Published:
     """Publish, and look at the inputs once more: if they grew meanwhile, compute and publish again.
 
@@ -32,7 +34,7 @@ def publish_settled(
     published: Published | None = None
     for _ in range(_ROUNDS):
         try:
-            published = publish_database(tables, as_of, limits)
+            published = publish_database(tables, as_of, limits, rules)
         except InputsChanged as change:
             report(f"{change} Computing again.")
         else:
@@ -41,7 +43,7 @@ def publish_settled(
             report("Another run has captured files in the meantime. Computing again.")
         refresh_daily_impressions(tables, overlapping_exports, limits)
         refresh_metrics(tables, as_of_dates, limits)
-    return published or publish_database(tables, as_of, limits)
+    return published or publish_database(tables, as_of, limits, rules)
 
 
 def is_complete(tables: Tables, overlapping_exports: str, as_of_dates: Collection[date]) -> bool:

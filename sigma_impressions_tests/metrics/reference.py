@@ -63,35 +63,35 @@ def count_once(files: list[list[Row]], overlapping_exports: str = "largest") -> 
     return counted
 
 
+def match(impression: Impression, resources: list[dict[str, Any]]) -> tuple[str, bool, bool]:
+    """The workbook's URL ID, whether the workbook is known, whether the resource is."""
+    workbooks = [r for r in resources if r["resource_type"] == "sigma_workbook"]
+    if UUID.fullmatch(impression.workbook):
+        hits = [w for w in workbooks if (w.get("workbook_id") or "").lower() == impression.workbook.lower()]
+    else:
+        hits = [w for w in workbooks if w["workbook_url_id"] == impression.workbook]
+    if not hits:
+        return impression.workbook, False, False
+    url_id = hits[0]["workbook_url_id"]
+    element_is_known = impression.element is None or any(
+        r["workbook_url_id"] == url_id and r.get("element_id") == impression.element
+        for r in resources
+        if r["resource_type"] == "sigma_element"
+    )
+    return url_id, True, element_is_known
+
+
 class Reference:
     """The metrics of an as-of date, asked for one number at a time."""
 
     def __init__(self, impressions: list[Impression], resources: list[dict[str, Any]], as_of: date) -> None:
-        self._resources = resources
         self._as_of = as_of
         self.impressions = [
-            (impression, *self._match(impression)) for impression in impressions if 0 <= self._age(impression) < 60
+            (impression, *match(impression, resources)) for impression in impressions if 0 <= self._age(impression) < 60
         ]
 
     def _age(self, impression: Impression) -> int:
         return (self._as_of - impression.at.astimezone(UTC).date()).days
-
-    def _match(self, impression: Impression) -> tuple[str, bool, bool]:
-        """The workbook's URL ID, whether the workbook is known, whether the resource is."""
-        workbooks = [r for r in self._resources if r["resource_type"] == "sigma_workbook"]
-        if UUID.fullmatch(impression.workbook):
-            hits = [w for w in workbooks if (w.get("workbook_id") or "").lower() == impression.workbook.lower()]
-        else:
-            hits = [w for w in workbooks if w["workbook_url_id"] == impression.workbook]
-        if not hits:
-            return impression.workbook, False, False
-        url_id = hits[0]["workbook_url_id"]
-        element_is_known = impression.element is None or any(
-            r["workbook_url_id"] == url_id and r.get("element_id") == impression.element
-            for r in self._resources
-            if r["resource_type"] == "sigma_element"
-        )
-        return url_id, True, element_is_known
 
     def _figures(self, rows: list[Impression], total: str, users: str) -> dict[str, int]:
         figures = {}

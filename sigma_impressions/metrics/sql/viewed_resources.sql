@@ -2,14 +2,14 @@
 -- in any case; anything else is a URL ID, to the letter. The IDs of a tagged version name the workbook it was made
 -- from. Where no workbook has it, workbook_url_id is what the exports say. Several viewed IDs may name one workbook;
 -- what they name has one resource_no and workbook_no.
--- Reads:      daily_totals, resources, workbook_aliases
+-- Reads:      viewed_ids, resources, workbook_aliases
 CREATE OR REPLACE TEMP TABLE viewed_resources AS
 WITH viewed AS (
     SELECT
         workbook_url_id AS viewed_id,
         element_id,
         regexp_full_match(workbook_url_id, '[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}') AS is_workbook_id
-    FROM (SELECT DISTINCT workbook_url_id, element_id FROM daily_totals WHERE workbook_url_id IS NOT NULL)
+    FROM viewed_ids
 ),
 
 workbooks AS (

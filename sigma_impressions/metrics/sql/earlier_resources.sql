@@ -1,0 +1,7 @@
+-- The resources as of the dates that the summary is compared with.
+-- Reads:      resource_impressions (as of earlier dates)
+-- Parameter:  $compared, the dates
+CREATE OR REPLACE TEMP TABLE earlier_resources AS
+SELECT * EXCLUDE (fingerprint, used)
+FROM resource_impressions
+WHERE list_contains($compared::DATE[], as_of_date)

@@ -15,14 +15,8 @@ from rich.console import Console
 from rich.text import Text
 
 from sigma_impressions.project import project_folder, use_dagster_home
-from sigma_impressions.source import (
-    DEFAULT_KEEP_DAYS,
-    MAX_DAYS_BACK,
-    SettingsError,
-    Source,
-    environment_values,
-    read_source,
-)
+from sigma_impressions.settings import DEFAULT_KEEP_DAYS, MAX_DAYS_BACK
+from sigma_impressions.source import SettingsError, Source, environment_values, read_source
 
 if TYPE_CHECKING:
     from sigma_impressions.scan import ScanOptions

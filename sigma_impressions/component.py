@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, create_model, field_validator
 from sigma_impressions.defs.build import build_definitions
 from sigma_impressions.defs.names import Names
 from sigma_impressions.defs.resources import SigmaSource
-from sigma_impressions.source import SETTINGS, Setting
+from sigma_impressions.settings import SETTINGS, Setting
 
 _PATHS = ("storage", "cache", "spill", "resources", "datahub")
 """Settings that may be a path; a relative one starts at the folder of the `dg` project."""

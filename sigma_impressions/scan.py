@@ -19,7 +19,7 @@ from sigma_impressions.defs.build import JOB_NAME, build_definitions
 from sigma_impressions.defs.maintenance import MAINTENANCE_ASSET, MAINTENANCE_JOB_NAME
 from sigma_impressions.defs.runs import PROCESS_TAG, TRIGGER_TAG, end_dead_runs, range_tags, runs_under_way
 from sigma_impressions.scratch import locked
-from sigma_impressions.source import MAX_DAYS_BACK
+from sigma_impressions.settings import MAX_DAYS_BACK
 
 
 @dataclass(frozen=True)

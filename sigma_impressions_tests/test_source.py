@@ -9,17 +9,10 @@ from dagster._utils.schedules import is_valid_cron_schedule
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sigma_impressions.source import (
-    MAX_DAYS_BACK,
-    SETTINGS,
-    BucketUri,
-    SettingsError,
-    Source,
-    environment_values,
-    is_cron,
-    parse_bucket_uri,
-    read_source,
-)
+from sigma_impressions.setting_values import is_cron
+from sigma_impressions.settings import MAX_DAYS_BACK, SETTINGS
+from sigma_impressions.source import SettingsError, Source, environment_values, read_source
+from sigma_impressions.uris import BucketUri, parse_bucket_uri
 
 URI = "s3://exports-bucket/sigma"
 KEY_ID, SECRET, TOKEN = "AKIAIOSFODNN7EXAMPLE", "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY", "session-token-0123456789"

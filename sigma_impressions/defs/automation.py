@@ -21,7 +21,9 @@ from sigma_impressions.defs.runs import (
 from sigma_impressions.exports.decision import Rules, Stored, World, decide
 from sigma_impressions.exports.manifest import captured_files
 from sigma_impressions.publish.settle import is_complete
-from sigma_impressions.source import DEFAULT_SCHEDULE, Source, is_cron
+from sigma_impressions.setting_values import is_cron
+from sigma_impressions.settings import DEFAULT_SCHEDULE
+from sigma_impressions.source import Source
 
 SENSOR_NAME = "new_export_files"
 SCHEDULE_NAME = "daily_scan"

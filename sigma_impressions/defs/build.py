@@ -23,7 +23,7 @@ from sigma_impressions.defs.runs import SOURCE_TAG
 from sigma_impressions.defs.source_test import build_source_test
 from sigma_impressions.defs.staleness import build_staleness
 from sigma_impressions.defs.upstream import build_upstream, resources_are_external
-from sigma_impressions.source import parse_bucket_uri
+from sigma_impressions.uris import parse_bucket_uri
 
 JOB_NAME = "sigma_impressions"
 

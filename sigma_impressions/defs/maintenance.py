@@ -12,7 +12,7 @@ from sigma_impressions.defs.names import PLAIN_NAMES, Names
 from sigma_impressions.defs.resources import tables
 from sigma_impressions.maintenance import maintain
 from sigma_impressions.retention import Dropped, drop_detail
-from sigma_impressions.source import DEFAULT_KEEP_DAYS
+from sigma_impressions.settings import DEFAULT_KEEP_DAYS
 
 MAINTENANCE_ASSET = "storage_maintenance"
 MAINTENANCE_JOB_NAME = "maintenance"

@@ -20,7 +20,8 @@ from sigma_impressions.metrics.engine import Limits
 from sigma_impressions.project import project_folder
 from sigma_impressions.publish.datahub import DataHub
 from sigma_impressions.publish.rules import InsightRules
-from sigma_impressions.source import SETTINGS, Problem, SettingsError, Source, read_source
+from sigma_impressions.settings import SETTINGS
+from sigma_impressions.source import Problem, SettingsError, Source, read_source
 from sigma_impressions.storage import BucketStorage, GcsFiles, RemoteFiles, S3Files, gcs_options, s3_options
 from sigma_impressions.tables import Tables
 from sigma_impressions.upstream.sigma_api import Credentials

@@ -19,7 +19,8 @@ from sigma_impressions.defs.resources import (
     snapshot_storage_options,
     tables,
 )
-from sigma_impressions.source import Source, resources_asset
+from sigma_impressions.setting_values import resources_asset
+from sigma_impressions.source import Source
 from sigma_impressions.stored_users import refuse_stored_addresses
 from sigma_impressions.tables import RESOURCE_SNAPSHOTS, SIGMA_RESOURCES
 from sigma_impressions.upstream.capture import capture_snapshot

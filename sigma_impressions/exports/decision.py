@@ -20,7 +20,7 @@ from typing import Any, Literal
 from sigma_impressions.exports.file_dates import listing_start
 from sigma_impressions.exports.listing import Survey, survey
 from sigma_impressions.exports.objects import StoredObject
-from sigma_impressions.source import MAX_DAYS_BACK
+from sigma_impressions.settings import MAX_DAYS_BACK
 
 CURSOR_VERSION = 1
 """A cursor of another version starts afresh."""

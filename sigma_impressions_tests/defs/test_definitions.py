@@ -22,7 +22,7 @@ from sigma_impressions.defs.build import build_definitions
 from sigma_impressions.defs.partitions import BACKFILL_POLICY
 from sigma_impressions.defs.resources import SigmaSource
 from sigma_impressions.scan import ScanOptions, scan
-from sigma_impressions.source import MAX_DAYS_BACK, SETTINGS
+from sigma_impressions.settings import MAX_DAYS_BACK, SETTINGS
 from sigma_impressions_tests.commands import environment
 
 PARTITIONED = {

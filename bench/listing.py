@@ -122,8 +122,7 @@ def tick(cursor: str = "") -> None:
         dg.DagsterInstance.ephemeral() as instance,
         dg.build_sensor_context(instance, text, repository_def=repository, resources=resources) as context,
     ):
-        result = repository.get_sensor_def("new_export_files")(context)
-    assert isinstance(result, dg.SensorResult)
+        result = repository.get_sensor_def("new_export_files").evaluate_tick(context)
     if cursor and result.run_requests:
         sys.exit("The cursor was not that of a settled bucket.")
 

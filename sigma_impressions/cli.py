@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+import webbrowser
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
@@ -198,6 +199,43 @@ def export_tables_to(form: Literal["csv", "parquet"], folder: Path) -> None:
 
 
 @main.command()
+@click.option("--open", "show", is_flag=True, help="Open it in the browser of this machine.")
+@click.option(
+    "--to",
+    "target",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="Copy it to this file, for a mail or a bucket; a file of this name is replaced.",
+)
+def report(show: bool, target: Path | None) -> None:
+    """Write the usage report: popular and underused workbooks, people and data quality on one page.
+
+    usage_report.html lies beside the published database and needs nothing else. It is made anew only if the database
+    has changed since. Scans nothing. Exit code 0 or 1.
+    """
+    source = _source({})
+    from sigma_impressions.defs.resources import tables
+    from sigma_impressions.report.read import ReportError
+    from sigma_impressions.report.write import copy_report, write_report
+
+    console = Console(highlight=False)
+    try:
+        written = write_report(tables(source).root, source.name)
+    except ReportError as error:
+        _fail(str(error))
+    except OSError as error:
+        _fail(f"The report cannot be written: {error.strerror}")
+    shown = target or written.path
+    if target is not None:
+        try:
+            copy_report(written.path, target)
+        except OSError as error:
+            _fail(f"{target} cannot be written: {error.strerror}")
+    console.print(Text(f"{shown}: usage as of {written.as_of}"), soft_wrap=True)
+    if show and not webbrowser.open(shown.resolve().as_uri()):
+        _fail(f"No browser could be started. Open {shown} in one.")
+
+
+@main.command()
 def pseudonymize() -> None:
     """Turn stored e-mail addresses into pseudonyms, after SIGMA_IMPRESSIONS_USERS was set to pseudonym.
 
@@ -301,6 +339,8 @@ def _edit_users(source: Source, edit: Callable[[Tables, Callable[[str], None]], 
     """Edit stored users and publish again; whether a table held something to edit."""
     from sigma_impressions.defs.resources import insight_rules, query_limits, tables
     from sigma_impressions.publish.settle import publish_settled
+    from sigma_impressions.report.read import ReportError
+    from sigma_impressions.report.write import write_report
     from sigma_impressions.scan import refuse_under_way
     from sigma_impressions.storage import StorageError
     from sigma_impressions.tables import InputsChanged, TablesError
@@ -324,12 +364,14 @@ def _edit_users(source: Source, edit: Callable[[Tables, Callable[[str], None]], 
             limits=query_limits(source),
             rules=insight_rules(source),
         )
+        written = write_report(stored.root, source.name)
     except LookupError:
         report("Nothing is published yet.")
-    except (StorageError, TablesError, InputsChanged) as error:
+    except (StorageError, TablesError, InputsChanged, ReportError) as error:
         _fail(str(error))
     else:
         report(f"{published.path}: published again, as of {published.as_of}")
+        report(f"{written.path}: written again")
     return any(table.changed_files for table in edited)
 
 

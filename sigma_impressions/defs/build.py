@@ -18,6 +18,7 @@ from sigma_impressions.defs.names import PLAIN_NAMES, Names
 from sigma_impressions.defs.observations import WorkbookKey, dagster_sigma_key
 from sigma_impressions.defs.partitions import daily_partitions, first_day
 from sigma_impressions.defs.publish import build_publish_assets
+from sigma_impressions.defs.report import build_report_assets
 from sigma_impressions.defs.resources import SigmaSource
 from sigma_impressions.defs.runs import SOURCE_TAG
 from sigma_impressions.defs.source_test import build_source_test
@@ -53,6 +54,7 @@ def build_definitions(
             *build_metric_assets(partitions, upstream.snapshot_key, names),
             *upstream.assets,
             *build_publish_assets(workbook_key, names),
+            *build_report_assets(names),
             *(build_datahub_assets(names) if environment.get("SIGMA_IMPRESSIONS_DATAHUB", "").strip() else ()),
         ]
         referenced = dg.with_source_code_references([*scanned, *build_maintenance_assets(names)])

@@ -11,6 +11,7 @@ from sigma_impressions.alerts import AlertsNotSent
 from sigma_impressions.exports.objects import StoreError
 from sigma_impressions.metrics.as_of import ConservationError
 from sigma_impressions.publish.datahub import DataHubError
+from sigma_impressions.report.read import ReportError
 from sigma_impressions.source import SettingsError
 from sigma_impressions.storage import StorageError
 from sigma_impressions.stored_users import AddressesStored
@@ -34,7 +35,7 @@ def clear_failures() -> Iterator[None]:
         yield
     except SigmaRefused as error:
         raise dg.Failure(str(error), allow_retries=False) from None
-    except (StoreError, StorageError, SigmaApiError, DataHubError, InputsChanged) as error:
+    except (StoreError, StorageError, SigmaApiError, DataHubError, ReportError, InputsChanged) as error:
         raise dg.Failure(str(error)) from None
     except _FOR_GOOD as error:
         raise dg.Failure(str(error), allow_retries=False) from None

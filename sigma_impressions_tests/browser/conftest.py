@@ -23,6 +23,7 @@ ASSETS = (
     "user_activity",
     "unmatched_impressions",
     "sigma_impressions_database",
+    "usage_report",
 )
 
 

@@ -33,7 +33,7 @@ PARTITIONED = {
     "user_activity",
     "unmatched_impressions",
 }
-UNPARTITIONED = {"sigma_resources", "sigma_impressions_database", "storage_maintenance"}
+UNPARTITIONED = {"sigma_resources", "sigma_impressions_database", "storage_maintenance", "usage_report"}
 CLOUD_LIBRARIES = {"boto3", "botocore", "dagster_aws", "dagster_gcp", "google.cloud"}
 
 LOAD = """
@@ -86,6 +86,13 @@ def test_datahub_has_an_asset_only_if_it_is_switched_on() -> None:
     node = graph({"SIGMA_IMPRESSIONS_DATAHUB": "usage.json"}).get(key)
     assert node.parent_keys == {dg.AssetKey("sigma_impressions_database")}
     assert node.group_name == "sigma_impressions"
+
+
+def test_the_report_follows_the_published_database() -> None:
+    node = graph().get(dg.AssetKey("usage_report"))
+    assert node.parent_keys == {dg.AssetKey("sigma_impressions_database")}
+    assert node.group_name == "sigma_impressions"
+    assert "If it fails" in (node.description or "")
 
 
 def test_partitioned_assets_share_their_partitions_and_backfill_policy() -> None:
@@ -191,7 +198,7 @@ def test_a_run_fails_with_what_to_set(
 def test_the_calculation_knows_nothing_of_dagster() -> None:
     package = Path(sigma_impressions.__file__).parent
     files = [package / "tables.py", package / "windows.py", package / "source.py", package / "scratch.py"]
-    for folder in ("exports", "metrics", "upstream", "publish"):
+    for folder in ("exports", "metrics", "upstream", "publish", "report"):
         files += sorted((package / folder).rglob("*.py"))
     importing = re.compile(r"^\s*(import|from) dagster", re.MULTILINE)
     assert [file.name for file in files if importing.search(file.read_text(encoding="utf-8"))] == []

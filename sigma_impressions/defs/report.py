@@ -1,0 +1,55 @@
+"""The asset `usage_report`: the page on which everybody sees what is popular, what is underused and who is active."""
+
+import dagster as dg
+
+from sigma_impressions.defs.failures import clear_failures
+from sigma_impressions.defs.metadata import OWNERS
+from sigma_impressions.defs.names import PLAIN_NAMES, Names
+from sigma_impressions.defs.publish import DATABASE_ASSET
+from sigma_impressions.defs.resources import tables
+from sigma_impressions.publish.database import DATABASE_NAME
+from sigma_impressions.report.preview import preview
+from sigma_impressions.report.read import read_headlines
+from sigma_impressions.report.write import REPORT_NAME, write_report
+
+REPORT_ASSET = "usage_report"
+
+
+def build_report_assets(names: Names = PLAIN_NAMES) -> list[dg.AssetsDefinition]:
+    """The asset `usage_report`, which follows every publication."""
+
+    @dg.asset(
+        key=names.key(REPORT_ASSET),
+        required_resource_keys={names.resource},
+        deps=[names.key(DATABASE_ASSET)],
+        group_name=names.group,
+        owners=OWNERS,
+        kinds={"html"},
+        description=(
+            f"`{REPORT_NAME}` beside the published database: popular, rising and underused workbooks, people, and the "
+            "quality of the data on one page, which needs no network and may be mailed. Made anew at the end of a run "
+            "if the database has changed. If it fails: the page before it stays, the metrics are complete all the "
+            "same; follow the message and materialize it again."
+        ),
+    )
+    def usage_report(context: dg.AssetExecutionContext) -> dg.MaterializeResult:  # type: ignore[type-arg]
+        with clear_failures():
+            settings = names.settings_of(context.resources).source()
+            folder = tables(settings).root
+            written = write_report(folder, settings.name)
+            headlines = read_headlines(folder / DATABASE_NAME)
+        context.log.info(
+            f"{written.path}: as of {written.as_of}, {'written' if written.is_new else 'already up to date'}"
+        )
+        return dg.MaterializeResult(
+            metadata={
+                # Not as a URL: a browser opens no file:// link on a page that came over http.
+                "report": dg.MetadataValue.path(str(written.path)),
+                "preview": dg.MetadataValue.md(preview(headlines)),
+                "as_of": str(written.as_of),
+                "is_new": written.is_new,
+                "bytes": written.path.stat().st_size,
+            }
+        )
+
+    return [usage_report]

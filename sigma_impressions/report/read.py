@@ -1,0 +1,185 @@
+"""Read what the report shows from a published database, and from nothing else."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import date, datetime
+from importlib.resources import files as package_files
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import polars as pl
+
+from sigma_impressions.metrics.engine import frame
+
+WORKBOOK_COLUMNS = (
+    *("workbook_url_id", "element_id", "name", "path", "url", "owner_email"),
+    *("total_impressions_60d", "distinct_impressions_users_60d", "total_impressions_14d", "previous_impressions_14d"),
+    *("trend_14d", "movement", "rank_by_impressions", "percentile_by_impressions", "last_impression_at"),
+)
+"""The columns of `popular_resources` that the report reads."""
+
+UNDERUSED_COLUMNS = (
+    *("resource_type", "workbook_url_id", "element_id", "name", "workbook_name", "path", "url", "owner_email"),
+    *("updated_at", "age_days", "total_impressions_60d", "last_impression_at"),
+    *("reason_code", "reason", "is_archived"),
+)
+"""The columns of `underused_resources` that the report reads."""
+
+USER_COLUMNS = (
+    *("user_email", "tier", "is_new", "impressions_60d", "impressions_14d", "active_days_60d"),
+    *("distinct_workbooks_60d", "rank", "share_of_impressions", "cumulative_share"),
+    *("first_impression_at", "last_impression_at"),
+)
+"""The columns of `active_users` that the report reads."""
+
+
+class ReportError(Exception):
+    """The report cannot be made; the message says what to do."""
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A headline figure and what it was before; `previous` is None where there is nothing to compare with."""
+
+    value: float
+    previous: float | None
+
+    @property
+    def change(self) -> float | None:
+        """How much more it is, as a share of what it was; None where that says nothing."""
+        return self.value / self.previous - 1 if self.previous else None
+
+
+@dataclass(frozen=True)
+class Quality:
+    """How good the data is: one row of figures on the files, refused files, rejected rows, unmatched impressions."""
+
+    files: Mapping[str, Any]
+    refused: pl.DataFrame
+    rejected: pl.DataFrame
+    unmatched: pl.DataFrame
+
+
+@dataclass(frozen=True)
+class Publication:
+    """What a database says of itself: the day it is stated as of, when it was published, from which inputs."""
+
+    as_of: date
+    published_at: datetime
+    made_from: str
+
+
+@dataclass(frozen=True)
+class Usage:
+    """A published result as the report shows it.
+
+    `days` holds every day of the window, oldest first. `workbooks` and `elements` are those of `popular_resources`,
+    by rank; a workbook's column `days` holds its impressions on these days, and an element comes with its workbook's.
+    """
+
+    publication: Publication
+    summary: Mapping[str, Figure]
+    days: pl.DataFrame
+    workbooks: pl.DataFrame
+    elements: pl.DataFrame
+    underused: pl.DataFrame
+    users: pl.DataFrame
+    quality: Quality
+
+
+@dataclass(frozen=True)
+class Headlines:
+    """The headline figures, and the impressions of each day of the window, oldest first."""
+
+    publication: Publication
+    summary: Mapping[str, Figure]
+    impressions: list[int]
+
+
+def read_publication(database: Path) -> Publication:
+    """What a published database says of itself. Raises `ReportError`."""
+    with _connected(database) as connection:
+        return _publication(connection)
+
+
+def read_headlines(database: Path) -> Headlines:
+    """The headline figures of a published database. Raises `ReportError`."""
+    with _connected(database) as connection:
+        days = connection.execute("SELECT impressions FROM usage_by_day ORDER BY event_date").fetchall()
+        return Headlines(_publication(connection), _summary(connection), [impressions for (impressions,) in days])
+
+
+def read_usage(database: Path) -> Usage:
+    """All that the report shows, of one published database. Raises `ReportError`."""
+    with _connected(database) as connection:
+        return _usage(connection)
+
+
+@contextmanager
+def _connected(database: Path) -> Iterator[duckdb.DuckDBPyConnection]:
+    """Read a database. Raises `ReportError` if there is none, or if one of the tables is not in it."""
+    if not database.is_file():
+        raise ReportError(f"There is no {database} yet. sigma-impressions run publishes it.")
+    with duckdb.connect(str(database), read_only=True) as connection:
+        connection.execute("SET TimeZone = 'UTC'")
+        try:
+            yield connection
+        except duckdb.CatalogException:
+            raise ReportError(
+                f"{database} was published by another version, which did not know the report. sigma-impressions run "
+                "publishes it anew."
+            ) from None
+
+
+def _usage(connection: duckdb.DuckDBPyConnection) -> Usage:
+    popular = _table(
+        connection,
+        "popular_resources",
+        WORKBOOK_COLUMNS,
+        "rank_by_impressions, name, workbook_url_id, element_id",
+    )
+    is_workbook = pl.col("element_id").is_null()
+    workbooks = popular.filter(is_workbook).join(_query(connection, "workbook_days"), "workbook_url_id", "left")
+    return Usage(
+        _publication(connection),
+        _summary(connection),
+        _table(connection, "usage_by_day", ("*",), "event_date"),
+        workbooks,
+        popular.filter(~is_workbook),
+        _table(
+            connection,
+            "underused_resources",
+            UNDERUSED_COLUMNS,
+            "total_impressions_60d, age_days DESC NULLS LAST, workbook_name, element_id NULLS FIRST, workbook_url_id",
+        ),
+        _table(connection, "active_users", USER_COLUMNS, "rank, user_email"),
+        Quality(
+            _query(connection, "files").row(0, named=True),
+            _query(connection, "refused_files"),
+            _query(connection, "rejected_rows"),
+            _query(connection, "unmatched"),
+        ),
+    )
+
+
+def _publication(connection: duckdb.DuckDBPyConnection) -> Publication:
+    found = connection.execute("SELECT as_of_date, published_at, made_from FROM publication").fetchall()
+    return Publication(*found[0])
+
+
+def _summary(connection: duckdb.DuckDBPyConnection) -> dict[str, Figure]:
+    found = connection.execute("SELECT metric, value, previous_value FROM usage_summary").fetchall()
+    return {metric: Figure(value, previous) for metric, value, previous in found if value is not None}
+
+
+def _table(connection: duckdb.DuckDBPyConnection, name: str, columns: tuple[str, ...], ordered_by: str) -> pl.DataFrame:
+    return frame(connection.sql(f"SELECT {', '.join(columns)} FROM {name} ORDER BY {ordered_by}").to_arrow_table())
+
+
+def _query(connection: duckdb.DuckDBPyConnection, name: str) -> pl.DataFrame:
+    text = package_files("sigma_impressions.report.sql").joinpath(f"{name}.sql").read_text(encoding="utf-8")
+    return frame(connection.sql(text).to_arrow_table())

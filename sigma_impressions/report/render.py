@@ -1,0 +1,186 @@
+"""Make the page: the template filled with what was read, in one text without a reference to anything outside.
+
+Jinja2 escapes whatever a name holds. The page forbids every connection and every script but its own
+(`Content-Security-Policy`), so that even a mistake here could send nothing anywhere.
+"""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, date, datetime
+from hashlib import sha256
+from importlib.resources import files as package_files
+from typing import Any
+
+import jinja2
+import polars as pl
+from markupsafe import Markup
+
+from sigma_impressions.report.charts import concentration_chart, daily_chart, lines_chart
+from sigma_impressions.report.payload import pack
+from sigma_impressions.report.read import Figure, Usage
+
+WEEKDAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
+TIERS = {
+    "power": "Power",
+    "regular": "Regular",
+    "occasional": "Occasional",
+    "lapsed": "Lapsed",
+}
+MOVERS = 8
+"""Risers and fallers shown of each."""
+
+LISTED = 50
+"""Refused files, and unmatched workbooks and elements, shown at most."""
+
+
+@dataclass(frozen=True)
+class Mover:
+    """A workbook that is viewed more, or less, than in the 14 days before."""
+
+    name: str
+    url: str | None
+    recent: int
+    previous: int
+    movement: str
+    share: float
+
+
+def render(usage: Usage, title: str, identity: str) -> str:
+    """The report as HTML. `title` names the source; `identity` says what the report was made from."""
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("sigma_impressions.report", "page"),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= {
+        "number": _number,
+        "percent": _percent,
+        "day": _day,
+        "minute": _minute,
+        "words": lambda text: text.replace("_", " "),
+    }
+    environment.globals["none"] = Figure(0, None)
+    script, style = (_asset(name) for name in ("report.js", "report.css"))
+    return environment.get_template("report.html.j2").render(
+        usage=usage,
+        as_of=usage.publication.as_of,
+        is_partial=usage.publication.published_at.astimezone(UTC).date() <= usage.publication.as_of,
+        title=title,
+        identity=identity,
+        # Our own files: as they are. Their digests are the only ones that the page lets run.
+        script=Markup(script),
+        style=Markup(style),
+        script_digest=_digest(script),
+        style_digest=_digest(style),
+        packed=pack(usage),
+        weekdays=_weekdays(usage.days),
+        weekday_names=WEEKDAYS,
+        tiers=_tiers(usage.users),
+        risers=_movers(usage.workbooks, ("riser", "new")),
+        fallers=_movers(usage.workbooks, ("faller", "gone")),
+        unmatched=_unmatched(usage.quality.unmatched),
+        listed=LISTED,
+        impressions_charts=[daily_chart(usage.days, "impressions", width, 230) for width in (1080, 360)],
+        users_charts=[
+            lines_chart(
+                usage.days,
+                ("monthly_active_users", "weekly_active_users", "active_users"),
+                width,
+                230,
+            )
+            for width in (700, 360)
+        ],
+        concentration=concentration_chart(usage.users["cumulative_share"], 360, 240),
+    )
+
+
+def _asset(name: str) -> str:
+    return package_files("sigma_impressions.report.page").joinpath(name).read_text(encoding="utf-8")
+
+
+def _digest(text: str) -> str:
+    return f"sha256-{base64.b64encode(sha256(text.encode()).digest()).decode()}"
+
+
+def _weekdays(days: pl.DataFrame) -> list[dict[str, Any]]:
+    """The mean impressions and active users of each weekday, from Monday, with the share of the busiest one."""
+    means = days.group_by("weekday").agg(pl.col("impressions", "active_users").mean()).sort("weekday")
+    most = means["impressions"].max() or 1
+    return means.with_columns(share=pl.col("impressions") / most).to_dicts()
+
+
+def _tiers(users: pl.DataFrame) -> list[dict[str, Any]]:
+    """Users and impressions of each tier, the most active tier first, with their shares of all."""
+    counted = users.group_by("tier").agg(users=pl.len(), impressions=pl.col("impressions_60d").sum())
+    found: Mapping[str, Any] = {row["tier"]: row for row in counted.to_dicts()}
+    everybody = max(users.height, 1)
+    views = max(int(users["impressions_60d"].sum()), 1)
+    rows = []
+    for tier, label in TIERS.items():
+        row = found.get(tier, {"users": 0, "impressions": 0})
+        rows.append(
+            {
+                "tier": tier,
+                "label": label,
+                "users": row["users"],
+                "share": row["users"] / everybody,
+                "impressions_share": row["impressions"] / views,
+            }
+        )
+    return rows
+
+
+def _movers(workbooks: pl.DataFrame, movements: tuple[str, ...]) -> list[Mover]:
+    """The workbooks that moved most, in impressions."""
+    difference = (pl.col("total_impressions_14d") - pl.col("previous_impressions_14d")).abs()
+    moved = workbooks.filter(pl.col("movement").is_in(movements)).sort(difference, descending=True, maintain_order=True)
+    shown = moved.head(MOVERS).with_columns(
+        label=pl.coalesce("name", "workbook_url_id"),
+        most=pl.max_horizontal("total_impressions_14d", "previous_impressions_14d"),
+    )
+    most = shown["most"].max() or 1
+    assert isinstance(most, int | float)
+    return [
+        Mover(
+            row["label"],
+            row["url"] if row["url"] and row["url"].lower().startswith(("http://", "https://")) else None,
+            row["total_impressions_14d"],
+            row["previous_impressions_14d"],
+            row["movement"],
+            row["most"] / most,
+        )
+        for row in shown.to_dicts()
+    ]
+
+
+def _unmatched(rows: pl.DataFrame) -> dict[str, Any]:
+    counted = rows.group_by("reason").agg(ids=pl.len(), impressions=pl.col("impressions").sum()).sort("reason")
+    return {
+        "impressions": int(rows["impressions"].sum()),
+        "reasons": counted.to_dicts(),
+        "ids": rows.height,
+        "most": rows.head(LISTED).to_dicts(),
+    }
+
+
+def _number(value: float | None) -> str:
+    return "–" if value is None else f"{value:,.0f}"
+
+
+def _percent(value: float | None, digits: int = 0) -> str:
+    return "–" if value is None else f"{value:.{digits}%}"
+
+
+def _day(value: date | datetime | None) -> str:
+    if isinstance(value, datetime):
+        value = value.astimezone(UTC).date()
+    return "–" if value is None else f"{value:%-d %b %Y}"
+
+
+def _minute(value: datetime | None) -> str:
+    return "–" if value is None else f"{value.astimezone(UTC):%-d %b %Y, %H:%M} UTC"

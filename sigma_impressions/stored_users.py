@@ -21,6 +21,7 @@ from deltalake.transaction import RemoveAction
 
 from sigma_impressions.exports.rules import holds_pseudonyms, pseudonymous_fingerprint
 from sigma_impressions.publish.database import DATABASE_NAME
+from sigma_impressions.report.write import remove_report
 from sigma_impressions.scratch import locked, scratch_folder
 from sigma_impressions.storage import clear_errors
 from sigma_impressions.tables import (
@@ -172,6 +173,7 @@ def _edit(tables: Tables, edit: _Edit, report: Callable[[str], None]) -> list[Ed
     tables.storage.forget_copies()
     with locked(tables.root / f".{DATABASE_NAME}.lock"):
         (tables.root / DATABASE_NAME).unlink(missing_ok=True)
+    remove_report(tables.root)
     return done
 
 

@@ -91,11 +91,11 @@ def render(usage: Usage, title: str, identity: str) -> str:
                 usage.days,
                 ("monthly_active_users", "weekly_active_users", "active_users"),
                 width,
-                230,
+                height,
             )
-            for width in (700, 360)
+            for width, height in ((700, 262), (360, 230))
         ],
-        concentration=concentration_chart(usage.users["cumulative_share"], 360, 240),
+        concentration=concentration_chart(usage.users["cumulative_share"], 360, 190),
     )
 
 

@@ -485,7 +485,7 @@ function build(data) {
     columns: [
       {
         id: "user", label: "User", text: true, kind: "name", value: text(users.user),
-        cell: (row) => named(text(users.user)(row), null),
+        cell: (row) => line(text(users.user)(row) ?? "–", ""),
       },
       {
         id: "tier", label: "Tier", kind: "tier",

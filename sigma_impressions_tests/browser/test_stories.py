@@ -65,7 +65,7 @@ def dev(s3_bucket: S3Bucket, tmp_path: Path) -> Iterator[Dev]:
 
 
 def test_a_day_of_an_operator(dev: Dev, browser: Browser) -> None:
-    page = browser.new_page(viewport={"width": 1600, "height": 900})
+    page = browser.new_page(viewport={"width": 2400, "height": 1100})
     page.set_default_timeout(PATIENCE)
 
     # The asset graph, from left to right.

@@ -51,7 +51,7 @@ def _announced_url(process: subprocess.Popen[str]) -> str:
 
 @pytest.fixture
 def page(browser: Browser, demo_url: str) -> Iterator[Page]:
-    page = browser.new_page(viewport={"width": 1600, "height": 900})
+    page = browser.new_page(viewport={"width": 2400, "height": 1100})
     open_page(page, f"{demo_url}/asset-groups")
     yield page
     page.close()

@@ -12,8 +12,9 @@ from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, BrowserContext, Locator, Page, Request, expect
 
 from sigma_impressions.publish.database import DATABASE_NAME
-from sigma_impressions.report.write import write_report
+from sigma_impressions.report.write import REPORT_NAME, write_report
 from sigma_impressions_tests.browser.conftest import ARTEFACTS
+from sigma_impressions_tests.commands import environment, sigma_impressions
 from sigma_impressions_tests.report.published import HOSTILE, publish
 
 pytestmark = pytest.mark.slow
@@ -74,6 +75,16 @@ def usual(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
+def demo(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The report that the demo writes."""
+    folder = tmp_path_factory.mktemp("demo")
+    done = sigma_impressions("demo", "--no-ui", "--days", "30", env=environment(folder, {}))
+    assert done.returncode == 0, done.stdout + done.stderr
+    (report,) = folder.rglob(REPORT_NAME)
+    return report
+
+
+@pytest.fixture(scope="module")
 def hostile(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return report_of(tmp_path_factory.mktemp("hostile"), 60, 9, 90, hostile=True)
 
@@ -105,9 +116,11 @@ WORKBOOKS = (
 )
 
 
-def test_the_figures_are_those_of_the_database(seen: Seen, usual: Path) -> None:
-    page = seen.open(usual)
-    for metric, value in rows(usual, "SELECT metric, value FROM usage_summary"):
+@pytest.mark.parametrize("given", ["usual", "demo"])
+def test_the_figures_are_those_of_the_database(given: str, seen: Seen, request: pytest.FixtureRequest) -> None:
+    report: Path = request.getfixturevalue(given)
+    page = seen.open(report)
+    for metric, value in rows(report, "SELECT metric, value FROM usage_summary"):
         card = page.locator(f'[data-metric="{metric}"] .value')
         if card.count():
             text = f"{value:.0%}" if metric.startswith("share") else number(value)
@@ -116,23 +129,23 @@ def test_the_figures_are_those_of_the_database(seen: Seen, usual: Path) -> None:
     assert cells(page.locator("#days-table tbody tr")) == [
         [str(day), weekday, *map(number, figures)]
         for day, weekday, *figures in rows(
-            usual,
+            report,
             "SELECT event_date, strftime(event_date, '%a'), impressions, active_users, weekly_active_users, "
             "monthly_active_users, active_workbooks FROM usage_by_day ORDER BY event_date",
         )
     ]
     shown = [[row[0], row[1], row[2], row[3], row[6]] for row in cells(of(page, "popular"))]
-    expected = rows(usual, f"{WORKBOOKS} ORDER BY total_impressions_60d DESC, name LIMIT 25")
+    expected = rows(report, f"{WORKBOOKS} ORDER BY total_impressions_60d DESC, name LIMIT 25")
     assert shown == [[name, number(a), number(b), number(c), last] for name, a, b, c, last in expected]
     assert [[row[0], row[2], row[3]] for row in cells(of(page, "users"))] == [
         [user, number(month), number(fortnight)]
         for user, month, fortnight in rows(
-            usual,
+            report,
             "SELECT user_email, impressions_60d, impressions_14d FROM active_users ORDER BY rank, user_email LIMIT 25",
         )
     ]
     underused = rows(
-        usual,
+        report,
         "SELECT name, owner_email, reason FROM underused_resources WHERE NOT is_archived AND element_id IS NULL",
     )
     assert underused
@@ -143,7 +156,7 @@ def test_the_figures_are_those_of_the_database(seen: Seen, usual: Path) -> None:
         "rejected": "SELECT sum(rejected) FROM export_files",
         "unmatched": "SELECT sum(total_impressions_60d) FROM unmatched_impressions",
     }.items():
-        assert page.locator(f'[data-quality="{key}"]').inner_text() == number(rows(usual, query)[0][0])
+        assert page.locator(f'[data-quality="{key}"]').inner_text() == number(rows(report, query)[0][0])
 
 
 def test_sort_search_and_open_with_the_mouse(seen: Seen, usual: Path) -> None:

@@ -99,7 +99,7 @@ def _settled_cursor() -> str:
     world = World(
         runs=lambda: [],
         listing=lambda start: found,
-        stored=lambda file_ids, days: Stored(frozenset(ids), True),
+        stored=lambda file_ids, days: Stored(frozenset(), True),
         attempts=lambda request_id: [],
     )
     rules = Rules(str(uri), uri.prefix, source.storage, source.days_back, source.start_date, pattern)

@@ -10,12 +10,12 @@ from datetime import datetime
 from pathlib import Path
 
 import dagster as dg
-import duckdb
 import polars as pl
 from rich.console import Console
 from rich.table import Table as RichTable
 from rich.text import Text
 
+from sigma_impressions.metrics import engine
 from sigma_impressions.publish.database import DATABASE_NAME, top_workbooks
 from sigma_impressions.tables import EXPORT_FILES, Tables
 
@@ -80,7 +80,7 @@ def print_summary(console: Console, tables: Tables, started: datetime) -> None:
     """What was captured since `started`, and the main figures of the published result."""
     captured = _captured_since(tables, started)
     database = tables.root / DATABASE_NAME
-    with duckdb.connect(str(database), read_only=True) as connection:
+    with engine.open_database(database) as connection:
         as_of = connection.execute("SELECT as_of_date FROM publication").fetchall()[0][0]
         counted, resources, unused = connection.execute(
             "SELECT coalesce(sum(total_impressions_60d), 0), count(*), "

@@ -19,7 +19,7 @@ from sigma_impressions.defs.runs import (
     scan_runs,
 )
 from sigma_impressions.exports.decision import Rules, Stored, World, decide
-from sigma_impressions.exports.manifest import captured_files
+from sigma_impressions.exports.manifest import uncaptured_files
 from sigma_impressions.publish.settle import is_complete
 from sigma_impressions.setting_values import is_cron
 from sigma_impressions.settings import DEFAULT_SCHEDULE
@@ -71,7 +71,7 @@ def build_sensor(
                     runs=lambda: scan_runs(context.instance, job.name, assets),
                     listing=lambda start: store.list(settings.bucket_uri.prefix, start),
                     stored=lambda file_ids, days: Stored(
-                        captured_files(stored, file_ids), is_complete(stored, settings.overlapping_exports, days)
+                        uncaptured_files(stored, file_ids), is_complete(stored, settings.overlapping_exports, days)
                     ),
                     attempts=lambda request_id: requested_runs(context.instance, job.name, request_id),
                 ),

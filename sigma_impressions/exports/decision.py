@@ -57,13 +57,17 @@ class ScanRun:
 
 @dataclass(frozen=True)
 class Stored:
-    """What the tables know: which of the files asked for are captured, and whether the metrics hold all of them.
+    """What the tables know: which of the files asked for are not captured, and whether the metrics hold all others.
 
     `complete` also says that the file dates asked for have metrics as as-of dates.
     """
 
-    captured: frozenset[str]
+    missing: frozenset[str]
     complete: bool
+
+    def not_captured(self, file_ids: Iterable[str]) -> int:
+        """How many of the files, which were asked for, are not captured."""
+        return sum(file_id in self.missing for file_id in file_ids)
 
 
 @dataclass(frozen=True)
@@ -154,7 +158,7 @@ class World:
 
     runs: Callable[[], Sequence[ScanRun]]
     listing: Callable[[str | None], Iterable[StoredObject]]
-    stored: Callable[[Collection[str], Collection[date]], Stored]
+    stored: Callable[[Sequence[str], Collection[date]], Stored]
     attempts: Callable[[str], Sequence[ScanRun]]
 
 
@@ -198,7 +202,7 @@ def decide(rules: Rules, cursor_text: str | None, world: World, now: datetime) -
     older = _older(seen, rules, days[0]) if start is None else frozenset()
     findings = _examine(cursor, days, seen, older, runs=runs, world=world, now=now)
     remembered = Cursor(
-        {day: None if day in findings.open else _digest(sorted(seen.day(day))) for day in days},
+        {day: None if day in findings.open else _digest(seen.day(day)) for day in days},
         findings.older if start is None else cursor.older,
         _partial_ticks(rules, days, seen) if start is None else cursor.partial_ticks - 1,
     )
@@ -282,16 +286,15 @@ def _examine(
     world: World,
     now: datetime,
 ) -> _Findings:
-    digests = {day: _digest(sorted(seen.day(day))) for day in days}
+    digests = {day: _digest(seen.day(day)) for day in days}
     changed = [day for day in days if cursor.days.get(day) != digests[day]]
-    older_ids = {file_id for day in older_days for file_id in seen.day(day)}
-    older: str | Beyond | None = _digest(sorted(older_ids))
-    asked = {file_id for day in changed for file_id in seen.day(day)}
+    older_ids = sorted(file_id for day in older_days for file_id in seen.day(day))
+    older: str | Beyond | None = _digest(older_ids)
+    asked = [file_id for day in changed for file_id in seen.day(day)]
     if cursor.older != older:
-        asked |= older_ids
+        asked += older_ids
     stored = world.stored(asked, [day for day in changed if seen.day(day)]) if asked else Stored(frozenset(), True)
-    missing = {day: len(seen.day(day) - stored.captured) for day in changed}
-    new = {day: count for day, count in missing.items() if count}
+    new = {day: count for day in changed if (count := stored.not_captured(seen.day(day)))}
     unfinished = frozenset(
         day
         for day in changed
@@ -300,7 +303,7 @@ def _examine(
     # What a run has captured it may still fail to bring to the metrics, so its days stay open until it has ended.
     running = {day for day in changed for run in runs if run.is_waited_for(now) and run.covers(day, day)}
     if cursor.older != older:
-        counts = {day: len(seen.day(day) - stored.captured) for day in older_days}
+        counts = {day: stored.not_captured(seen.day(day)) for day in older_days}
         left = [day for day, count in counts.items() if count]
         if left:
             older = Beyond(sum(counts.values()), min(left), max(left))

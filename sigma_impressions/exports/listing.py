@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
 
@@ -65,29 +65,31 @@ def sort_out(objects: Iterable[StoredObject], days: Collection[date], pattern: r
 
 @dataclass(frozen=True)
 class Survey:
-    """The IDs of all listed export files by file date, and how many keys `file_date_pattern` did not match.
+    """The IDs of all listed export files by file date, in order, and how many keys `file_date_pattern` did not match.
 
     `first_keys` gives for each file date the first of its keys, in the order of the listing.
     """
 
-    days: Mapping[date, frozenset[str]]
+    days: Mapping[date, Sequence[str]]
     first_keys: Mapping[date, str]
     undated: int
 
-    def day(self, day: date) -> frozenset[str]:
+    def day(self, day: date) -> Sequence[str]:
         """The IDs of the export files of a file date."""
-        return self.days.get(day, frozenset())
+        return self.days.get(day, ())
 
 
 def survey(objects: Iterable[StoredObject], pattern: re.Pattern[str] | None) -> Survey:
-    """Count off a whole listing. Only IDs are kept, so that a prefix of many objects needs little memory."""
-    found: dict[date, set[str]] = {}
+    """Count off a whole listing. Of an object only its ID is kept: a prefix of many objects needs little memory."""
+    found: dict[date, list[str]] = {}
     first_keys: dict[date, str] = {}
     undated = 0
     for item in objects:
         if is_export_key(item.key):
             day, fell_back = file_date(item, pattern)
             undated += fell_back
-            found.setdefault(day, set()).add(file_id(item))
+            found.setdefault(day, []).append(file_id(item))
             first_keys.setdefault(day, item.key)
-    return Survey({day: frozenset(ids) for day, ids in found.items()}, first_keys, undated)
+    for ids in found.values():
+        ids.sort()
+    return Survey(found, first_keys, undated)

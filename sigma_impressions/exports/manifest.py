@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
-from itertools import compress
 from typing import Any
 
 import polars as pl
@@ -83,12 +82,11 @@ def _forget(tables: Tables, listed: Collection[str], days: Collection[date]) -> 
     return sorted(set(lost_files["key"]))
 
 
-def captured_files(tables: Tables, file_ids: Collection[str]) -> frozenset[str]:
-    """Those of the file IDs that are captured: read, or refused with a reason."""
-    ids = list(file_ids)
+def uncaptured_files(tables: Tables, file_ids: Sequence[str]) -> frozenset[str]:
+    """Those of the file IDs that are not captured: neither read, nor refused with a reason."""
     registry = tables.read(EXPORT_FILES).filter(pl.col("status") != MISSING).select("file_id").collect()
-    # The registry may hold many more: its IDs do not become Python strings.
-    return frozenset(compress(ids, pl.Series(ids, dtype=pl.String).is_in(registry["file_id"].implode())))
+    # A difference of sets needs less memory than a join, and only some IDs at a time become Python strings.
+    return frozenset(file_ids).difference(registry["file_id"])
 
 
 def _unregister(tables: Tables, file_ids: Collection[str], condition: pl.Expr) -> None:

@@ -6,8 +6,8 @@ from bisect import bisect_left
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import duckdb
 import polars as pl
 
 from sigma_impressions.metrics import engine
@@ -33,6 +33,9 @@ from sigma_impressions.tables import (
     retry_conflicts,
 )
 from sigma_impressions.windows import WINDOW_DAYS
+
+if TYPE_CHECKING:
+    import duckdb
 
 _DATES_AT_ONCE = 6
 """Days within which as-of dates are computed from the same reading, held in memory and committed together."""

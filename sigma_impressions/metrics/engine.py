@@ -1,4 +1,7 @@
-"""DuckDB as the engine of the metrics: connections, queries from .sql files, Delta data files as views."""
+"""DuckDB as the engine of the metrics: connections, queries from .sql files, Delta data files as views.
+
+DuckDB is loaded by the first connection: most processes that import this, such as a sensor's tick, never make one.
+"""
 
 from __future__ import annotations
 
@@ -9,13 +12,16 @@ from dataclasses import dataclass
 from datetime import date
 from importlib.resources import files as package_files
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import duckdb
 import polars as pl
 import pyarrow as pa
 
 from sigma_impressions.scratch import scratch_folder
 from sigma_impressions.tables import InputsChanged, StoredTable, Table, data_files, partition_fingerprints
+
+if TYPE_CHECKING:
+    import duckdb
 
 
 @dataclass(frozen=True)
@@ -32,6 +38,8 @@ DEFAULT_LIMITS = Limits()
 @contextmanager
 def connect(scratch: Path, limits: Limits = DEFAULT_LIMITS) -> Iterator[duckdb.DuckDBPyConnection]:
     """An in-memory database that speaks UTC, with a thread per processor."""
+    import duckdb
+
     with ExitStack() as stack:
         spill_to = scratch if limits.spill_to is None else stack.enter_context(scratch_folder(limits.spill_to))
         connection = stack.enter_context(
@@ -45,6 +53,15 @@ def connect(scratch: Path, limits: Limits = DEFAULT_LIMITS) -> Iterator[duckdb.D
         )
         connection.execute("SET TimeZone = 'UTC'")
         yield connection
+
+
+def open_database(path: Path) -> duckdb.DuckDBPyConnection:
+    """Read a published database, in UTC. Raises `duckdb.Error` if it cannot be opened."""
+    import duckdb
+
+    connection = duckdb.connect(str(path), read_only=True)
+    connection.execute("SET TimeZone = 'UTC'")
+    return connection
 
 
 def query(name: str) -> str:

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-import duckdb
+from typing import TYPE_CHECKING
+
 import numpy as np
 import polars as pl
 import pyarrow as pa
 
 from sigma_impressions.metrics import engine
+
+if TYPE_CHECKING:
+    import duckdb
 
 
 def used_lists(connection: duckdb.DuckDBPyConnection) -> pa.Table:

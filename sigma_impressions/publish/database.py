@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import duckdb
 import polars as pl
 
 from sigma_impressions.metrics import engine
@@ -39,6 +39,9 @@ from sigma_impressions.tables import (
     data_files,
 )
 from sigma_impressions.windows import window
+
+if TYPE_CHECKING:
+    import duckdb
 
 DATABASE_NAME = "sigma_impressions.duckdb"
 
@@ -127,10 +130,12 @@ def newest_as_of(tables: Tables) -> date:
 
 def _existing(target: Path) -> tuple[tuple[date, str], dict[str, int]] | None:
     """What the database in place holds and was made from; None if there is none, or one that cannot be read."""
+    import duckdb
+
     if not target.exists():
         return None
     try:
-        with duckdb.connect(str(target), read_only=True) as connection:
+        with engine.open_database(target) as connection:
             found = connection.execute("SELECT as_of_date, made_from FROM publication").fetchall()
             names = connection.execute("SELECT table_name, estimated_size FROM duckdb_tables()").fetchall()
     except duckdb.Error:
@@ -209,7 +214,7 @@ def _export_files(registry: pl.DataFrame, as_of: date) -> pl.DataFrame:
 
 def top_workbooks(database: Path, most: int = 5) -> pl.DataFrame:
     """The workbooks with the most impressions of 30 days, those of their elements included."""
-    with duckdb.connect(str(database), read_only=True) as connection:
+    with engine.open_database(database) as connection:
         relation = connection.sql(
             """
             SELECT

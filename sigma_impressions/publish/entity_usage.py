@@ -7,9 +7,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import duckdb
 import pyarrow.parquet as pq
 
 from sigma_impressions.metrics import engine
@@ -26,6 +25,9 @@ from sigma_impressions.tables import (
     data_files,
 )
 from sigma_impressions.windows import window
+
+if TYPE_CHECKING:
+    import duckdb
 
 _BATCH_ROWS = 2_000
 _NOTHING_SENT = "SELECT resource_type, entity_id, event_date, digest FROM entity_usage LIMIT 0"

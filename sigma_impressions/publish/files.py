@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
-import duckdb
+from sigma_impressions.metrics import engine
 
-from sigma_impressions.metrics.engine import quoted
+if TYPE_CHECKING:
+    import duckdb
 
 FORMULA = r"^[=+\-@\t\r\n＝＋－＠]"
 """Text that a spreadsheet may take for a formula, by its beginning; full-width characters count in some of them."""
@@ -33,8 +34,7 @@ def export_tables(database: Path, folder: Path, form: Literal["csv", "parquet"])
     an apostrophe before it. Parquet holds everything as it is. Raises `OSError` if the folder cannot be written.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    with duckdb.connect(str(database), read_only=True) as connection:
-        connection.execute("SET TimeZone = 'UTC'")
+    with engine.open_database(database) as connection:
         names = connection.execute("SELECT table_name FROM duckdb_tables() ORDER BY table_name").fetchall()
         for (table,) in names:
             path = folder / f"{table}.{form}"
@@ -45,7 +45,7 @@ def export_tables(database: Path, folder: Path, form: Literal["csv", "parquet"])
                 query, options = (
                     _csv(connection, table) if form == "csv" else (f"FROM {_name(table)}", "COMPRESSION zstd")
                 )
-                copy = f"COPY ({query}) TO {quoted(str(partial))} (FORMAT {form}, {options})"
+                copy = f"COPY ({query}) TO {engine.quoted(str(partial))} (FORMAT {form}, {options})"
                 ((rows,),) = connection.execute(copy).fetchall()
                 partial.replace(path)
             finally:
@@ -63,7 +63,7 @@ def _csv(connection: duckdb.DuckDBPyConnection, table: str) -> tuple[str, str]:
     cells = []
     for name, kind in ((_name(name), kind) for name, kind, *_ in columns):
         if kind == "VARCHAR":
-            inert = f"CASE WHEN regexp_matches({name}, {quoted(FORMULA)}) THEN '''' || {name} ELSE {name} END"
+            inert = f"CASE WHEN regexp_matches({name}, {engine.quoted(FORMULA)}) THEN '''' || {name} ELSE {name} END"
             cells.append(f"{inert} AS {name}")
         elif kind.endswith("]") or kind.startswith(_NESTED):
             cells.append(f"to_json({name})::VARCHAR AS {name}")

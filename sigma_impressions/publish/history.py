@@ -9,13 +9,15 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import date, timedelta
-
-import duckdb
+from typing import TYPE_CHECKING
 
 from sigma_impressions.metrics import engine
 from sigma_impressions.metrics.state import AsOfDate, digest
 from sigma_impressions.tables import DAILY_IMPRESSIONS, DAILY_TOTALS, METRIC_TABLES, StoredTable
 from sigma_impressions.windows import LONGEST_WINDOW, window
+
+if TYPE_CHECKING:
+    import duckdb
 
 COMPARED_DAYS = (14, 60)
 """How many days before the as-of date the as-of dates lie whose figures the summary is compared with."""

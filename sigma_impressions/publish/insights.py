@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
-import duckdb
 import polars as pl
 
 from sigma_impressions.metrics import engine
 from sigma_impressions.publish.history import History
 from sigma_impressions.publish.rules import MOVED_IMPRESSIONS, MOVED_SHARE, TOP_SHARE, YOUNG_DAYS, InsightRules
+
+if TYPE_CHECKING:
+    import duckdb
 
 INSIGHT_TABLES: Final = (
     "popular_resources",

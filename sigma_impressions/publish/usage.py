@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import duckdb
 import polars as pl
 
 from sigma_impressions.metrics import engine
@@ -15,5 +14,5 @@ def workbook_usage(database: Path) -> pl.DataFrame:
 
     `rank` is by impressions of 30 days, then 60; 1 is the most viewed, and equal ones share a rank.
     """
-    with duckdb.connect(str(database), read_only=True) as connection:
+    with engine.open_database(database) as connection:
         return engine.frame(connection.sql(engine.query("workbook_usage")).to_arrow_table())

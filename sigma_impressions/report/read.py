@@ -8,12 +8,14 @@ from dataclasses import dataclass
 from datetime import date, datetime
 from importlib.resources import files as package_files
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import duckdb
 import polars as pl
 
-from sigma_impressions.metrics.engine import frame
+from sigma_impressions.metrics import engine
+
+if TYPE_CHECKING:
+    import duckdb
 
 WORKBOOK_COLUMNS = (
     *("workbook_url_id", "element_id", "name", "path", "url", "owner_email"),
@@ -122,10 +124,11 @@ def read_usage(database: Path) -> Usage:
 @contextmanager
 def _connected(database: Path) -> Iterator[duckdb.DuckDBPyConnection]:
     """Read a database. Raises `ReportError` if there is none, or if one of the tables is not in it."""
+    import duckdb
+
     if not database.is_file():
         raise ReportError(f"There is no {database} yet. sigma-impressions run publishes it.")
-    with duckdb.connect(str(database), read_only=True) as connection:
-        connection.execute("SET TimeZone = 'UTC'")
+    with engine.open_database(database) as connection:
         try:
             yield connection
         except duckdb.CatalogException:
@@ -177,9 +180,11 @@ def _summary(connection: duckdb.DuckDBPyConnection) -> dict[str, Figure]:
 
 
 def _table(connection: duckdb.DuckDBPyConnection, name: str, columns: tuple[str, ...], ordered_by: str) -> pl.DataFrame:
-    return frame(connection.sql(f"SELECT {', '.join(columns)} FROM {name} ORDER BY {ordered_by}").to_arrow_table())
+    return engine.frame(
+        connection.sql(f"SELECT {', '.join(columns)} FROM {name} ORDER BY {ordered_by}").to_arrow_table()
+    )
 
 
 def _query(connection: duckdb.DuckDBPyConnection, name: str) -> pl.DataFrame:
     text = package_files("sigma_impressions.report.sql").joinpath(f"{name}.sql").read_text(encoding="utf-8")
-    return frame(connection.sql(text).to_arrow_table())
+    return engine.frame(connection.sql(text).to_arrow_table())

@@ -1,4 +1,7 @@
-"""A client of Sigma's REST API: the access token, paging, retries and bounded concurrency; nothing of what it reads."""
+"""A client of Sigma's REST API: the access token, paging, retries and bounded concurrency; nothing of what it reads.
+
+aiohttp is loaded by the first client: most processes that import this never make one.
+"""
 
 from __future__ import annotations
 
@@ -12,19 +15,18 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from types import TracebackType
-from typing import Any, Final, Self
+from typing import TYPE_CHECKING, Any, Final, Self
 from urllib.parse import quote, urlencode, urlsplit
 from urllib.request import getproxies, proxy_bypass
 
-import aiohttp
-from yarl import URL
+if TYPE_CHECKING:
+    import aiohttp
 
 DEFAULT_CONCURRENCY: Final = 8
 """Requests under way at once: enough to hide the latency, few enough for an account that others use too."""
 
 _TRANSIENT = frozenset({408, 425, 429, 500, 502, 503, 504})
 _TOKEN_PATH = "/v2/auth/token"
-_TIMEOUT = aiohttp.ClientTimeout(total=None, sock_connect=15, sock_read=60)
 _HEADERS = {"Accept": "application/json", "Accept-Encoding": "gzip", "User-Agent": "sigma-impressions"}
 _UNTOLD_TOKEN_SECONDS = 600.0
 """How long a token is used whose answer does not say when it expires; Sigma's live for an hour."""
@@ -118,12 +120,14 @@ class SigmaApi:
         self._session: aiohttp.ClientSession | None = None
 
     async def __aenter__(self) -> Self:
+        import aiohttp
+
         # One connection more than there are requests, for tokens.
         self._session = aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(limit=self.concurrency + 1),
             cookie_jar=aiohttp.DummyCookieJar(),
             headers=_HEADERS,
-            timeout=_TIMEOUT,
+            timeout=aiohttp.ClientTimeout(total=None, sock_connect=15, sock_read=60),
             proxy=_proxy(self.credentials.base_url),
         )
         return self
@@ -216,6 +220,9 @@ class SigmaApi:
 
     async def _send(self, method: str, path: str, **content: Any) -> _Answer | str:
         """The answer, or what the connection failed with."""
+        import aiohttp
+        from yarl import URL
+
         assert self._session is not None, "used outside of `async with`"
         self.traffic.requests += 1
         url = URL(f"{self.credentials.base_url}{path}", encoded=True)

@@ -72,7 +72,7 @@ class Model:
 
         def stored(ids: Collection[str], days: Collection[date]) -> Stored:
             self.looked_up += 1
-            return Stored(frozenset(self.captured & set(ids)), self.complete)
+            return Stored(frozenset(ids) - self.captured, self.complete)
 
         def known_runs() -> Sequence[ScanRun]:
             return sorted((run for run, _ in self.runs), key=lambda run: run.created, reverse=True)

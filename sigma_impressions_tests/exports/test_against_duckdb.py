@@ -82,6 +82,7 @@ def read_by_duckdb(table: Table, connection: duckdb.DuckDBPyConnection) -> list[
         return [dict(zip(table.columns, row, strict=True)) for row in relation.fetchall()]
 
 
+@pytest.mark.slow
 @settings(max_examples=120)
 @given(table=tables(), size=st.sampled_from([1, 64, 2**20]))
 def test_the_fields_are_those_that_duckdb_reads(duck, table, size):

@@ -181,6 +181,7 @@ def files(draw: st.DrawFn) -> bytes:
     return gzip.compress(data, mtime=0) if draw(st.booleans()) else data
 
 
+@pytest.mark.slow
 @settings(max_examples=300)
 @given(
     data=files(),

@@ -74,6 +74,7 @@ def content(tables: Tables, as_of: date = AS_OF) -> dict[str, list[dict[str, Any
     }
 
 
+@pytest.mark.slow
 @settings(max_examples=8, deadline=None, suppress_health_check=list(HealthCheck))
 @given(files=FILES, overlapping_exports=st.sampled_from(["largest", "sum"]))
 def test_tables_equal_the_reference(files: list[list[Row]], overlapping_exports: str) -> None:

@@ -124,6 +124,7 @@ def _rounded(value: Any) -> Any:
 EARLIER_DATES = [AS_OF - timedelta(days=days) for days in (1, 14, 40, 60, 75, 100, 130, 180)]
 
 
+@pytest.mark.slow
 @settings(max_examples=6, deadline=None, suppress_health_check=list(HealthCheck))
 @given(
     rows=st.lists(ROWS, min_size=5, max_size=60),
@@ -193,6 +194,7 @@ def test_the_reasons_are_plain_sentences(tables: Tables) -> None:
     assert {row["reason_code"] for row in fewer} == {"no_impressions"}
 
 
+@pytest.mark.slow
 def test_they_are_published_anew_when_what_they_show_has_changed(tables: Tables) -> None:
     assert publish_database(tables).is_new
     assert not publish_database(tables).is_new

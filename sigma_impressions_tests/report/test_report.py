@@ -224,6 +224,7 @@ def test_the_asset_leads_to_the_report(tmp_path: Path) -> None:
     assert materialized(tmp_path)["is_new"] is False
 
 
+@pytest.mark.slow
 def test_the_command_writes_copies_and_opens_it(tmp_path: Path) -> None:
     opened, browser = tmp_path / "opened", tmp_path / "browser"
     browser.write_text(f'#!/bin/sh\nprintf %s "$1" > {opened}\n')

@@ -88,12 +88,14 @@ def _settled_cursor() -> str:
     source = SigmaSource.from_environment().process_config_and_initialize().source()
     uri, pattern = source.bucket_uri, file_date_pattern(source)
     found = list(object_store(source).list(uri.prefix))
-    ids = sorted(file_id for day in survey(found, pattern).days.values() for file_id in day)
+    captured = [
+        {"file_id": file_id, "file_date": day, "event_dates": [day - timedelta(days=1), day]}
+        for day, file_ids in survey(found, pattern).days.items()
+        for file_id in file_ids
+    ]
     stored = tables(source)
-    registered = pl.DataFrame({"file_id": ids, "status": "read"}).with_columns(
-        pl.lit(None, dtype=dtype).alias(name)
-        for name, dtype in polars_schema(EXPORT_FILES).items()
-        if name not in ("file_id", "status")
+    registered = pl.DataFrame(captured, polars_schema(EXPORT_FILES)).with_columns(
+        pl.col("file_id").str.reverse().alias("capture_id"), status=pl.lit("read")
     )
     append_rows(stored.open(EXPORT_FILES), EXPORT_FILES, registered)
     world = World(

@@ -373,4 +373,9 @@ def _period(first: date, last: date) -> str:
 
 
 def _digest(parts: Iterable[str]) -> str:
-    return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:16]
+    whole = hashlib.sha256()
+    # Not joined to one text first: it would be as large as all IDs of the bucket.
+    for part in parts:
+        whole.update(part.encode())
+        whole.update(b"\n")
+    return whole.hexdigest()[:16]

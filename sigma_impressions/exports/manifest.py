@@ -85,8 +85,10 @@ def _forget(tables: Tables, listed: Collection[str], days: Collection[date]) -> 
 def uncaptured_files(tables: Tables, file_ids: Sequence[str]) -> frozenset[str]:
     """Those of the file IDs that are not captured: neither read, nor refused with a reason."""
     registry = tables.read(EXPORT_FILES).filter(pl.col("status") != MISSING).select("file_id").collect()
-    # A difference of sets needs less memory than a join, and only some IDs at a time become Python strings.
-    return frozenset(file_ids).difference(registry["file_id"])
+    # A set needs less memory than a join, and of the registry only some IDs at a time become Python strings.
+    missing = set(file_ids)
+    missing.difference_update(registry["file_id"])
+    return frozenset(missing)
 
 
 def _unregister(tables: Tables, file_ids: Collection[str], condition: pl.Expr) -> None:

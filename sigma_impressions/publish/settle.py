@@ -46,10 +46,14 @@ def publish_settled(
     return published or publish_database(tables, as_of, limits, rules)
 
 
-def is_complete(tables: Tables, overlapping_exports: str, as_of_dates: Collection[date]) -> bool:
-    """Whether all that is captured is in the metrics: of the as-of dates given, and of those that have tables."""
+def is_complete(tables: Tables, overlapping_exports: str, file_dates: Collection[date]) -> bool:
+    """Whether all that is captured of some file dates is in the metrics.
+
+    So are then the as-of dates of these days, and all others that have tables.
+    """
+    expected = expected_fingerprints(tables, overlapping_exports, file_dates)
     try:
-        return not _is_stale(tables, overlapping_exports, as_of_dates)
+        return expected.items() <= built_event_dates(tables).items() and not stale_as_of_dates(tables, file_dates)
     except LookupError:
         # No snapshot of the resources yet, and so no metrics.
         return False

@@ -14,7 +14,13 @@ from hypothesis import strategies as st
 
 from sigma_impressions.metrics.as_of import ConservationError, _check_conservation, read_as_of, refresh_metrics
 from sigma_impressions.metrics.daily import refresh_daily_impressions
-from sigma_impressions.metrics.state import snapshot_for
+from sigma_impressions.metrics.state import (
+    built_event_dates,
+    expected_event_dates,
+    expected_fingerprints,
+    snapshot_for,
+)
+from sigma_impressions.publish.settle import is_complete
 from sigma_impressions.tables import (
     AS_OF_DATES,
     DAILY_IMPRESSIONS,
@@ -169,6 +175,36 @@ def test_a_late_file_rebuilds_exactly_its_event_dates_and_restates_their_windows
     assert refresh_metrics(tables, []).built == (AS_OF,)
     total = read_as_of(tables, RESOURCE_IMPRESSIONS, AS_OF).filter(pl.col("workbook_url_id") == "Sales")
     assert total["total_impressions_14d"].max() == 4
+
+
+def test_a_file_date_is_complete_when_its_own_event_dates_are(tmp_path: Path) -> None:
+    tables = tables_of(tmp_path)
+
+    def captured(name: str, file_date: date, *event_days: int) -> None:
+        days = [datetime(2026, 11, day, 8, tzinfo=UTC) for day in event_days]
+        capture(tables, name, [Row(day, "ann@example.com", "Sales", None) for day in days], file_date)
+
+    first, second, third = (date(2026, 11, day) for day in (10, 19, 20))
+    captured("long ago", first, 9)
+    captured("one", second, 18, 19)
+    refresh_daily_impressions(tables, "largest")
+    assert not is_complete(tables, "largest", [second]), "as-of dates that were never computed"
+    refresh_metrics(tables, [first, second, third])
+    assert is_complete(tables, "largest", [first, second, third])
+
+    # Rows of an event date that files of the second, but not of the first file date hold.
+    captured("other", third, 19)
+    dates: list[tuple[list[date], bool]] = [([first], True), ([second], False), ([third], False), ([], True)]
+    assert [(days, is_complete(tables, "largest", days)) for days, _ in dates] == dates
+    refresh_daily_impressions(tables, "largest")
+    assert not is_complete(tables, "largest", [first]), "an as-of date that is to be restated"
+    refresh_metrics(tables, [])
+    assert is_complete(tables, "largest", [first, second, third])
+
+    expected = {day: wanted.fingerprint for day, wanted in expected_event_dates(tables, "largest").items()}
+    assert expected == expected_fingerprints(tables, "largest") == built_event_dates(tables)
+    assert expected_fingerprints(tables, "largest", [first]).keys() == {date(2026, 11, 9)}
+    assert expected_fingerprints(tables, "largest", [third]).items() <= expected.items()
 
 
 def test_numbers_that_do_not_add_up_are_refused() -> None:

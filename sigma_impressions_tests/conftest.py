@@ -17,6 +17,7 @@ from typing import Any
 
 import hypothesis
 import pytest
+from xdist.scheduler import LoadScopeScheduling
 
 from sigma_impressions.demo.object_store import (
     EmbeddedObjectStore,
@@ -43,15 +44,29 @@ _SERVER_FIXTURES = {
 }
 
 
+class ByModule(LoadScopeScheduling):
+    """The tests of a module go to one process, with its fixtures; the long ones with servers go where they fit."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        return nodeid if "/servers/" in nodeid else super()._split_scope(nodeid)
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> ByModule:
+    return ByModule(config, log)
+
+
 def pytest_xdist_auto_num_workers() -> int:
-    """One process more than there are processors: the tests with a browser or a server wait most of the time."""
-    return (os.cpu_count() or 1) + 1
+    """Twice as many as there are processors: the tests with a browser or a server wait half of the time."""
+    return 2 * (os.cpu_count() or 1)
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     for item in items:
         if not _SERVER_FIXTURES.isdisjoint(getattr(item, "fixturenames", ())):
             item.add_marker(pytest.mark.slow)
+    if hasattr(config, "workerinput"):
+        # Side by side the long ones are first, so that none is left alone at the end.
+        items.sort(key=lambda item: item.get_closest_marker("slow") is None)
 
 
 @dataclass(frozen=True)

@@ -78,7 +78,7 @@ def usual(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def demo(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The report that the demo writes."""
     folder = tmp_path_factory.mktemp("demo")
-    done = sigma_impressions("demo", "--no-ui", "--days", "30", env=environment(folder, {}))
+    done = sigma_impressions("demo", "--no-ui", "--days", "15", env=environment(folder, {}))
     assert done.returncode == 0, done.stdout + done.stderr
     (report,) = folder.rglob(REPORT_NAME)
     return report

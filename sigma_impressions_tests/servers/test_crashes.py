@@ -30,6 +30,8 @@ from sigma_impressions_tests.servers.results import (
 )
 from sigma_impressions_tests.test_maintenance import age
 
+pytestmark = pytest.mark.timeout(600)
+
 Reading = tuple[tuple[str, int, int], ...]
 """What a reader finds: of each table the name, the number of rows and a digest of them."""
 

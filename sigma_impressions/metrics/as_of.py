@@ -105,8 +105,13 @@ def _compute(
             engine.view(connection, table, data_files(tables.open(table), "snapshot_id", [snapshot_id]))
         connection.execute("CREATE TEMP TABLE resources AS SELECT * EXCLUDE (snapshot_id) FROM sigma_resources")
         connection.register("segments", _segments(event_dates, wanted).to_arrow())
-        for name in ("viewed_ids", "viewed_resources", "viewed", "viewers", "segment_impressions", "active_days"):
+        for name in ("viewed_ids", "viewed_resources", "viewed", "viewers", "active_days", "numbered_impressions"):
             connection.execute(engine.query(name))
+        if len(wanted) > 1:
+            connection.execute(engine.query("segment_impressions"))
+        else:
+            # Of a single as-of date every daily row is read once in any case.
+            connection.execute("CREATE TEMP VIEW segment_impressions AS FROM numbered_impressions")
         return [_compute_date(connection, as_of, wanted[as_of]) for as_of in wanted]
 
 

@@ -56,8 +56,8 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> ByModule:
 
 
 def pytest_xdist_auto_num_workers() -> int:
-    """Twice as many as there are processors: the tests with a browser or a server wait half of the time."""
-    return 2 * (os.cpu_count() or 1)
+    """One process more than there are processors: the tests with a browser or a server wait some of the time."""
+    return (os.cpu_count() or 1) + 1
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

@@ -13,6 +13,7 @@ from sigma_impressions_tests.exports.reading import reference_of
 FILE_OF_ONE_ROW = bytes(SETTINGS_BYTES) + b"time,user,workbook\n2026-11-19,a,b\n"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("raw", [pytest.param(raw, id=name) for name, raw in read_corpus().items()])
 def test_kept_input(raw):
     check(raw)

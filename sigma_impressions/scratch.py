@@ -40,7 +40,9 @@ def scratch_folder(parent: Path) -> Iterator[Path]:
     try:
         yield folder
     finally:
-        shutil.rmtree(folder)
+        # Under that lock too, so that nobody sweeps it meanwhile.
+        with locked(parent / _LOCK_NAME):
+            shutil.rmtree(folder)
         own.close()
 
 
@@ -48,8 +50,8 @@ def _is_abandoned(folder: Path) -> bool:
     try:
         lock = (folder / _LOCK_NAME).open("r+")
     except FileNotFoundError:
-        # Its process was killed before it locked the folder, or its owner is removing it just now.
-        return not any(folder.iterdir())
+        # Its process was killed before it locked the folder, or while it removed it.
+        return True
     with lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -49,7 +49,7 @@ def main() -> None:
     """
     load_dotenv(project_folder() / ".env", override=False)
     # Nearly all objects of a command are modules and definitions, which stay: looking for garbage among them as often
-    # as usual takes a seventh of the time of a run that finds nothing new.
+    # as usual takes 7 % of the time of a run that finds nothing new.
     gc.set_threshold(_OBJECTS_BETWEEN_COLLECTIONS)
 
 

@@ -41,6 +41,12 @@ def _one_of(text: str, one: Choice, other: Choice) -> Choice:
     raise RefusedValue(f"must be {one} or {other}, not {quoted(text)}")
 
 
+def _whole_number(text: str, least: int, most: int, kind: str) -> int:
+    if not re.fullmatch(r"0*[0-9]{1,9}", text) or not least <= int(text) <= most:
+        raise RefusedValue(f"must be a whole number of {kind}, not {quoted(text)}")
+    return int(text)
+
+
 def name(text: str) -> str:
     """A name of one line."""
     if not text.isprintable():
@@ -96,44 +102,32 @@ def local_directory(text: str) -> str:
 
 def percent(text: str) -> int:
     """Percent from 0 to 100."""
-    if not re.fullmatch(r"0*([0-9]{1,2}|100)", text):
-        raise RefusedValue(f"must be a whole number of percent from 0 to 100, without a sign, not {quoted(text)}")
-    return int(text)
+    return _whole_number(text, 0, 100, "percent from 0 to 100, without a sign")
 
 
 def change(text: str) -> int:
     """Percent of a change, which may be more than 100."""
-    if not re.fullmatch(r"0*[1-9][0-9]{0,3}", text):
-        raise RefusedValue(f"must be a whole number of percent from 1 to 9999, without a sign, not {quoted(text)}")
-    return int(text)
+    return _whole_number(text, 1, 9_999, "percent from 1 to 9999, without a sign")
 
 
 def days(text: str) -> int:
     """A number of days."""
-    if not re.fullmatch(r"0*[1-9][0-9]{0,2}", text):
-        raise RefusedValue(f"must be a whole number of days from 1 to 999, not {quoted(text)}")
-    return int(text)
+    return _whole_number(text, 1, 999, "days from 1 to 999")
 
 
 def active_days(text: str) -> int:
     """Active days of those that tell the tier of a user."""
-    if not re.fullmatch(r"0*[1-9][0-9]?", text) or int(text) > ACTIVITY_DAYS:
-        raise RefusedValue(f"must be a whole number of days from 1 to {ACTIVITY_DAYS}, not {quoted(text)}")
-    return int(text)
+    return _whole_number(text, 1, ACTIVITY_DAYS, f"days from 1 to {ACTIVITY_DAYS}")
 
 
 def users_count(text: str) -> int:
     """A number of users."""
-    if not re.fullmatch(r"0*[1-9][0-9]{0,8}", text):
-        raise RefusedValue(f"must be a whole number of users, 1 or more, not {quoted(text)}")
-    return int(text)
+    return _whole_number(text, 1, 999_999_999, "users, 1 or more")
 
 
 def gigabytes(text: str) -> int:
     """A number of gigabytes."""
-    if not re.fullmatch(r"0*[1-9][0-9]{0,5}", text):
-        raise RefusedValue(f"must be a whole number of gigabytes, 1 or more, not {quoted(text)}")
-    return int(text)
+    return _whole_number(text, 1, 999_999, "gigabytes, 1 or more")
 
 
 def resources(text: str) -> str:

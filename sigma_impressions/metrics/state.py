@@ -80,7 +80,7 @@ def expected_fingerprints(
         return closed | {day: _fingerprint(overlapping_exports, held) for day, held in _held(tables, closed)}
     of_files = pl.col("file_date").is_in(list(file_dates))
     days = _read_files(tables).filter(of_files).select(pl.col("event_dates").explode().drop_nulls().unique()).collect()
-    wanted = set(days["event_dates"]) - closed.keys()
+    wanted = set(days["event_dates"])
     holds_any = pl.col("event_dates").list.eval(pl.element().is_in(list(wanted))).list.any()
     held_by_day = _held(tables, closed, where=holds_any)
     return {day: _fingerprint(overlapping_exports, held) for day, held in held_by_day if day in wanted}

@@ -38,7 +38,7 @@ def _workbooks(usage: Usage) -> pl.DataFrame:
     return usage.workbooks.join(elements, "workbook_url_id", "left", maintain_order="left").select(
         name=pl.coalesce("name", "workbook_url_id"),
         path="path",
-        url=_link(),
+        url=link(),
         owner="owner_email",
         **_usage_columns(),
         percentile=pl.col("percentile_by_impressions").round(1),
@@ -53,7 +53,7 @@ def _elements(usage: Usage) -> pl.DataFrame:
     return (
         usage.elements.join(order, "workbook_url_id", maintain_order="left")
         .sort("workbook", maintain_order=True)
-        .select(name=pl.coalesce("name", "element_id"), url=_link(), **_usage_columns())
+        .select(name=pl.coalesce("name", "element_id"), url=link(), **_usage_columns())
     )
 
 
@@ -76,7 +76,7 @@ def _underused(rows: pl.DataFrame) -> pl.DataFrame:
         name=pl.coalesce("name", "element_id", "workbook_url_id"),
         workbook=pl.when(pl.col("element_id").is_not_null()).then(pl.coalesce("workbook_name", "workbook_url_id")),
         path="path",
-        url=_link(),
+        url=link(),
         owner="owner_email",
         changed=_day("updated_at"),
         age="age_days",
@@ -105,7 +105,8 @@ def _users(rows: pl.DataFrame) -> pl.DataFrame:
     )
 
 
-def _link() -> pl.Expr:
+def link() -> pl.Expr:
+    """The column `url` where it may be a link, else null."""
     return pl.when(pl.col("url").str.contains(HTTP_URL)).then(pl.col("url"))
 
 

@@ -19,7 +19,7 @@ import polars as pl
 from markupsafe import Markup
 
 from sigma_impressions.report.charts import concentration_chart, daily_chart, lines_chart
-from sigma_impressions.report.payload import pack
+from sigma_impressions.report.payload import link, pack
 from sigma_impressions.report.read import Figure, Usage
 
 WEEKDAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
@@ -141,6 +141,7 @@ def _movers(workbooks: pl.DataFrame, movements: tuple[str, ...]) -> list[Mover]:
     moved = workbooks.filter(pl.col("movement").is_in(movements)).sort(difference, descending=True, maintain_order=True)
     shown = moved.head(MOVERS).with_columns(
         label=pl.coalesce("name", "workbook_url_id"),
+        url=link(),
         most=pl.max_horizontal("total_impressions_14d", "previous_impressions_14d"),
     )
     most = shown["most"].max() or 1
@@ -148,7 +149,7 @@ def _movers(workbooks: pl.DataFrame, movements: tuple[str, ...]) -> list[Mover]:
     return [
         Mover(
             row["label"],
-            row["url"] if row["url"] and row["url"].lower().startswith(("http://", "https://")) else None,
+            row["url"],
             row["total_impressions_14d"],
             row["previous_impressions_14d"],
             row["movement"],

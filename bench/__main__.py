@@ -1,6 +1,6 @@
-"""Measure against peers and write `bench/RESULTS.md`: `python -m bench [SECTION …] [--large]`; default: all sections.
+"""Measure against peers and write `bench/RESULTS.md`: `python -m bench [SECTION …] [--large] [--keep FOLDER]`.
 
-A section that is not measured keeps the table of its last time.
+Without a section all are measured. A section that is not measured keeps the table of its last time.
 """
 
 from __future__ import annotations
@@ -41,13 +41,16 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("sections", nargs="*", metavar="SECTION", help=f"some of {', '.join(SECTIONS)}")
     parser.add_argument("--large", action="store_true", help="also measure with the largest files")
+    parser.add_argument("--keep", type=Path, metavar="FOLDER", help="keep the histories there, and use those that are")
     options = parser.parse_args()
     if unknown := set(options.sections) - SECTIONS.keys():
         parser.error(f"no such section: {', '.join(sorted(unknown))}; there are {', '.join(SECTIONS)}")
+    if options.keep and options.sections != ["windows"]:
+        parser.error("--keep goes with the section windows alone")
     for name, lines in SECTIONS.items():
         if name in options.sections or not options.sections:
             with tempfile.TemporaryDirectory(prefix="sigma-impressions-bench-") as folder:
-                heading, *rest = lines(Path(folder), options.large)
+                heading, *rest = lines(options.keep / name if options.keep else Path(folder), options.large)
             section = "\n".join([f"## {heading}", "", _conditions(), "", *rest, ""])
             print(section)
             _keep(name, section)

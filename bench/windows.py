@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import sys
 from collections.abc import Iterator
+from dataclasses import asdict
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
@@ -44,9 +46,7 @@ def lines(folder: Path, large: bool) -> Iterator[str]:
     for way, measured in results.items():
         yield _row(_WINDOW, way, measured, reference)
     if large:
-        shutil.rmtree(folder / "short")
-        first_build, ways = _histories(folder / "long", _LONG_HISTORY)
-        yield _row(_LONG_HISTORY, "first build", first_build, reference)
+        _, ways = _histories(folder / "long", _LONG_HISTORY)
         for way, measured in _compare(folder, ways, _ROUNDS).items():
             yield _row(_LONG_HISTORY, way, measured, reference)
 
@@ -61,18 +61,13 @@ _Ways = dict[str, tuple[Path, str]]
 
 
 def _histories(folder: Path, days: int) -> tuple[Measured, _Ways]:
-    """Storages to begin with, and how long the first build took."""
-    first, last = LAST_DAY - timedelta(days=days - 1), LAST_DAY
+    """How long the first build took, and storages to begin with, which a folder that was kept has already."""
     known, grown, late = folder / "known", folder / "grown", folder / "late"
-    measure((_MODULE, "generate", str(known), str(first), str(last - timedelta(days=1))))
-    first_build = measure((_MODULE, "publish", str(known), str(last - timedelta(days=1))))
-    _link(known, grown)
-    measure((_MODULE, "generate", str(grown), str(last), str(last)))
-    _link(grown, late)
-    for back in range(_LATE_DATES - 1, -1, -1):
-        measure((_MODULE, "publish", str(late), str(last - timedelta(days=back))))
-    measure((_MODULE, "generate_late", str(late), str(last)))
-    return first_build, {
+    ready = folder / "first_build.json"
+    if not ready.exists():
+        shutil.rmtree(folder, ignore_errors=True)
+        ready.write_text(json.dumps(asdict(_build_histories(known, grown, late, days))), encoding="utf-8")
+    return Measured(**json.loads(ready.read_text(encoding="utf-8"))), {
         "increment": (grown, "publish"),
         "its daily part": (grown, "daily"),
         "late file": (late, "publish"),
@@ -81,12 +76,27 @@ def _histories(folder: Path, days: int) -> tuple[Measured, _Ways]:
     }
 
 
+def _build_histories(known: Path, grown: Path, late: Path, days: int) -> Measured:
+    """Write the storages: all days but the last; then the last; then also a late file. The first one's build."""
+    first, last = LAST_DAY - timedelta(days=days - 1), LAST_DAY
+    measure((_MODULE, "generate", str(known), str(first), str(last - timedelta(days=1))))
+    first_build = measure((_MODULE, "publish", str(known), str(last - timedelta(days=1))))
+    _link(known, grown)
+    measure((_MODULE, "generate", str(grown), str(last), str(last)))
+    _link(grown, late)
+    for back in range(_LATE_DATES - 1, -1, -1):
+        measure((_MODULE, "publish", str(late), str(last - timedelta(days=back))))
+    measure((_MODULE, "generate_late", str(late), str(last)))
+    return first_build
+
+
 def _compare(folder: Path, ways: _Ways, rounds: int) -> dict[str, Measured]:
     """The run with the median time of each way, each run on a fresh copy of its storage; they take turns."""
     results: dict[str, list[Measured]] = {way: [] for way in ways}
     for _ in range(rounds):
         for way, (storage, function) in ways.items():
             copy = folder / "copy"
+            shutil.rmtree(copy, ignore_errors=True)  # of a measurement that was broken off
             _link(storage, copy)
             result = measure((_MODULE, function, str(copy), str(LAST_DAY)))
             shutil.rmtree(copy)

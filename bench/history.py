@@ -16,7 +16,6 @@ from sigma_impressions.tables import (
     StagedFile,
     Tables,
     append_rows,
-    polars_schema,
 )
 from sigma_impressions.upstream.contract import conform
 
@@ -120,4 +119,4 @@ def add_file(tables: Tables, key: str, file_date: date, frame: pl.DataFrame) -> 
         "event_dates": frame.get_column("event_date").unique().sort().to_list(),
         "captured_at": moment,
     }
-    append_rows(tables.open(EXPORT_FILES), EXPORT_FILES, pl.DataFrame([registered], schema=polars_schema(EXPORT_FILES)))
+    append_rows(tables.open(EXPORT_FILES), EXPORT_FILES, pl.DataFrame([registered], schema=EXPORT_FILES.schema))

@@ -83,7 +83,7 @@ def _settled_cursor() -> str:
     from sigma_impressions.defs.resources import SigmaSource, file_date_pattern, object_store, tables
     from sigma_impressions.exports.decision import Rules, Stored, World, decide
     from sigma_impressions.exports.listing import survey
-    from sigma_impressions.tables import EXPORT_FILES, append_rows, polars_schema
+    from sigma_impressions.tables import EXPORT_FILES, append_rows
 
     source = SigmaSource.from_environment().process_config_and_initialize().source()
     uri, pattern = source.bucket_uri, file_date_pattern(source)
@@ -94,7 +94,7 @@ def _settled_cursor() -> str:
         for file_id in file_ids
     ]
     stored = tables(source)
-    registered = pl.DataFrame(captured, polars_schema(EXPORT_FILES)).with_columns(
+    registered = pl.DataFrame(captured, EXPORT_FILES.schema).with_columns(
         pl.col("file_id").str.reverse().alias("capture_id"), status=pl.lit("read")
     )
     append_rows(stored.open(EXPORT_FILES), EXPORT_FILES, registered)

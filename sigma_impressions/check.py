@@ -10,7 +10,6 @@ from datetime import date, datetime
 from pathlib import Path
 
 import polars as pl
-import pyarrow as pa
 
 from sigma_impressions.defs.resources import (
     file_date_pattern,
@@ -71,7 +70,7 @@ def _check_storage(source: Source) -> Step:
     if not isinstance(stored.storage, BucketStorage):
         problem = writable(stored.storage)
         return Step("storage", problem is None, problem or f"{stored.root} can be written")
-    table = Table(f"check-{uuid.uuid4().hex}", "Written and deleted by a check.", pa.schema([("writer", pa.int64())]))
+    table = Table(f"check-{uuid.uuid4().hex}", "Written and deleted by a check.", pl.Schema({"writer": pl.Int64}))
     try:
         first, second = stored.open(table), stored.open(table)
         for writer, handle in enumerate((first, second)):

@@ -15,8 +15,6 @@ from functools import partial
 from pathlib import Path
 
 import polars as pl
-import pyarrow as pa
-import pyarrow.parquet as pq
 from deltalake.transaction import RemoveAction
 
 from sigma_impressions.exports.rules import holds_pseudonyms, pseudonymous_fingerprint
@@ -149,7 +147,7 @@ def forget_stored(
 def _texts(table: Table) -> list[str]:
     if table is EXPORT_FILES:
         return ["detail"]
-    held = set(table.schema.names)
+    held = set(table.schema)
     return sorted(_TEXTS_OF_RESOURCES & held) if "owner_email" in held else []
 
 
@@ -192,7 +190,7 @@ def _edit_table(tables: Tables, table: Table, edit: _Edit, scratch: Path) -> Edi
         return Edited(table.name, 0, len(files))
     for file, path in zip(files, tables.storage.paths(table.name, [file["path"] for file in files]), strict=True):
         names = edit.names(columns.users(path))
-        held = set(pq.read_schema(path).names)
+        held = set(pl.read_parquet_schema(path))
         new_texts = {column: text for column, text in texts.items() if column in held}
         if not names and not _differs(path, new_texts):
             continue
@@ -217,12 +215,11 @@ class _Columns:
 
     @staticmethod
     def of(table: Table) -> _Columns:
-        flat = [column.name for column in table.schema if column.name.endswith("_email")]
-        lists = [column for column in table.schema if pa.types.is_list(column.type)]
+        flat = [name for name in table.schema if name.endswith("_email")]
         fields = {
-            column.name: [inner.name for inner in column.type.value_type]
-            for column in lists
-            if pa.types.is_struct(column.type.value_type)
+            name: [inner.name for inner in dtype.inner.fields]
+            for name, dtype in table.schema.items()
+            if isinstance(dtype, pl.List) and isinstance(dtype.inner, pl.Struct)
         }
         nested = {name: tuple(inner for inner in inners if inner.endswith("_email")) for name, inners in fields.items()}
         ordered = {name for name, inners in fields.items() if {"impressions_60d", "user_email"} <= set(inners)}
@@ -268,6 +265,9 @@ def _differs(path: str, texts: Mapping[str, pl.Expr]) -> bool:
 
 def _rewrite(path: str, target: Path, change: Callable[[pl.DataFrame], pl.DataFrame]) -> int:
     """Write a data file anew, piece by piece, with its rows changed; how many there are."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
     with pq.ParquetFile(path) as file:
         schema = file.schema_arrow
         # Statistics of texts would say in clear which users are first and last.

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
-import pyarrow as pa
+import polars as pl
 from deltalake import DeltaTable, Schema
 
 Step = Callable[[DeltaTable], None]
@@ -19,7 +19,7 @@ STEPS: Mapping[int, Mapping[str, Step]] = {}
 """What leads from a version to the next one, by the version it starts from and the table's name."""
 
 
-def upgrade(handle: DeltaTable, name: str, schema: pa.Schema, found: int, wanted: int) -> None:
+def upgrade(handle: DeltaTable, name: str, schema: pl.Schema, found: int, wanted: int) -> None:
     """Bring a table of version `found` to `wanted`, whose columns are `schema`; conflicts raise `CommitFailedError`."""
     _add_columns(handle, schema)
     for version in range(found, wanted):
@@ -27,7 +27,7 @@ def upgrade(handle: DeltaTable, name: str, schema: pa.Schema, found: int, wanted
             step(handle)
 
 
-def _add_columns(handle: DeltaTable, schema: pa.Schema) -> None:
+def _add_columns(handle: DeltaTable, schema: pl.Schema) -> None:
     held = {field.name for field in handle.schema().fields}
     missing = [field for field in Schema.from_arrow(schema).fields if field.name not in held]
     if missing:

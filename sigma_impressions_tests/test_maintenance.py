@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any
 
 import polars as pl
-import pyarrow as pa
 import pytest
 from deltalake import DeltaTable
 
@@ -39,7 +38,6 @@ from sigma_impressions.tables import (
     TablesError,
     append_rows,
     data_files,
-    polars_schema,
 )
 from sigma_impressions.upstream.capture import capture_snapshot
 from sigma_impressions.upstream.contract import SCHEMA
@@ -121,7 +119,7 @@ def leave_rows(tables: Tables, file_id: str, capture_id: str) -> None:
         "workbook_url_id": "wb1",
         "count": 1,
     }
-    frame = pl.DataFrame([left], schema=polars_schema(NORMALIZED_IMPRESSIONS))
+    frame = pl.DataFrame([left], schema=NORMALIZED_IMPRESSIONS.schema)
     append_rows(tables.open(NORMALIZED_IMPRESSIONS), NORMALIZED_IMPRESSIONS, frame)
 
 
@@ -194,7 +192,7 @@ def test_a_file_that_two_runs_listed_at_once_is_in_the_manifest_once(tables: Tab
     seen = [datetime(2026, 11, 20, 9, minute, tzinfo=UTC) for minute in (2, 1, 3)]
     listed = [{"file_id": name, "first_seen_at": when} for name in ("one", "other") for when in seen]
     listed.append({"file_id": "once", "first_seen_at": seen[0]})
-    rows = pl.DataFrame(listed, schema=polars_schema(RAW_EXPORT_FILES))
+    rows = pl.DataFrame(listed, schema=RAW_EXPORT_FILES.schema)
     append_rows(tables.open(RAW_EXPORT_FILES), RAW_EXPORT_FILES, rows)
     assert maintained(tables, RAW_EXPORT_FILES.name).removed_rows == 4
     kept = tables.read(RAW_EXPORT_FILES).select("file_id", "first_seen_at").sort("file_id").collect().rows()
@@ -248,10 +246,8 @@ def next_version(monkeypatch: pytest.MonkeyPatch) -> Callable[[upgrades.Step], t
     """A program of the next schema version, in which daily_impressions has a column more in the middle."""
 
     def install(step: upgrades.Step) -> tables_module.Table:
-        fields = list(DAILY_IMPRESSIONS.schema)
-        wider = changed(
-            DAILY_IMPRESSIONS, schema=pa.schema([*fields[:3], pa.field("device", pa.string()), *fields[3:]])
-        )
+        columns = list(DAILY_IMPRESSIONS.schema.items())
+        wider = changed(DAILY_IMPRESSIONS, schema=pl.Schema([*columns[:3], ("device", pl.String), *columns[3:]]))
         monkeypatch.setattr(tables_module, "SCHEMA_VERSION", tables_module.SCHEMA_VERSION + 1)
         version = tables_module.SCHEMA_VERSION - 1
         monkeypatch.setattr(upgrades, "STEPS", {version: {DAILY_IMPRESSIONS.name: step}})
@@ -279,7 +275,7 @@ def test_an_older_table_is_upgraded_when_it_is_opened(
     assert upgraded["device"].unique().to_list() == ["unknown"]
     keys = ["event_date", "user_email", "workbook_url_id"]
     assert upgraded.drop("device").select(before.columns).sort(keys).equals(before.sort(keys))
-    append_rows(tables.open(wider), wider, upgraded.select(wider.schema.names))
+    append_rows(tables.open(wider), wider, upgraded.select(wider.schema))
     assert tables.read(wider).collect().height == 2 * before.height
     taken = len(steps)
     tables.open(wider)

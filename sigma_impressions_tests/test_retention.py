@@ -27,7 +27,6 @@ from sigma_impressions.tables import (
     InputsChanged,
     Tables,
     append_rows,
-    polars_schema,
     replace,
 )
 from sigma_impressions_tests.metrics.captured import capture
@@ -49,7 +48,7 @@ def tables(tmp_path: Path) -> Tables:
         {"file_date": date(2026, 11, day), "file_id": name, "capture_id": f"capture of {name}", "text": "ada@x,?"}
         for day, name in ((13, "first"), (19, "second"))
     ]
-    frame = pl.DataFrame(rejected, schema=polars_schema(REJECTED_ROWS))
+    frame = pl.DataFrame(rejected, schema=REJECTED_ROWS.schema)
     append_rows(tables.open(REJECTED_ROWS), REJECTED_ROWS, frame)
     refresh(tables)
     return tables

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 from datetime import UTC, date, datetime
+from functools import partial
 from typing import Any
 
 import dagster as dg
@@ -21,7 +22,6 @@ from sigma_impressions.defs.resources import (
     reading_rules,
     tables,
 )
-from sigma_impressions.exports.capture import capture_pending
 from sigma_impressions.exports.listing import Listing, sort_out
 from sigma_impressions.exports.manifest import Recorded, forget_missing, read_manifest, record_listing
 from sigma_impressions.stored_users import refuse_stored_addresses
@@ -107,6 +107,9 @@ def build_export_assets(
         check_specs=names.checks(checks.NORMALIZED_SPECS, NORMALIZED_IMPRESSIONS.name),
     )
     def normalized_impressions(context: dg.AssetExecutionContext, config: NormalizationOptions) -> dg.MaterializeResult:  # type: ignore[type-arg]
+        # Here, as a tick of the sensor, which is another process, has no need of all that reads files.
+        from sigma_impressions.exports.capture import capture_pending
+
         with clear_failures():
             settings = names.settings_of(context.resources).source()
             stored, rules = tables(settings), reading_rules(settings)
@@ -115,7 +118,7 @@ def build_export_assets(
             days = days_of(context)
             captured = capture_pending(
                 stored,
-                object_store(settings),
+                partial(object_store, settings),
                 rules,
                 pattern=file_date_pattern(settings),
                 report=context.log.info,

@@ -64,7 +64,7 @@ def column_lineage(table: Table, keys: Mapping[str, dg.AssetKey]) -> dict[str, d
 
 
 def _sources(table: Table) -> Iterator[tuple[str, Columns]]:
-    for name in table.schema.names:
+    for name in table.schema:
         if table is NORMALIZED_IMPRESSIONS:
             found: Columns = {RAW_EXPORT_FILES.name: (name,)} if name in ("file_date", "file_id") else {}
         elif table is DAILY_IMPRESSIONS:
@@ -83,8 +83,8 @@ def _of_metrics(table: Table, name: str) -> Columns:
             return {DAILY_IMPRESSIONS.name: columns, **resources}
     if name == "reason":
         return {SIGMA_RESOURCES.name: _OF_A_VIEW}
-    if table is RESOURCE_IMPRESSIONS and name in SIGMA_RESOURCES.schema.names:
+    if table is RESOURCE_IMPRESSIONS and name in SIGMA_RESOURCES.schema:
         return {SIGMA_RESOURCES.name: (name,)}
-    if table in (USER_ACTIVITY, UNMATCHED_IMPRESSIONS) and name in DAILY_IMPRESSIONS.schema.names:
+    if table in (USER_ACTIVITY, UNMATCHED_IMPRESSIONS) and name in DAILY_IMPRESSIONS.schema:
         return {DAILY_IMPRESSIONS.name: (name,)} if name != "fingerprint" else {}
     return {}

@@ -7,7 +7,7 @@ from typing import Any
 
 import dagster as dg
 import polars as pl
-import pyarrow as pa
+from polars.datatypes import DataTypeClass
 
 from sigma_impressions.tables import Table, Tables
 from sigma_impressions.users import shortened
@@ -19,11 +19,13 @@ PREVIEW_ROWS = 10
 
 def column_schema(table: Table) -> dg.TableSchema:
     """The columns of a table as Dagster shows them."""
-    return dg.TableSchema(columns=[dg.TableColumn(field.name, _type_name(field.type)) for field in table.schema])
+    return dg.TableSchema(columns=[dg.TableColumn(name, _type_name(dtype)) for name, dtype in table.schema.items()])
 
 
-def _type_name(dtype: pa.DataType) -> str:
-    return "list of records" if pa.types.is_list(dtype) and pa.types.is_struct(dtype.value_type) else str(dtype)
+def _type_name(dtype: DataTypeClass | pl.DataType) -> str:
+    if isinstance(dtype, pl.List):
+        return "list of records" if dtype.inner == pl.Struct else f"list of {_type_name(dtype.inner)}s"
+    return "timestamp (UTC)" if dtype == pl.Datetime else str(dtype).lower()
 
 
 def definition_metadata(table: Table) -> dict[str, Any]:

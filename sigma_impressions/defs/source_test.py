@@ -2,11 +2,14 @@
 
 import re
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import dagster as dg
 
-from sigma_impressions.check import Step, check_source
 from sigma_impressions.defs.names import PLAIN_NAMES, Names
+
+if TYPE_CHECKING:
+    from sigma_impressions.check import Step
 
 SOURCE_TEST_JOB_NAME = "test_source"
 
@@ -22,6 +25,9 @@ def build_source_test(names: Names = PLAIN_NAMES) -> dg.JobDefinition:
         description="One step after the other: settings, storage, credentials, list, get, header, rows, resources.",
     )
     def check(context: dg.OpExecutionContext) -> dg.Output[None]:
+        # Here, as a tick of the sensor, which is another process, has no need of all that reads files.
+        from sigma_impressions.check import check_source
+
         steps: list[Step] = []
         for step in check_source(names.settings_of(context.resources).values()):
             steps.append(step)
@@ -47,7 +53,7 @@ def build_source_test(names: Names = PLAIN_NAMES) -> dg.JobDefinition:
     return test_source
 
 
-def steps_as_markdown(steps: Sequence[Step]) -> str:
+def steps_as_markdown(steps: Sequence["Step"]) -> str:
     """The steps as a Markdown table; what they say is shown as it is, whatever a key or a header holds."""
     rows = [f"| {step.name} | {_MARKS[step.passed]} | {_escaped(step.message)} |" for step in steps]
     return "\n".join(["| step | result | says |", "| --- | --- | --- |", *rows])

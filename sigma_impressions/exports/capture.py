@@ -31,7 +31,6 @@ from sigma_impressions.tables import (
     WORK_FOLDER,
     StagedFile,
     Tables,
-    polars_schema,
     retry_conflicts,
     scan,
 )
@@ -74,7 +73,7 @@ class _Pending:
 
 def capture_pending(
     tables: Tables,
-    store: ObjectStore,
+    open_store: Callable[[], ObjectStore],
     rules: ReadingRules,
     *,
     pattern: re.Pattern[str] | None,
@@ -87,12 +86,16 @@ def capture_pending(
     `renormalize` are read again where they still exist; a file that does not keeps what was captured of it.
     The new rows of the registry `export_files` are returned.
 
-    Raises `StoreError` when the bucket cannot be read; the files registered until then stay registered.
+    The bucket is opened only if there is a file to read. Raises `StoreError` when it cannot be read; the files
+    registered until then stay registered.
     """
     captured: list[dict[str, Any]] = []
     pending = _pending(tables, renormalize)
     with scratch_folder(tables.root / WORK_FOLDER) as scratch:
-        reader = _Reader(tables, store, rules, pattern, scratch)
+        if not pending:
+            # After the folders of dead processes were removed: this run may be the only one that gets here.
+            return captured
+        reader = _Reader(tables, open_store(), rules, pattern, scratch)
         batch = _Batch(tables, scratch)
         position = 0
         try:
@@ -414,7 +417,7 @@ class _Batch:
         rows = [row for row in rows if row["file_id"] not in found]
         if rows:
             ids = [row["file_id"] for row in rows]
-            frame = pl.DataFrame(rows, schema=polars_schema(EXPORT_FILES))
+            frame = pl.DataFrame(rows, schema=EXPORT_FILES.schema)
             replace_rows(registry, EXPORT_FILES, "file_id", ids, frame)
 
     def _merge(self, kind: str) -> Iterator[StagedFile]:

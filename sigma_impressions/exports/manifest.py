@@ -77,7 +77,7 @@ def _forget(tables: Tables, listed: Collection[str], days: Collection[date]) -> 
     lost_files = lost.select("file_id", "key").collect()
     ids = set(lost_files["file_id"])
     if ids:
-        replace(manifest, RAW_EXPORT_FILES, "file_id", ids, RAW_EXPORT_FILES.schema.empty_table())
+        replace(manifest, RAW_EXPORT_FILES, "file_id", ids, RAW_EXPORT_FILES.no_rows())
         _unregister(tables, ids, pl.lit(True))
     return sorted(set(lost_files["key"]))
 
@@ -99,7 +99,7 @@ def _unregister(tables: Tables, file_ids: Collection[str], condition: pl.Expr) -
         found = scan(registry).filter(pl.col("file_id").is_in(list(file_ids)) & condition).select("file_id")
         ids = list(found.collect()["file_id"])
         if ids:
-            replace(registry, EXPORT_FILES, "file_id", ids, EXPORT_FILES.schema.empty_table())
+            replace(registry, EXPORT_FILES, "file_id", ids, EXPORT_FILES.no_rows())
 
     retry_conflicts(attempt)
 

@@ -100,9 +100,9 @@ def _compute(
     snapshot_id = next(iter(wanted.values())).snapshot_id
     with engine.connect(scratch, limits) as connection:
         for table in DAILY_TABLES:
-            engine.view_days(connection, tables.open(table), "event_date", event_dates)
+            engine.view_days(connection, tables.newest(table), "event_date", event_dates)
         for table in (SIGMA_RESOURCES, WORKBOOK_ALIASES):
-            engine.view(connection, table, data_files(tables.open(table), "snapshot_id", [snapshot_id]))
+            engine.view(connection, table, data_files(tables.newest(table), "snapshot_id", [snapshot_id]))
         connection.execute("CREATE TEMP TABLE resources AS SELECT * EXCLUDE (snapshot_id) FROM sigma_resources")
         connection.register("segments", _segments(event_dates, wanted).to_arrow())
         for name in ("viewed_ids", "viewed_resources", "viewed", "viewers", "active_days", "numbered_impressions"):

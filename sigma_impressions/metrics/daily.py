@@ -100,7 +100,7 @@ class _Target:
     def drop(self, days: Collection[date]) -> None:
         if days:
             for handle in self._handles:
-                replace(handle, handle.table, "event_date", days, handle.table.schema.empty_table())
+                replace(handle, handle.table, "event_date", days, handle.table.no_rows())
 
 
 def _build(
@@ -117,7 +117,7 @@ def _build(
         }
     )
     with engine.connect(scratch, limits) as connection:
-        normalized = tables.open(NORMALIZED_IMPRESSIONS)
+        normalized = tables.newest(NORMALIZED_IMPRESSIONS)
         engine.view(connection, NORMALIZED_IMPRESSIONS, data_files(normalized, "file_date", file_dates))
         connection.register("dates_to_build", dates.to_arrow())
         connection.register(

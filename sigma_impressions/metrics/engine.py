@@ -15,13 +15,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import polars as pl
-import pyarrow as pa
 
 from sigma_impressions.scratch import scratch_folder
 from sigma_impressions.tables import InputsChanged, StoredTable, Table, data_files, partition_fingerprints
 
 if TYPE_CHECKING:
     import duckdb
+    import pyarrow as pa
 
 
 @dataclass(frozen=True)
@@ -101,21 +101,21 @@ def view(connection: duckdb.DuckDBPyConnection, table: Table, files: Sequence[st
     """
     if not files:
         # By way of another name: what is registered does not take the place of a view.
-        connection.register(f"no_{table.name}", table.schema.empty_table())
+        connection.register(f"no_{table.name}", table.no_rows().to_arrow())
         connection.execute(f"CREATE OR REPLACE TEMP VIEW {table.name} AS FROM no_{table.name}")
         return
     listed = ", ".join(quoted(path) for path in files)
     # By name: files that were written before a column was added lack it.
     source = f"read_parquet([{listed}], hive_partitioning = true, hive_types_autocast = false, union_by_name = true)"
     held = {name for name, *_ in connection.execute(f"DESCRIBE FROM {source}").fetchall()}
-    columns = ", ".join(_column(table, name, name in held) for name in table.schema.names)
+    columns = ", ".join(_column(table, name, name in held) for name in table.schema)
     connection.execute(f"CREATE OR REPLACE TEMP VIEW {table.name} AS SELECT {columns} FROM {source}")
 
 
 def _column(table: Table, name: str, held: bool) -> str:
     if not held:
         return f"NULL AS {name}"
-    is_date = name in table.partition_by and pa.types.is_date(table.schema.field(name).type)
+    is_date = name in table.partition_by and table.schema[name] == pl.Date
     return f"{name}::DATE AS {name}" if is_date else name
 
 

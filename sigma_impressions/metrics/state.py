@@ -23,7 +23,6 @@ from sigma_impressions.tables import (
     RESOURCE_SNAPSHOTS,
     Tables,
     partition_fingerprints,
-    scan,
 )
 from sigma_impressions.windows import window
 
@@ -136,8 +135,8 @@ def closed_event_dates(tables: Tables) -> dict[date, str]:
 
 def built_event_dates(tables: Tables) -> dict[date, str]:
     """The event dates that are completely built, each with the fingerprint of what it was built from."""
-    registered = scan(tables.open(EVENT_DATES)).select("event_date", "fingerprint", "rows").collect()
-    held = [partition_fingerprints(tables.open(table), "event_date") for table in DAILY_TABLES]
+    registered = tables.read(EVENT_DATES).select("event_date", "fingerprint", "rows").collect()
+    held = [partition_fingerprints(tables.newest(table), "event_date") for table in DAILY_TABLES]
     return {
         day: fingerprint
         for day, fingerprint, rows in registered.iter_rows()
@@ -192,7 +191,7 @@ def snapshot_for(as_of: date, taken: list[tuple[datetime, str]]) -> str:
 def built_as_of_dates(tables: Tables) -> dict[date, str]:
     """The as-of dates whose metric tables are complete, with the fingerprint of what they were built from."""
     registered = tables.read(AS_OF_DATES).collect()
-    held = [partition_fingerprints(tables.open(table), "as_of_date") for table in METRIC_TABLES]
+    held = [partition_fingerprints(tables.newest(table), "as_of_date") for table in METRIC_TABLES]
     complete: dict[date, str] = {}
     for row in registered.iter_rows(named=True):
         counts = (row["resource_rows"], row["user_rows"], row["unmatched_rows"])

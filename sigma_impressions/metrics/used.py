@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import numpy as np
 import polars as pl
-import pyarrow as pa
 
 from sigma_impressions.metrics import engine
 
 if TYPE_CHECKING:
     import duckdb
+    import pyarrow as pa
 
 
 def used_lists(connection: duckdb.DuckDBPyConnection) -> pa.Table:
@@ -19,6 +18,9 @@ def used_lists(connection: duckdb.DuckDBPyConnection) -> pa.Table:
 
     Reads what `sql/used.sql` reads.
     """
+    import numpy as np
+    import pyarrow as pa
+
     users = engine.frame(engine.run(connection, "used", {}))
     resources = users.get_column("resource_no").to_numpy()
     begins = np.flatnonzero(np.diff(resources, prepend=-1))

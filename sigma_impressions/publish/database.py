@@ -146,7 +146,7 @@ def _existing(target: Path) -> tuple[tuple[date, str], dict[str, int]] | None:
 
 def _build(tables: Tables, contents: _Contents, scratch: Path, limits: Limits) -> dict[str, int]:
     as_of, wanted = contents.as_of, contents.inputs
-    handles = {table.name: tables.open(table) for table in (*METRIC_TABLES, *DAILY_TABLES)}
+    handles = {table.name: tables.newest(table) for table in (*METRIC_TABLES, *DAILY_TABLES)}
     with engine.connect(scratch, limits) as connection:
         connection.execute(f"ATTACH {engine.quoted(str(scratch / DATABASE_NAME))} AS published")
         # One transaction: each commit would write the file's contents once more.
@@ -159,7 +159,7 @@ def _build(tables: Tables, contents: _Contents, scratch: Path, limits: Limits) -
         for table in DAILY_TABLES:
             engine.view_days(connection, handles[table.name], "event_date", wanted.event_dates)
         for table in (SIGMA_RESOURCES, RESOURCE_HISTORY, WORKBOOK_ALIASES):
-            engine.view(connection, table, data_files(tables.open(table), "snapshot_id", [wanted.snapshot_id]))
+            engine.view(connection, table, data_files(tables.newest(table), "snapshot_id", [wanted.snapshot_id]))
         for table in (SIGMA_RESOURCES, RESOURCE_HISTORY):
             _create(
                 connection,
@@ -181,7 +181,7 @@ def _build(tables: Tables, contents: _Contents, scratch: Path, limits: Limits) -
         engine.view(
             connection,
             REJECTED_ROWS,
-            data_files(tables.open(REJECTED_ROWS), "file_date", files["file_date"].unique()),
+            data_files(tables.newest(REJECTED_ROWS), "file_date", files["file_date"].unique()),
         )
         _create(connection, REJECTED_ROWS.name, engine.query("published_rejected_rows"))
         create_insights(connection, contents.history, contents.event_dates, contents.rules)

@@ -9,8 +9,6 @@ from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import pyarrow.parquet as pq
-
 from sigma_impressions.metrics import engine
 from sigma_impressions.metrics.engine import DEFAULT_LIMITS, Limits
 from sigma_impressions.metrics.state import built_event_dates, expected_as_of_dates
@@ -63,9 +61,11 @@ class EntityUsage:
 
     def remember(self, sent: Path) -> None:
         """Note in a file that a catalog now has all of this."""
-        noted = self._connection.sql("SELECT resource_type, entity_id, event_date, digest FROM entity_usage")
         partial = sent.with_suffix(".partial")
-        pq.write_table(noted.to_arrow_table(), partial)
+        self._connection.execute(
+            "COPY (SELECT resource_type, entity_id, event_date, digest FROM entity_usage) "
+            f"TO {engine.quoted(str(partial))} (FORMAT parquet)"
+        )
         partial.replace(sent)
 
 
@@ -81,9 +81,9 @@ def entity_usage(tables: Tables, limits: Limits = DEFAULT_LIMITS) -> Iterator[En
     first = window(as_of)[0]
     with scratch_folder(tables.root / WORK_FOLDER) as scratch, engine.connect(scratch, limits) as connection:
         for table in DAILY_TABLES:
-            engine.view_days(connection, tables.open(table), "event_date", days)
+            engine.view_days(connection, tables.newest(table), "event_date", days)
         for table in (SIGMA_RESOURCES, WORKBOOK_ALIASES):
-            engine.view(connection, table, data_files(tables.open(table), "snapshot_id", [snapshot_id]))
+            engine.view(connection, table, data_files(tables.newest(table), "snapshot_id", [snapshot_id]))
         connection.execute("CREATE TEMP VIEW resources AS FROM sigma_resources")
         for name in ("viewed_ids", "viewed_resources", "entity_views"):
             connection.execute(engine.query(name))

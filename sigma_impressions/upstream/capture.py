@@ -18,7 +18,6 @@ from sigma_impressions.tables import (
     Table,
     Tables,
     append_rows,
-    polars_schema,
     scan,
 )
 from sigma_impressions.upstream.contract import ALIASES, WORKBOOK, ResourcesRefused
@@ -114,7 +113,7 @@ def _state(tables: Tables, snapshot_id: str, taken_at: datetime) -> State:
 
 def _rows(tables: Tables, table: Table, snapshot_id: str) -> pl.DataFrame:
     rows = tables.read(table).filter(pl.col("snapshot_id") == snapshot_id).drop("snapshot_id").collect()
-    return rows.cast({name: dtype for name, dtype in polars_schema(table).items() if name in rows.columns})
+    return rows.cast({name: dtype for name, dtype in table.schema.items() if name in rows.columns})
 
 
 def _digest(state: State) -> str:

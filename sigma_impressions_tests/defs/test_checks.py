@@ -15,7 +15,7 @@ from sigma_impressions.defs.resource_checks import resource_age, resource_shrink
 from sigma_impressions.defs.resources import SigmaSource, tables
 from sigma_impressions.defs.staleness import build_staleness
 from sigma_impressions.metrics.usual import compared_days, unusual_days
-from sigma_impressions.tables import RAW_EXPORT_FILES, REJECTED_ROWS, Tables, append_rows, polars_schema
+from sigma_impressions.tables import RAW_EXPORT_FILES, REJECTED_ROWS, Tables, append_rows
 
 NOW = datetime(2026, 11, 23, 12, tzinfo=UTC)
 TODAY = NOW.date()
@@ -53,7 +53,7 @@ def test_the_share_of_rejected_rows_has_two_thresholds(
         },
         schema={"file_date": pl.Date, "file_id": pl.String, "capture_id": pl.String, "reason": pl.String},
     )
-    append_rows(stored.open(REJECTED_ROWS), REJECTED_ROWS, _filled(rows, polars_schema(REJECTED_ROWS)))
+    append_rows(stored.open(REJECTED_ROWS), REJECTED_ROWS, _filled(rows, REJECTED_ROWS.schema))
     files = pl.DataFrame({"file_date": [TODAY], "file_id": "f", "capture_id": "c", "key": "a.csv", "rows": 100})
     result = rows_are_good(stored, files, 2, 10)
     assert (result.passed, result.severity) == (passed, severity)
@@ -151,7 +151,7 @@ def test_staleness_is_noticed_without_a_run_and_whatever_was_run_last(
 
 def _register(stored: Tables, day: date) -> None:
     rows = pl.DataFrame({"file_date": [day], "key": [f"{day}.csv"]})
-    append_rows(stored.open(RAW_EXPORT_FILES), RAW_EXPORT_FILES, _filled(rows, polars_schema(RAW_EXPORT_FILES)))
+    append_rows(stored.open(RAW_EXPORT_FILES), RAW_EXPORT_FILES, _filled(rows, RAW_EXPORT_FILES.schema))
 
 
 def _tick(instance: dg.DagsterInstance, source: SigmaSource) -> dict[str, bool]:

@@ -101,7 +101,7 @@ def captured(
 ) -> list[dict[str, Any]]:
     """Capture what is pending; the new rows of the registry."""
     options = {"pattern": None, "report": lambda line: None, **options}
-    return capture_pending(tables, store, rules or ReadingRules(), **options)
+    return capture_pending(tables, lambda: store, rules or ReadingRules(), **options)
 
 
 def scanned(tables: Tables, bucket: Bucket, *days: date, **options: Any) -> list[dict[str, Any]]:

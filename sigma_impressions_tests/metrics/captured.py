@@ -6,7 +6,7 @@ from datetime import UTC, date, datetime
 
 import polars as pl
 
-from sigma_impressions.tables import EXPORT_FILES, NORMALIZED_IMPRESSIONS, Tables, append_rows, polars_schema
+from sigma_impressions.tables import EXPORT_FILES, NORMALIZED_IMPRESSIONS, Tables, append_rows
 from sigma_impressions_tests.metrics.reference import Row
 
 
@@ -28,7 +28,7 @@ def capture(tables: Tables, file_id: str, rows: list[Row], file_date: date = dat
         for number, row in enumerate(rows, 1)
     ]
     if accepted:
-        frame = pl.DataFrame(accepted, schema=polars_schema(NORMALIZED_IMPRESSIONS), infer_schema_length=None)
+        frame = pl.DataFrame(accepted, schema=NORMALIZED_IMPRESSIONS.schema, infer_schema_length=None)
         append_rows(tables.open(NORMALIZED_IMPRESSIONS), NORMALIZED_IMPRESSIONS, frame)
     registered = {
         **origin,
@@ -42,4 +42,4 @@ def capture(tables: Tables, file_id: str, rows: list[Row], file_date: date = dat
         "event_dates": sorted({row.request_time.date() for row in rows}),
         "captured_at": datetime.now(UTC),
     }
-    append_rows(tables.open(EXPORT_FILES), EXPORT_FILES, pl.DataFrame([registered], schema=polars_schema(EXPORT_FILES)))
+    append_rows(tables.open(EXPORT_FILES), EXPORT_FILES, pl.DataFrame([registered], schema=EXPORT_FILES.schema))

@@ -34,7 +34,6 @@ from sigma_impressions.tables import (
     NORMALIZED_IMPRESSIONS,
     RESOURCE_SNAPSHOTS,
     Tables,
-    polars_schema,
     replace,
     retry_conflicts,
 )
@@ -234,13 +233,13 @@ def test_of_two_writers_of_one_version_one_has_a_conflict(remote_storage: Remote
                 handle = stored.open(RESOURCE_SNAPSHOTS)
                 workbooks = scan_table(handle).select(pl.col("workbooks").sum()).collect().item()
                 row = {"snapshot_id": "counter", "workbooks": workbooks + 1, "taken_at": datetime.now(UTC)}
-                schema = polars_schema(RESOURCE_SNAPSHOTS)
+                schema = RESOURCE_SNAPSHOTS.schema
                 replace(handle, RESOURCE_SNAPSHOTS, "snapshot_id", ["counter"], pl.DataFrame([row], schema=schema))
 
             retry_conflicts(attempt)
 
         first, second = stored.open(RESOURCE_SNAPSHOTS), stored.open(RESOURCE_SNAPSHOTS)
-        row = pl.DataFrame([{"snapshot_id": "counter", "workbooks": 0}], schema=polars_schema(RESOURCE_SNAPSHOTS))
+        row = pl.DataFrame([{"snapshot_id": "counter", "workbooks": 0}], schema=RESOURCE_SNAPSHOTS.schema)
         replace(first, RESOURCE_SNAPSHOTS, "snapshot_id", ["counter"], row)
         with pytest.raises(CommitFailedError):
             replace(second, RESOURCE_SNAPSHOTS, "snapshot_id", ["counter"], row)

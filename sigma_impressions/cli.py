@@ -189,12 +189,12 @@ def export_datahub(target: str | None, platform_instance: str | None) -> None:
 def export_tables_to(form: Literal["csv", "parquet"], folder: Path) -> None:
     """Write every table of the published database to a file of its own, as CSV or Parquet."""
     from sigma_impressions.defs.resources import tables
-    from sigma_impressions.publish.database import DATABASE_NAME
+    from sigma_impressions.publish.database import DATABASE_NAME, missing_database
     from sigma_impressions.publish.files import export_tables
 
     database = tables(_source({})).root / DATABASE_NAME
     if not database.is_file():
-        _fail(f"There is no {database} yet. sigma-impressions run publishes it.")
+        _fail(missing_database(database))
     console = Console(highlight=False)
     try:
         for written in export_tables(database, folder, form):

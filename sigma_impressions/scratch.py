@@ -1,4 +1,4 @@
-"""Temporary folders of a run, which disappear with it, also when its process is killed."""
+"""Temporary folders of a run, which disappear with it, also when its process is killed, and files in one piece."""
 
 from __future__ import annotations
 
@@ -44,6 +44,25 @@ def scratch_folder(parent: Path) -> Iterator[Path]:
         with locked(parent / _LOCK_NAME):
             shutil.rmtree(folder)
         own.close()
+
+
+@contextmanager
+def replacing(target: Path) -> Iterator[Path]:
+    """A path beside `target` to write to, which takes its place at the end: who reads it never sees half a file.
+
+    Nothing is left there if the writing fails.
+    """
+    partial = partial_path(target)
+    try:
+        yield partial
+        partial.replace(target)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def partial_path(target: Path) -> Path:
+    """Where `replacing` writes; a killed process leaves its file there, and the next one writes over it."""
+    return target.with_name(f".{target.name}.partial")
 
 
 def _is_abandoned(folder: Path) -> bool:

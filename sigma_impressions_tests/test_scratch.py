@@ -5,7 +5,9 @@ from __future__ import annotations
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from sigma_impressions.scratch import scratch_folder
+import pytest
+
+from sigma_impressions.scratch import replacing, scratch_folder
 
 
 def test_folders_that_come_and_go_at_once_are_nobody_elses(tmp_path: Path) -> None:
@@ -26,3 +28,15 @@ def test_what_a_killed_owner_left_half_removed_goes_with_the_next_one(tmp_path: 
     (left / "rows.parquet").touch()
     with scratch_folder(tmp_path):
         assert not left.exists()
+
+
+def test_a_file_is_replaced_as_a_whole_or_not_at_all(tmp_path: Path) -> None:
+    target = tmp_path / "report.html"
+    with replacing(target) as partial:
+        partial.write_text("first")
+        assert not target.exists()
+    with pytest.raises(ZeroDivisionError), replacing(target) as partial:
+        partial.write_text("half of the sec")
+        raise ZeroDivisionError
+    assert target.read_text() == "first"
+    assert list(tmp_path.iterdir()) == [target]

@@ -212,6 +212,11 @@ def _export_files(registry: pl.DataFrame, as_of: date) -> pl.DataFrame:
     )
 
 
+def missing_database(database: Path) -> str:
+    """What to tell somebody who asks for a database before one is published."""
+    return f"There is no {database} yet. sigma-impressions run publishes it."
+
+
 def top_workbooks(database: Path, most: int = 5) -> pl.DataFrame:
     """The workbooks with the most impressions of 30 days, those of their elements included."""
     with engine.open_database(database) as connection:

@@ -17,7 +17,7 @@ from typing import Any, Final
 from sigma_impressions.metrics.engine import DEFAULT_LIMITS, Limits
 from sigma_impressions.metrics.state import digest
 from sigma_impressions.publish.entity_usage import EntityUsage, entity_usage
-from sigma_impressions.scratch import locked
+from sigma_impressions.scratch import locked, replacing
 from sigma_impressions.tables import Tables, retry_conflicts
 from sigma_impressions.upstream.contract import WORKBOOK
 
@@ -169,16 +169,14 @@ def _milliseconds(moment: datetime) -> int:
 def _write(path: Path, batches: Iterable[list[Any]]) -> int:
     """A file as DataHub's file source reads it, one proposal a line, complete before it gets its name."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.partial")
     count = 0
-    with partial.open("w", encoding="utf-8") as file:
+    with replacing(path) as partial, partial.open("w", encoding="utf-8") as file:
         file.write("[")
         for proposal in (proposal for batch in batches for proposal in batch):
             file.write(",\n" if count else "\n")
             json.dump(proposal.to_obj(simplified_structure=True), file)
             count += 1
         file.write("\n]\n")
-    partial.replace(path)
     return count
 
 

@@ -13,7 +13,7 @@ from sigma_impressions.metrics import engine
 from sigma_impressions.metrics.engine import DEFAULT_LIMITS, Limits
 from sigma_impressions.metrics.state import built_event_dates, expected_as_of_dates
 from sigma_impressions.publish.database import newest_as_of
-from sigma_impressions.scratch import scratch_folder
+from sigma_impressions.scratch import replacing, scratch_folder
 from sigma_impressions.tables import (
     DAILY_TABLES,
     SIGMA_RESOURCES,
@@ -61,12 +61,11 @@ class EntityUsage:
 
     def remember(self, sent: Path) -> None:
         """Note in a file that a catalog now has all of this."""
-        partial = sent.with_suffix(".partial")
-        self._connection.execute(
-            "COPY (SELECT resource_type, entity_id, event_date, digest FROM entity_usage) "
-            f"TO {engine.quoted(str(partial))} (FORMAT parquet)"
-        )
-        partial.replace(sent)
+        with replacing(sent) as partial:
+            self._connection.execute(
+                "COPY (SELECT resource_type, entity_id, event_date, digest FROM entity_usage) "
+                f"TO {engine.quoted(str(partial))} (FORMAT parquet)"
+            )
 
 
 @contextmanager

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from sigma_impressions.metrics import engine
+from sigma_impressions.scratch import replacing
 
 if TYPE_CHECKING:
     import duckdb
@@ -38,18 +39,14 @@ def export_tables(database: Path, folder: Path, form: Literal["csv", "parquet"])
         names = connection.execute("SELECT table_name FROM duckdb_tables() ORDER BY table_name").fetchall()
         for (table,) in names:
             path = folder / f"{table}.{form}"
-            partial = path.with_name(f".{path.name}.partial")
-            # Opened here, so that a folder without rights gives the operating system's error.
-            partial.touch()
-            try:
+            with replacing(path) as partial:
+                # Opened here, so that a folder without rights gives the operating system's error.
+                partial.touch()
                 query, options = (
                     _csv(connection, table) if form == "csv" else (f"FROM {_name(table)}", "COMPRESSION zstd")
                 )
                 copy = f"COPY ({query}) TO {engine.quoted(str(partial))} (FORMAT {form}, {options})"
                 ((rows,),) = connection.execute(copy).fetchall()
-                partial.replace(path)
-            finally:
-                partial.unlink(missing_ok=True)
             yield ExportedFile(table, path, rows)
 
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import polars as pl
 
 from sigma_impressions.metrics import engine
+from sigma_impressions.publish.database import missing_database
 
 if TYPE_CHECKING:
     import duckdb
@@ -127,7 +128,7 @@ def _connected(database: Path) -> Iterator[duckdb.DuckDBPyConnection]:
     import duckdb
 
     if not database.is_file():
-        raise ReportError(f"There is no {database} yet. sigma-impressions run publishes it.")
+        raise ReportError(missing_database(database))
     with engine.open_database(database) as connection:
         try:
             yield connection

@@ -11,7 +11,7 @@ from sigma_impressions.metrics.state import digest
 from sigma_impressions.publish.database import DATABASE_NAME
 from sigma_impressions.report.read import Publication, read_publication, read_usage
 from sigma_impressions.report.render import render
-from sigma_impressions.scratch import locked
+from sigma_impressions.scratch import locked, partial_path, replacing
 
 REPORT_NAME = "usage_report.html"
 
@@ -45,18 +45,16 @@ def write_report(folder: Path, title: str) -> Written:
             return Written(target, publication.as_of, False)
         # Read anew as a whole: another database may have taken its place in between.
         usage = read_usage(folder / DATABASE_NAME)
-        _replace(target, render(usage, title, _identity(usage.publication, title)))
+        text = render(usage, title, _identity(usage.publication, title))
+        with replacing(target) as partial:
+            partial.write_text(text, encoding="utf-8", newline="\n")
     return Written(target, usage.publication.as_of, True)
 
 
 def copy_report(report: Path, target: Path) -> None:
     """Copy a report to another file, complete or not at all. Raises `OSError` if it cannot be written."""
-    partial = _partial(target)
-    try:
+    with replacing(target) as partial:
         shutil.copyfile(report, partial)
-        partial.replace(target)
-    finally:
-        partial.unlink(missing_ok=True)
 
 
 def remove_report(folder: Path) -> None:
@@ -65,7 +63,7 @@ def remove_report(folder: Path) -> None:
     target = folder / REPORT_NAME
     with locked(folder / f".{REPORT_NAME}.lock"):
         target.unlink(missing_ok=True)
-        _partial(target).unlink(missing_ok=True)
+        partial_path(target).unlink(missing_ok=True)
 
 
 def _identity(publication: Publication, title: str) -> str:
@@ -78,16 +76,3 @@ def _shows(report: Path, identity: str) -> bool:
         return False
     with report.open("rb") as file:
         return identity.encode() in file.read(_HEAD_BYTES)
-
-
-def _replace(target: Path, text: str) -> None:
-    partial = _partial(target)
-    try:
-        partial.write_text(text, encoding="utf-8", newline="\n")
-        partial.replace(target)
-    finally:
-        partial.unlink(missing_ok=True)
-
-
-def _partial(target: Path) -> Path:
-    return target.with_name(f".{target.name}.partial")

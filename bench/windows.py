@@ -6,7 +6,7 @@ import json
 import os
 import shutil
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
@@ -30,7 +30,8 @@ def lines(folder: Path, large: bool) -> Iterator[str]:
     yield "From normalized rows to the published database"
     yield (
         f"{_ROWS:,} rows a day by 12,000 users, in two files of which the second repeats a part of the first. "
-        f"`increment`: a new day is counted, the windows up to it are stated and published; `its daily part` ends "
+        f"`first build`: all days, as of each of them; `increment`: a new day is counted, the windows up to it are "
+        "stated and published; `its daily part` ends "
         f"before the windows. `late file`: the same for a file with rows of the last {_LATE_DATES} event dates, whose "
         "as-of dates are restated. `nothing new`: all is found up to date. `naive SQL`: one DuckDB query over the raw "
         f"rows of {_WINDOW} days; `polars`: a script that does the same day by day. These two do not find who used a "
@@ -79,13 +80,13 @@ def _histories(folder: Path, days: int) -> tuple[Measured, _Ways]:
 def _build_histories(known: Path, grown: Path, late: Path, days: int) -> Measured:
     """Write the storages: all days but the last; then the last; then also a late file. The first one's build."""
     first, last = LAST_DAY - timedelta(days=days - 1), LAST_DAY
-    measure((_MODULE, "generate", str(known), str(first), str(last - timedelta(days=1))))
-    first_build = measure((_MODULE, "publish", str(known), str(last - timedelta(days=1))))
+    before = last - timedelta(days=1)
+    measure((_MODULE, "generate", str(known), str(first), str(before)))
+    first_build = measure((_MODULE, "build", str(known), str(first), str(before)))
     _link(known, grown)
     measure((_MODULE, "generate", str(grown), str(last), str(last)))
     _link(grown, late)
-    for back in range(_LATE_DATES - 1, -1, -1):
-        measure((_MODULE, "publish", str(late), str(last - timedelta(days=back))))
+    measure((_MODULE, "publish", str(late), str(last)))
     measure((_MODULE, "generate_late", str(late), str(last)))
     return first_build
 
@@ -145,16 +146,25 @@ def daily(storage: Path, as_of: str) -> None:
     refresh_daily_impressions(Tables(storage), "largest")
 
 
+def build(storage: Path, first: str, last: str) -> None:
+    begin, end = date.fromisoformat(first), date.fromisoformat(last)
+    _publish(storage, [begin + timedelta(days=n) for n in range((end - begin).days + 1)])
+
+
 def publish(storage: Path, as_of: str) -> None:
+    _publish(storage, [date.fromisoformat(as_of)])
+
+
+def _publish(storage: Path, as_of_dates: Sequence[date]) -> None:
     from sigma_impressions.metrics.as_of import refresh_metrics
     from sigma_impressions.metrics.daily import refresh_daily_impressions
     from sigma_impressions.publish.settle import publish_settled
     from sigma_impressions.tables import Tables
 
-    tables, day = Tables(storage), date.fromisoformat(as_of)
+    tables = Tables(storage)
     refresh_daily_impressions(tables, "largest")
-    refresh_metrics(tables, [day])
-    publish_settled(tables, "largest", [day], None, report=print)
+    refresh_metrics(tables, as_of_dates)
+    publish_settled(tables, "largest", as_of_dates, None, report=print)
 
 
 def publish_again(storage: Path, as_of: str) -> None:

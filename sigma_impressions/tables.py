@@ -371,7 +371,7 @@ class Tables:
 
     def __init__(self, storage: Path | Storage) -> None:
         self.storage: Storage = LocalStorage(storage) if isinstance(storage, Path) else storage
-        self._reading: dict[str, StoredTable] = {}
+        self._reading: dict[Table, StoredTable] = {}
 
     @property
     def root(self) -> Path:
@@ -411,9 +411,9 @@ class Tables:
 
         The next call brings the same handle up to date, which takes a tenth of the time of opening the table.
         """
-        handle = self._reading.get(table.name)
+        handle = self._reading.get(table)
         if handle is None:
-            handle = self._reading[table.name] = self.open(table)
+            handle = self._reading[table] = self.open(table)
         else:
             with clear_errors(self.storage, f"opening {self.location(table)}"):
                 handle.update_incremental()

@@ -18,12 +18,13 @@ def used_lists(connection: duckdb.DuckDBPyConnection) -> pa.Table:
 
     Reads what `sql/used.sql` reads.
     """
-    import numpy as np
     import pyarrow as pa
 
     users = engine.frame(engine.run(connection, "used", {}))
-    resources = users.get_column("resource_no").to_numpy()
-    begins = np.flatnonzero(np.diff(resources, prepend=-1))
+    resources = users.get_column("resource_no").rle()
     values = users.select(pl.struct(pl.exclude("resource_no"))).to_series().to_arrow()
-    lists = pa.LargeListArray.from_arrays(pa.array(np.append(begins, len(resources))), values)
-    return pa.Table.from_arrays([pa.array(resources[begins]), lists], names=["resource_no", "used"])
+    # Not of numpy arrays, for which pyarrow would import pandas where it is installed.
+    ends = resources.struct.field("len").cast(pl.Int64).cum_sum()
+    bounds = pl.concat([pl.Series([0], dtype=pl.Int64), ends]).to_arrow()
+    lists = pa.LargeListArray.from_arrays(bounds, values)
+    return pa.Table.from_arrays([resources.struct.field("value").to_arrow(), lists], names=["resource_no", "used"])

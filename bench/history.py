@@ -19,8 +19,6 @@ from sigma_impressions.tables import (
 )
 from sigma_impressions.upstream.contract import conform
 
-LAST_DAY = date(2026, 11, 20)
-
 _USERS = 12_000
 _WORKBOOKS = 3_000
 _ELEMENTS_PER_WORKBOOK = 12

@@ -129,6 +129,7 @@ def _segments(event_dates: Iterable[date], as_of_dates: Iterable[date]) -> pl.Da
 def _compute_date(connection: duckdb.DuckDBPyConnection, as_of: date, wanted: AsOfDate) -> dict[str, pl.DataFrame]:
     parameters = {"as_of": as_of}
     connection.execute(engine.query("matched_impressions"), parameters)
+    connection.execute(engine.query("viewed_workbooks"))
     connection.register("used_lists", used_lists(connection))
     results: dict[str, pl.DataFrame] = {}
     for table in METRIC_TABLES:

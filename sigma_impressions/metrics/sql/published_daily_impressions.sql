@@ -24,4 +24,4 @@ WITH counted AS (
 SELECT c.event_date, v.workbook_url_id, v.element_id, c.impressions, c.distinct_users
 FROM counted AS c
 INNER JOIN viewed AS v USING (resource_no)
-ORDER BY c.event_date, c.resource_no
+ORDER BY c.resource_no, c.event_date

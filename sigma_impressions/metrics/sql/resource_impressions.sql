@@ -1,5 +1,5 @@
 -- Usage of every resource as of a day, also of those that nobody viewed (spec, "Metrics").
--- Reads:      matched_impressions, viewed, used_lists, resources
+-- Reads:      matched_impressions, viewed_workbooks, viewed, used_lists, resources
 -- Parameter:  $as_of
 WITH own_by_number AS (
     SELECT
@@ -27,19 +27,6 @@ own AS (
 ),
 
 -- A user who viewed a workbook and its elements counts once.
-users_with_elements AS (
-    SELECT
-        v.workbook_no,
-        m.user_no,
-        sum(m.impressions_14d) AS impressions_14d,
-        sum(m.impressions_30d) AS impressions_30d,
-        sum(m.impressions_60d) AS impressions_60d
-    FROM matched_impressions AS m
-    INNER JOIN viewed AS v USING (resource_no)
-    WHERE v.workbook_is_known
-    GROUP BY v.workbook_no, m.user_no
-),
-
 workbook_with_elements AS (
     SELECT
         workbook_no,
@@ -49,13 +36,14 @@ workbook_with_elements AS (
         count(*) FILTER (WHERE impressions_14d > 0) AS users_14d,
         count(*) FILTER (WHERE impressions_30d > 0) AS users_30d,
         count(*) AS users_60d
-    FROM users_with_elements
+    FROM viewed_workbooks
     GROUP BY workbook_no
 ),
 
 workbook_names AS (
     SELECT DISTINCT workbook_no, workbook_url_id
     FROM viewed
+    WHERE workbook_is_known
 ),
 
 -- Elements have no elements: theirs equals their own.

@@ -1,5 +1,5 @@
 -- Activity per user of the 60 days up to the as-of date, over all impressions, matched or not.
--- Reads:      matched_impressions, viewed, viewers, active_days
+-- Reads:      viewed_workbooks, viewers, active_days
 -- Parameter:  $as_of
 WITH days AS (
     SELECT
@@ -10,22 +10,6 @@ WITH days AS (
     FROM active_days
     WHERE event_date BETWEEN $as_of::DATE - 59 AND $as_of::DATE
     GROUP BY user_no
-),
-
-viewed_workbooks AS (
-    SELECT
-        m.user_no,
-        sum(m.impressions_14d) AS impressions_14d,
-        sum(m.impressions_30d) AS impressions_30d,
-        sum(m.impressions_60d) AS impressions_60d,
-        count(*) FILTER (WHERE m.impressions_14d > 0) AS resources_14d,
-        count(*) FILTER (WHERE m.impressions_30d > 0) AS resources_30d,
-        count(*) AS resources_60d,
-        min(m.first_impression_at) AS first_impression_at,
-        max(m.last_impression_at) AS last_impression_at
-    FROM matched_impressions AS m
-    INNER JOIN viewed AS v USING (resource_no)
-    GROUP BY m.user_no, v.workbook_no
 )
 
 SELECT

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import uuid
+from collections.abc import Mapping, Sequence
 from datetime import UTC, date, datetime
+from typing import Any
 
 import numpy as np
 import polars as pl
 
 from sigma_impressions.exports.classify import ACCEPTED_SCHEMA
 from sigma_impressions.exports.parquet import write_frames
+from sigma_impressions.settings import MAX_DAYS_BACK
 from sigma_impressions.tables import (
     EXPORT_FILES,
     NORMALIZED_IMPRESSIONS,
@@ -85,15 +88,27 @@ class History:
 
 
 def add_days(tables: Tables, history: History, days: list[date], rows: int) -> None:
-    """Commit the exports of some days, of about `rows` rows each, as captured files."""
-    for day in days:
-        whole = history.rows(day, rows)
-        for name, frame in (("daily", whole), ("again", whole.gather_every(_REPEATED_SHARE))):
-            add_file(tables, f"{day}-{name}.csv", day, frame)
+    """Commit the exports of some days, of about `rows` rows each, as a backfill captures them: six days a run."""
+    for start in range(0, len(days), MAX_DAYS_BACK):
+        captured = []
+        for day in days[start : start + MAX_DAYS_BACK]:
+            whole = history.rows(day, rows)
+            for name, frame in (("daily", whole), ("again", whole.gather_every(_REPEATED_SHARE))):
+                captured.append(_add_rows(tables, f"{day}-{name}.csv", day, frame))
+        _register(tables, captured)
 
 
 def add_file(tables: Tables, key: str, file_date: date, frame: pl.DataFrame) -> None:
     """Commit one captured file with the given rows."""
+    _register(tables, [_add_rows(tables, key, file_date, frame)])
+
+
+def _register(tables: Tables, captured: Sequence[Mapping[str, Any]]) -> None:
+    append_rows(tables.open(EXPORT_FILES), EXPORT_FILES, pl.DataFrame(captured, schema=EXPORT_FILES.schema))
+
+
+def _add_rows(tables: Tables, key: str, file_date: date, frame: pl.DataFrame) -> dict[str, Any]:
+    """Commit the rows of a captured file; its row of the registry."""
     file_id, capture_id = uuid.uuid5(uuid.NAMESPACE_URL, key).hex, uuid.uuid4().hex
     work = tables.root / f"{capture_id}.parquet"
     work.parent.mkdir(parents=True, exist_ok=True)
@@ -101,7 +116,7 @@ def add_file(tables: Tables, key: str, file_date: date, frame: pl.DataFrame) -> 
     write_frames([labelled], labelled.clear(), work)
     tables.append(NORMALIZED_IMPRESSIONS, [StagedFile(work, {"file_date": str(file_date)}, frame.height)])
     moment = datetime(file_date.year, file_date.month, file_date.day, 23, tzinfo=UTC)
-    registered = {
+    return {
         "file_id": file_id,
         "capture_id": capture_id,
         "bucket": "exports",
@@ -117,4 +132,3 @@ def add_file(tables: Tables, key: str, file_date: date, frame: pl.DataFrame) -> 
         "event_dates": frame.get_column("event_date").unique().sort().to_list(),
         "captured_at": moment,
     }
-    append_rows(tables.open(EXPORT_FILES), EXPORT_FILES, pl.DataFrame([registered], schema=EXPORT_FILES.schema))

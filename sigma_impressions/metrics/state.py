@@ -62,7 +62,7 @@ def expected_event_dates(tables: Tables, overlapping_exports: str) -> dict[date,
         expected[day] = EventDate(
             _fingerprint(overlapping_exports, held),
             dict(zip(captures, held["accepted"], strict=True)),
-            tuple(held["file_date"].unique().sort()),
+            tuple(sorted(set(held["file_date"]))),
         )
     return expected
 

@@ -66,10 +66,11 @@ def render(usage: Usage, title: str, identity: str) -> str:
     }
     environment.globals["none"] = Figure(0, None)
     script, style = (_asset(name) for name in ("report.js", "report.css"))
+    is_partial = usage.publication.published_at.astimezone(UTC).date() <= usage.publication.as_of
     return environment.get_template("report.html.j2").render(
         usage=usage,
         as_of=usage.publication.as_of,
-        is_partial=usage.publication.published_at.astimezone(UTC).date() <= usage.publication.as_of,
+        is_partial=is_partial,
         title=title,
         identity=identity,
         # Our own files: as they are. Their digests are the only ones that the page lets run.
@@ -78,7 +79,7 @@ def render(usage: Usage, title: str, identity: str) -> str:
         script_digest=_digest(script),
         style_digest=_digest(style),
         packed=pack(usage),
-        weekdays=_weekdays(usage.days),
+        weekdays=usual_week(usage.days.head(-1) if is_partial else usage.days),
         weekday_names=WEEKDAYS,
         tiers=_tiers(usage.users),
         risers=_movers(usage.workbooks, ("riser", "new")),
@@ -107,9 +108,13 @@ def _digest(text: str) -> str:
     return f"sha256-{base64.b64encode(sha256(text.encode()).digest()).decode()}"
 
 
-def _weekdays(days: pl.DataFrame) -> list[dict[str, Any]]:
-    """The mean impressions and active users of each weekday, from Monday, with the share of the busiest one."""
-    means = days.group_by("weekday").agg(pl.col("impressions", "active_users").mean()).sort("weekday")
+def usual_week(days: pl.DataFrame) -> list[dict[str, Any]]:
+    """The mean impressions and active users of each weekday, from Monday, with the share of the busiest one.
+
+    `days` are complete days, in order. Those before the first impression are not usual: nothing was captured yet.
+    """
+    known = days.filter(pl.col("impressions").cum_sum() > 0)
+    means = known.group_by("weekday").agg(pl.col("impressions", "active_users").mean()).sort("weekday")
     most = means["impressions"].max() or 1
     return means.with_columns(share=pl.col("impressions") / most).to_dicts()
 

@@ -6,12 +6,14 @@ import base64
 import gzip
 import json
 import re
+from datetime import date, timedelta
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
 import dagster as dg
 import duckdb
+import polars as pl
 import pytest
 
 from sigma_impressions.defs.report import build_report_assets
@@ -20,6 +22,7 @@ from sigma_impressions.publish.database import DATABASE_NAME
 from sigma_impressions.report import write
 from sigma_impressions.report.preview import preview
 from sigma_impressions.report.read import ReportError, read_headlines
+from sigma_impressions.report.render import usual_week
 from sigma_impressions.report.write import REPORT_NAME, copy_report, remove_report, write_report
 from sigma_impressions_tests.commands import environment, sigma_impressions
 from sigma_impressions_tests.report.published import AS_OF, BAD_URL, HOSTILE, publish
@@ -183,6 +186,17 @@ def test_without_a_database_it_says_what_to_do(tmp_path: Path) -> None:
         connection.execute("DROP TABLE usage_summary")
     with pytest.raises(ReportError, match="published by another version"):
         write_report(tmp_path, "Usage")
+
+
+def test_a_usual_week_begins_with_the_first_export() -> None:
+    dates = [date(2026, 11, 2) + timedelta(days=n) for n in range(19)]
+    views = [0, 0, 0, 30, 40, 0, 0, *([10, 20, 30, 40, 50, 0, 0] * 2)][:19]
+    days = pl.DataFrame({"event_date": dates, "impressions": views, "active_users": [1] * 19}).with_columns(
+        weekday=pl.col("event_date").dt.weekday()
+    )
+    week = {row["weekday"]: row["impressions"] for row in usual_week(days)}
+    assert week == {1: 10, 2: 20, 3: 30, 4: (30 + 40 + 40) / 3, 5: (40 + 50 + 50) / 3, 6: 0, 7: 0}
+    assert usual_week(days.head(3)) == []
 
 
 def test_nothing_at_all_can_be_reported(tmp_path: Path) -> None:

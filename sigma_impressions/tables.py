@@ -35,6 +35,10 @@ SCHEMA_VERSION = 2
 WORK_FOLDER = ".work"
 """Folder of the storage location where runs keep their temporary files."""
 
+_CHECKPOINT_INTERVAL = 10
+"""Commits from one checkpoint of a table's log to the next. Opening a table reads all commits since the last one:
+with Delta's usual 100 that takes most of the time of a run that finds nothing new."""
+
 _SCHEMA_VERSION_KEY = "sigma_impressions.schema_version"
 _UTC_TIME = pl.Datetime("us", "UTC")
 
@@ -372,6 +376,8 @@ class Tables:
     def __init__(self, storage: Path | Storage) -> None:
         self.storage: Storage = LocalStorage(storage) if isinstance(storage, Path) else storage
         self._reading: dict[Table, StoredTable] = {}
+        self._registries: dict[Table, tuple[int, pl.DataFrame]] = {}
+        self._fingerprints: dict[Table, tuple[int, dict[str, set[str]]]] = {}
 
     @property
     def root(self) -> Path:
@@ -432,7 +438,10 @@ class Tables:
                 partition_by=list(table.partition_by) or None,
                 name=table.name,
                 description=table.description,
-                configuration={_SCHEMA_VERSION_KEY: str(SCHEMA_VERSION)},
+                configuration={
+                    _SCHEMA_VERSION_KEY: str(SCHEMA_VERSION),
+                    "delta.checkpointInterval": str(_CHECKPOINT_INTERVAL),
+                },
                 raise_if_key_not_exists=False,
                 storage_options=self.storage.options(),
             )
@@ -456,6 +465,24 @@ class Tables:
     def read(self, table: Table, column: str | None = None, values: Iterable[object] = ()) -> pl.LazyFrame:
         """All rows of the table's newest version, or those of the partitions named, as a lazy frame."""
         return scan(self.newest(table), column, values)
+
+    def registry(self, table: Table) -> pl.DataFrame:
+        """All rows of the newest version of a small table, which are read once for each version."""
+        handle = self.newest(table)
+        version, rows = self._registries.get(table, (None, None))
+        if rows is None or version != handle.version():
+            rows = scan(handle).collect()
+            self._registries[table] = (handle.version(), rows)
+        return rows
+
+    def fingerprints(self, table: Table) -> dict[str, set[str]]:
+        """The fingerprints that the newest version of a derived table holds, see `partition_fingerprints`."""
+        handle = self.newest(table)
+        version, found = self._fingerprints.get(table, (None, None))
+        if found is None or version != handle.version():
+            found = partition_fingerprints(handle, table.partition_by[0])
+            self._fingerprints[table] = (handle.version(), found)
+        return found
 
     def append(self, table: Table, staged: Sequence[StagedFile]) -> None:
         """Move staged Parquet files into the table and commit them together.

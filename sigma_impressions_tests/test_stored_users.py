@@ -14,6 +14,7 @@ import polars as pl
 import pytest
 
 from sigma_impressions import stored_users
+from sigma_impressions import tables as tables_module
 from sigma_impressions.exports.rules import ReadingRules
 from sigma_impressions.metrics.as_of import refresh_metrics
 from sigma_impressions.metrics.daily import refresh_daily_impressions
@@ -100,11 +101,13 @@ def published(tables: Tables) -> dict[str, Any]:
 
 
 def holding(root: Path, texts: Iterator[str] | tuple[str, ...]) -> set[str]:
-    """Where one of the texts stands, in any case: bytes of files, and values of the tables."""
+    """Where one of the texts stands, in any case: bytes of files, values of the tables, and checkpoints."""
     needles = [text.lower().encode() for text in texts]
     files = {str(path.relative_to(root)): path.read_bytes().lower() for path in root.rglob("*") if path.is_file()}
     tables = Tables(root)
     contents = {table.name: json.dumps(tables.read(table).collect().to_dicts(), default=str) for table in ALL_TABLES}
+    for path in root.rglob("*.checkpoint.parquet"):
+        contents[f"{path.parts[-3]} checkpoint"] = json.dumps(pl.read_parquet(path).to_dicts(), default=str)
     if (root / "sigma_impressions.duckdb").exists():
         contents["published"] = json.dumps(published(tables), default=str)
     files |= {name: content.lower().encode() for name, content in contents.items()}
@@ -127,8 +130,11 @@ def filled() -> Bucket:
 def originals(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The tables with addresses and those with pseudonyms, for the tests to copy."""
     folder = tmp_path_factory.mktemp("originals")
-    store(folder / "addresses", filled(), EMAIL)
-    store(folder / "pseudonyms", filled(), PSEUDONYM)
+    with pytest.MonkeyPatch.context() as patched:
+        # Checkpoints of the log hold statistics too.
+        patched.setattr(tables_module, "_CHECKPOINT_INTERVAL", 1)
+        store(folder / "addresses", filled(), EMAIL)
+        store(folder / "pseudonyms", filled(), PSEUDONYM)
     return folder
 
 
@@ -160,6 +166,7 @@ def test_stored_addresses_become_what_reading_again_would_give(
     names = {"normalized_impressions", "rejected_rows", "daily_totals", "sigma_resources", "published"}
     assert names | {"resource_impressions", "user_activity"} <= found_in
     assert any("_delta_log" in name for name in found_in)
+    assert "daily_impressions checkpoint" in found_in
     with pytest.raises(AddressesStored, match="sigma-impressions pseudonymize"):
         refuse_stored_addresses(tables)
     pseudonymize_stored(tables, PSEUDONYMS, silent)

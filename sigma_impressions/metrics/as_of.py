@@ -59,7 +59,7 @@ def refresh_metrics(tables: Tables, as_of_dates: Collection[date], limits: Limit
 def stale_as_of_dates(tables: Tables, as_of_dates: Collection[date]) -> dict[date, AsOfDate]:
     """Which of the as-of dates asked for, and of those that have tables, are not up to date."""
     built = built_as_of_dates(tables)
-    known = set(tables.read(AS_OF_DATES).select("as_of_date").collect()["as_of_date"])
+    known = set(tables.registry(AS_OF_DATES)["as_of_date"])
     expected = expected_as_of_dates(tables, sorted(known | set(as_of_dates)))
     return {as_of: wanted for as_of, wanted in expected.items() if built.get(as_of) != wanted.fingerprint}
 

@@ -11,6 +11,7 @@ import hashlib
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
+from functools import lru_cache
 
 import polars as pl
 
@@ -22,7 +23,6 @@ from sigma_impressions.tables import (
     METRIC_TABLES,
     RESOURCE_SNAPSHOTS,
     Tables,
-    partition_fingerprints,
 )
 from sigma_impressions.windows import window
 
@@ -129,14 +129,14 @@ def closed_event_dates(tables: Tables) -> dict[date, str]:
 
     They cannot be built again, whatever is captured later, and whatever changes in how impressions are counted.
     """
-    registered = tables.read(EVENT_DATES).filter(pl.col("detail_dropped_at").is_not_null())
-    return dict(registered.select("event_date", "fingerprint").collect().iter_rows())
+    registered = tables.registry(EVENT_DATES).filter(pl.col("detail_dropped_at").is_not_null())
+    return dict(registered.select("event_date", "fingerprint").iter_rows())
 
 
 def built_event_dates(tables: Tables) -> dict[date, str]:
     """The event dates that are completely built, each with the fingerprint of what it was built from."""
-    registered = tables.read(EVENT_DATES).select("event_date", "fingerprint", "rows").collect()
-    held = [partition_fingerprints(tables.newest(table), "event_date") for table in DAILY_TABLES]
+    registered = tables.registry(EVENT_DATES).select("event_date", "fingerprint", "rows")
+    held = [tables.fingerprints(table) for table in DAILY_TABLES]
     return {
         day: fingerprint
         for day, fingerprint, rows in registered.iter_rows()
@@ -165,7 +165,7 @@ def expected_as_of_dates(
     """
     if daily is None:
         daily = built_event_dates(tables)
-    snapshots = tables.read(RESOURCE_SNAPSHOTS).select("taken_at", "snapshot_id").sort("taken_at").collect()
+    snapshots = tables.registry(RESOURCE_SNAPSHOTS).select("taken_at", "snapshot_id").sort("taken_at")
     taken = list(snapshots.iter_rows())
     return {as_of: _as_of_date(as_of, daily, taken) for as_of in as_of_dates}
 
@@ -173,8 +173,12 @@ def expected_as_of_dates(
 def _as_of_date(as_of: date, daily: Mapping[date, str], taken: list[tuple[datetime, str]]) -> AsOfDate:
     event_dates = {day: daily[day] for day in window(as_of) if day in daily}
     snapshot_id = snapshot_for(as_of, taken)
-    fingerprint = digest([METRICS_VERSION, snapshot_id, *sorted(event_dates.items())])
-    return AsOfDate(fingerprint, snapshot_id, event_dates)
+    return AsOfDate(_as_of_fingerprint(snapshot_id, tuple(sorted(event_dates.items()))), snapshot_id, event_dates)
+
+
+@lru_cache(maxsize=4096)  # A run asks several times for those of all known as-of dates.
+def _as_of_fingerprint(snapshot_id: str, event_dates: tuple[tuple[date, str], ...]) -> str:
+    return digest([METRICS_VERSION, snapshot_id, *event_dates])
 
 
 def snapshot_for(as_of: date, taken: list[tuple[datetime, str]]) -> str:
@@ -190,8 +194,8 @@ def snapshot_for(as_of: date, taken: list[tuple[datetime, str]]) -> str:
 
 def built_as_of_dates(tables: Tables) -> dict[date, str]:
     """The as-of dates whose metric tables are complete, with the fingerprint of what they were built from."""
-    registered = tables.read(AS_OF_DATES).collect()
-    held = [partition_fingerprints(tables.newest(table), "as_of_date") for table in METRIC_TABLES]
+    registered = tables.registry(AS_OF_DATES)
+    held = [tables.fingerprints(table) for table in METRIC_TABLES]
     complete: dict[date, str] = {}
     for row in registered.iter_rows(named=True):
         counts = (row["resource_rows"], row["user_rows"], row["unmatched_rows"])

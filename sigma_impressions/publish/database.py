@@ -107,7 +107,7 @@ def publish_database(
             History.before(chosen, daily, built, expected),
             rules,
             tables.read(EXPORT_FILES).collect(),
-            tables.read(EVENT_DATES).collect(),
+            tables.registry(EVENT_DATES),
             edition,
         )
         existing = _existing(target)
@@ -121,7 +121,7 @@ def publish_database(
 
 def newest_as_of(tables: Tables) -> date:
     """The newest as-of date that is computed; raises `LookupError` if there is none."""
-    newest = tables.read(AS_OF_DATES).select(pl.col("as_of_date").max()).collect().item()
+    newest = tables.registry(AS_OF_DATES)["as_of_date"].max()
     if newest is None:
         raise LookupError("No as-of date is computed yet; materialize resource_impressions first.")
     assert isinstance(newest, date)

@@ -40,9 +40,6 @@ if TYPE_CHECKING:
 _DATES_AT_ONCE = 6
 """Days within which as-of dates are computed from the same reading, held in memory and committed together."""
 
-TREND_DAYS = (14, 28)
-"""Between how many days before the as-of date the impressions lie that the newest 14 days are compared with."""
-
 
 class ConservationError(Exception):
     """Impressions were lost or doubled on the way to the metrics; nothing of the as-of date was written."""
@@ -117,8 +114,7 @@ def _compute(
 
 def _segments(event_dates: Iterable[date], as_of_dates: Iterable[date]) -> pl.DataFrame:
     """The segment of each event date, named by its last date: segments end where a window of an as-of date does."""
-    back = (0, *WINDOW_DAYS, *TREND_DAYS)
-    ends = sorted({as_of - timedelta(days=days) for as_of in as_of_dates for days in back})
+    ends = sorted({as_of - timedelta(days=days) for as_of in as_of_dates for days in (0, *WINDOW_DAYS)})
     return pl.DataFrame(
         [(day, ends[bisect_left(ends, day)]) for day in event_dates],
         schema={"event_date": pl.Date, "segment": pl.Date},

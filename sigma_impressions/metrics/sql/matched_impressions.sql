@@ -8,9 +8,6 @@ SELECT
     coalesce(sum(impressions) FILTER (WHERE segment > $as_of::DATE - 14), 0)::BIGINT AS impressions_14d,
     coalesce(sum(impressions) FILTER (WHERE segment > $as_of::DATE - 30), 0)::BIGINT AS impressions_30d,
     sum(impressions)::BIGINT AS impressions_60d,
-    coalesce(
-        sum(impressions) FILTER (WHERE segment BETWEEN $as_of::DATE - 27 AND $as_of::DATE - 14), 0
-    )::BIGINT AS impressions_prior_14d,
     min(first_impression_at) AS first_impression_at,
     max(last_impression_at) AS last_impression_at
 FROM segment_impressions

@@ -1,5 +1,5 @@
 -- Usage of every resource as of a day, also of those that nobody viewed (spec, "Metrics").
--- Reads:      matched_impressions, viewed_workbooks, viewed, used_lists, resources
+-- Reads:      matched_impressions, viewed_workbooks, daily_totals, viewed_resources, viewed, used_lists, resources
 -- Parameter:  $as_of
 WITH own_by_number AS (
     SELECT
@@ -10,7 +10,6 @@ WITH own_by_number AS (
         count(*) FILTER (WHERE impressions_14d > 0) AS users_14d,
         count(*) FILTER (WHERE impressions_30d > 0) AS users_30d,
         count(*) AS users_60d,
-        sum(impressions_prior_14d)::BIGINT AS total_prior_14d,
         min(first_impression_at) AS first_impression_at,
         max(last_impression_at) AS last_impression_at
     FROM matched_impressions
@@ -19,11 +18,22 @@ WITH own_by_number AS (
     GROUP BY resource_no
 ),
 
+-- Of no interest by user, and so not counted by user.
+prior AS (
+    SELECT r.resource_no, sum(t.impressions)::BIGINT AS total_prior_14d
+    FROM daily_totals AS t
+    INNER JOIN viewed_resources AS r
+        ON t.workbook_url_id = r.viewed_id AND t.element_id IS NOT DISTINCT FROM r.element_id
+    WHERE t.event_date BETWEEN $as_of::DATE - 27 AND $as_of::DATE - 14
+    GROUP BY r.resource_no
+),
+
 own AS (
-    SELECT v.workbook_url_id, v.element_id, o.* EXCLUDE (resource_no), u.used
+    SELECT v.workbook_url_id, v.element_id, o.* EXCLUDE (resource_no), p.total_prior_14d, u.used
     FROM own_by_number AS o
     INNER JOIN viewed AS v USING (resource_no)
     INNER JOIN used_lists AS u USING (resource_no)
+    LEFT JOIN prior AS p USING (resource_no)
 ),
 
 -- A user who viewed a workbook and its elements counts once.

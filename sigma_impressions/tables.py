@@ -39,6 +39,9 @@ _CHECKPOINT_INTERVAL = 10
 """Commits from one checkpoint of a table's log to the next. Opening a table reads all commits since the last one:
 with Delta's usual 100 that takes most of the time of a run that finds nothing new."""
 
+_MOST_FILES = 40
+"""Files of an unpartitioned table, all of which are small, before they are joined to one."""
+
 _SCHEMA_VERSION_KEY = "sigma_impressions.schema_version"
 _UTC_TIME = pl.Datetime("us", "UTC")
 
@@ -551,6 +554,8 @@ def append_rows(handle: StoredTable, table: Table, rows: pl.DataFrame) -> None:
     """Append a small frame, for tables whose readers tolerate a row that two processes both added."""
     with clear_errors(handle.storage, f"writing to {handle.storage.uri(table.name)}"):
         write_deltalake(handle, _conform(rows, table), mode="append")
+        if not table.partition_by:
+            _merge_files(handle)
 
 
 def replace(handle: StoredTable, table: Table, column: str, values: Iterable[object], rows: pl.DataFrame) -> None:
@@ -561,6 +566,16 @@ def replace(handle: StoredTable, table: Table, column: str, values: Iterable[obj
     listed = ", ".join(f"'{value}'" for value in values)
     with clear_errors(handle.storage, f"writing to {handle.storage.uri(table.name)}"):
         write_deltalake(handle, _conform(rows, table), mode="overwrite", predicate=f"{column} IN ({listed})")
+        if not table.partition_by:
+            _merge_files(handle)
+
+
+def _merge_files(handle: StoredTable) -> None:
+    """Join the files of a small table once they are many: each commit adds one, and readers open them all."""
+    if len(handle.file_uris()) > _MOST_FILES:
+        # Another process that commits meanwhile goes first, and the next commit tries again.
+        with suppress(CommitFailedError):
+            handle.optimize.compact()
 
 
 def _conform(rows: pl.DataFrame, table: Table) -> pa.Table:

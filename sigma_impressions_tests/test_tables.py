@@ -51,6 +51,15 @@ def test_a_table_is_read_at_its_newest_version_when_the_log_of_the_one_before_is
     assert ids(tables) == {"a", "0", "1", "2", "z"}
 
 
+def test_a_small_table_has_few_files(tmp_path: Path) -> None:
+    handle = Tables(tmp_path).open(RESOURCE_SNAPSHOTS)
+    for number in range(50):
+        replace(handle, RESOURCE_SNAPSHOTS, "snapshot_id", [str(number)], rows(str(number)))
+        append_rows(handle, RESOURCE_SNAPSHOTS, rows(f"a{number}"))
+    assert len(handle.file_uris()) <= 40
+    assert ids(Tables(tmp_path)) == {f"{kind}{number}" for number in range(50) for kind in ("", "a")}
+
+
 def test_reading_does_not_hide_a_conflict(tmp_path: Path) -> None:
     tables = Tables(tmp_path)
     add(tmp_path, "a")

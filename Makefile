@@ -15,8 +15,10 @@ help: ## List the targets
 $(STAMP): requirements.txt pyproject.toml
 	@test -n "$(PYTHON)" || { echo "Python 3.11 or newer is needed; name it with PYTHON=/path/to/python3"; exit 1; }
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --require-hashes --requirement requirements.txt
+	# The lock file is complete, so there is nothing to resolve: pip would, and stumbles over newer releases.
+	$(BIN)/python -m pip install --quiet --no-deps --require-hashes --requirement requirements.txt
 	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --editable .
+	$(BIN)/python -m pip check
 	@touch $@
 
 setup: $(STAMP) ## Create the virtual environment with everything in it
@@ -47,5 +49,5 @@ dev: $(STAMP) ## Start the Dagster UI on your own settings (environment or .env)
 	DAGSTER_HOME=$(CURDIR)/dagster_home $(BIN)/dagster dev $(ARGS)
 
 lock: ## Write requirements.txt anew from pyproject.toml (needs uv)
-	uv pip compile --universal --python-version 3.11 --generate-hashes --no-strip-extras --no-header \
+	uv pip compile --universal --python-version 3.11 --generate-hashes --strip-extras --no-header \
 		--no-emit-index-url --no-emit-find-links --all-extras pyproject.toml --output-file requirements.txt --quiet

@@ -14,7 +14,7 @@ from sigma_impressions.metrics import engine
 from sigma_impressions.metrics.daily import Refreshed
 from sigma_impressions.metrics.engine import DEFAULT_LIMITS, Limits
 from sigma_impressions.metrics.state import AsOfDate, built_as_of_dates, expected_as_of_dates
-from sigma_impressions.metrics.used import used_lists
+from sigma_impressions.metrics.used import with_used
 from sigma_impressions.scratch import scratch_folder
 from sigma_impressions.tables import (
     AS_OF_DATES,
@@ -39,6 +39,10 @@ if TYPE_CHECKING:
 
 _DATES_AT_ONCE = 6
 """Days within which as-of dates are computed from the same reading, held in memory and committed together."""
+
+
+_MOST_SALTS = 10
+"""Salts that are tried for the keys; that of a hundred thousand keys two are equal happens once in 10⁹ times."""
 
 
 class ConservationError(Exception):
@@ -102,14 +106,29 @@ def _compute(
             engine.view(connection, table, data_files(tables.newest(table), "snapshot_id", [snapshot_id]))
         connection.execute("CREATE TEMP TABLE resources AS SELECT * EXCLUDE (snapshot_id) FROM sigma_resources")
         connection.register("segments", _segments(event_dates, wanted).to_arrow())
-        for name in ("viewed_ids", "viewed_resources", "viewed", "viewers", "active_days", "numbered_impressions"):
+        for name in ("viewed_ids", "viewed_resources", "viewed", "viewers", "active_days"):
             connection.execute(engine.query(name))
+        _choose_keys(connection)
+        connection.execute(engine.query("keyed_impressions"))
         if len(wanted) > 1:
             connection.execute(engine.query("segment_impressions"))
         else:
             # Of a single as-of date every daily row is read once in any case.
-            connection.execute("CREATE TEMP VIEW segment_impressions AS FROM numbered_impressions")
+            connection.execute("CREATE TEMP VIEW segment_impressions AS FROM keyed_impressions")
         return [_compute_date(connection, as_of, wanted[as_of]) for as_of in wanted]
+
+
+def _choose_keys(connection: duckdb.DuckDBPyConnection) -> None:
+    """Make the tables of keys, with a salt by which no two texts have the same key: counts are exact."""
+    connection.execute(engine.query("keys"))
+    for salt in range(_MOST_SALTS):
+        connection.execute("SET VARIABLE salt = $salt::INTEGER", {"salt": salt})
+        for name in ("view_keys", "user_keys"):
+            connection.execute(engine.query(name))
+        ((shared,),) = connection.execute(engine.query("shared_keys")).fetchall()
+        if not shared:
+            return
+    raise RuntimeError(f"With none of {_MOST_SALTS} salts all keys differ.")
 
 
 def _segments(event_dates: Iterable[date], as_of_dates: Iterable[date]) -> pl.DataFrame:
@@ -126,12 +145,14 @@ def _compute_date(connection: duckdb.DuckDBPyConnection, as_of: date, wanted: As
     parameters = {"as_of": as_of}
     connection.execute(engine.query("matched_impressions"), parameters)
     connection.execute(engine.query("viewed_workbooks"))
-    connection.register("used_lists", used_lists(connection))
     results: dict[str, pl.DataFrame] = {}
     for table in METRIC_TABLES:
         result = engine.run(connection, table.name, parameters)
         connection.register(table.name, result)
-        results[table.name] = engine.frame(result).with_columns(fingerprint=pl.lit(wanted.fingerprint))
+        rows = engine.frame(result)
+        if table is RESOURCE_IMPRESSIONS:
+            rows = with_used(connection, rows)
+        results[table.name] = rows.with_columns(fingerprint=pl.lit(wanted.fingerprint))
     figures = engine.frame(engine.run(connection, "conservation", parameters))
     _check_conservation(as_of, figures.row(0, named=True))
     results[AS_OF_DATES.name] = figures.with_columns(

@@ -52,6 +52,8 @@ def connect(scratch: Path, limits: Limits = DEFAULT_LIMITS) -> Iterator[duckdb.D
             )
         )
         connection.execute("SET TimeZone = 'UTC'")
+        # It would stand among what a command prints, or in a log.
+        connection.execute("SET enable_progress_bar = false")
         yield connection
 
 

@@ -10,21 +10,23 @@ from sigma_impressions.metrics import engine
 
 if TYPE_CHECKING:
     import duckdb
-    import pyarrow as pa
 
 
-def used_lists(connection: duckdb.DuckDBPyConnection) -> pa.Table:
-    """For each known resource that was viewed, its number (`resource_no`) and the list of its users (`used`).
+def with_used(connection: duckdb.DuckDBPyConnection, resources: pl.DataFrame) -> pl.DataFrame:
+    """The result of `sql/resource_impressions.sql` with the list of users of each resource (`used`).
 
-    Reads what `sql/used.sql` reads.
+    Reads what `sql/used.sql` reads; its rows are cut into the lists as they are, and copied no more.
     """
     import pyarrow as pa
 
     users = engine.frame(engine.run(connection, "used", {}))
-    resources = users.get_column("resource_no").rle()
+    viewed = resources.get_column("resource_no").drop_nulls()
+    lengths = resources.get_column("distinct_impressions_users_60d")
+    found = users.get_column("resource_no").rle().struct
+    if not (found.field("value").equals(viewed) and found.field("len").equals(lengths.filter(lengths > 0))):
+        raise RuntimeError("The users of the resources are not in the order of the resources.")
     values = users.select(pl.struct(pl.exclude("resource_no"))).to_series().to_arrow()
     # Not of numpy arrays, for which pyarrow would import pandas where it is installed.
-    ends = resources.struct.field("len").cast(pl.Int64).cum_sum()
-    bounds = pl.concat([pl.Series([0], dtype=pl.Int64), ends]).to_arrow()
-    lists = pa.LargeListArray.from_arrays(bounds, values)
-    return pa.Table.from_arrays([resources.struct.field("value").to_arrow(), lists], names=["resource_no", "used"])
+    bounds = pl.concat([pl.Series([0], dtype=pl.Int64), lengths.cum_sum()]).to_arrow()
+    used = pl.Series("used", pa.LargeListArray.from_arrays(bounds, values))
+    return resources.drop("resource_no").with_columns(used)

@@ -1,7 +1,8 @@
 -- Impressions counted once (spec, "Impressions are counted once"), per event date, workbook, element and user.
 -- Reads:      normalized_impressions, captured_files (file_id, capture_id), dates_to_build (event_date)
 -- Parameter:  $overlapping_exports, 'largest' or 'sum'
-WITH captured AS (
+-- The captured rows are read twice, but not kept in between: of most exports the first reading finds no event IDs.
+WITH captured AS NOT MATERIALIZED (
     SELECT event_date, event_id, file_id, request_time, user_email, workbook_url_id, element_id, count
     FROM normalized_impressions
     SEMI JOIN captured_files USING (file_id, capture_id)

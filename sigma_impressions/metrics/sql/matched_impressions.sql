@@ -1,15 +1,41 @@
 -- Impressions of the 60 days up to the as-of date, per resource and user.
--- Reads:      segment_impressions
+-- Reads:      segment_impressions, view_keys, user_keys
 -- Parameter:  $as_of
 CREATE OR REPLACE TEMP TABLE matched_impressions AS
+WITH keyed AS (
+    SELECT
+        view_key,
+        user_key,
+        sum(CASE WHEN segment > $as_of::DATE - 14 THEN impressions ELSE 0 END)::BIGINT AS impressions_14d,
+        sum(CASE WHEN segment > $as_of::DATE - 30 THEN impressions ELSE 0 END)::BIGINT AS impressions_30d,
+        sum(impressions)::BIGINT AS impressions_60d,
+        min(first_impression_at) AS first_impression_at,
+        max(last_impression_at) AS last_impression_at
+    FROM segment_impressions
+    WHERE segment BETWEEN $as_of::DATE - 59 AND $as_of::DATE
+    GROUP BY view_key, user_key
+),
+
+numbered AS (
+    SELECT v.resource_no, u.user_no, v.has_several_ids, k.* EXCLUDE (view_key, user_key)
+    FROM keyed AS k
+    INNER JOIN view_keys AS v ON k.view_key = v.view_key
+    INNER JOIN user_keys AS u ON k.user_key = u.user_key
+)
+
+SELECT * EXCLUDE (has_several_ids)
+FROM numbered
+WHERE NOT has_several_ids
+UNION ALL BY NAME
+-- A user may have used several IDs of a resource.
 SELECT
     resource_no,
     user_no,
-    coalesce(sum(impressions) FILTER (WHERE segment > $as_of::DATE - 14), 0)::BIGINT AS impressions_14d,
-    coalesce(sum(impressions) FILTER (WHERE segment > $as_of::DATE - 30), 0)::BIGINT AS impressions_30d,
-    sum(impressions)::BIGINT AS impressions_60d,
+    sum(impressions_14d)::BIGINT AS impressions_14d,
+    sum(impressions_30d)::BIGINT AS impressions_30d,
+    sum(impressions_60d)::BIGINT AS impressions_60d,
     min(first_impression_at) AS first_impression_at,
     max(last_impression_at) AS last_impression_at
-FROM segment_impressions
-WHERE segment BETWEEN $as_of::DATE - 59 AND $as_of::DATE
+FROM numbered
+WHERE has_several_ids
 GROUP BY resource_no, user_no

@@ -1,5 +1,6 @@
--- Usage of every resource as of a day, also of those that nobody viewed (spec, "Metrics").
--- Reads:      matched_impressions, viewed_workbooks, daily_totals, viewed_resources, viewed, used_lists, resources
+-- Usage of every resource as of a day, also of those that nobody viewed (spec, "Metrics"); without the lists of users,
+-- but with resource_no, by which they are added (used.sql).
+-- Reads:      matched_impressions, viewed_workbooks, daily_totals, viewed_resources, viewed, resources
 -- Parameter:  $as_of
 WITH own_by_number AS (
     SELECT
@@ -29,10 +30,9 @@ prior AS (
 ),
 
 own AS (
-    SELECT v.workbook_url_id, v.element_id, o.* EXCLUDE (resource_no), p.total_prior_14d, u.used
+    SELECT v.workbook_url_id, v.element_id, o.*, p.total_prior_14d
     FROM own_by_number AS o
     INNER JOIN viewed AS v USING (resource_no)
-    INNER JOIN used_lists AS u USING (resource_no)
     LEFT JOIN prior AS p USING (resource_no)
 ),
 
@@ -85,7 +85,7 @@ SELECT
     coalesce(o.total_prior_14d, 0) AS total_impressions_prior_14d,
     o.first_impression_at,
     o.last_impression_at,
-    coalesce(o.used, []) AS used
+    o.resource_no
 FROM resources AS r
 LEFT JOIN own AS o
     ON r.workbook_url_id = o.workbook_url_id AND r.element_id IS NOT DISTINCT FROM o.element_id

@@ -1,4 +1,5 @@
--- The users of every known resource, those of a resource one after the other, the most active first.
+-- The users of every known resource, in the order of resource_impressions; those of a resource one after the other,
+-- the most active first.
 -- Reads:      matched_impressions, viewed, viewers
 SELECT
     m.resource_no,

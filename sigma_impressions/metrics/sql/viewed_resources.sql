@@ -1,7 +1,7 @@
 -- What was viewed, as the exports name it, and which resource that is (spec, "Matching"): a UUID is a workbook ID,
 -- in any case; anything else is a URL ID, to the letter. The IDs of a tagged version name the workbook it was made
 -- from. Where no workbook has it, workbook_url_id is what the exports say. Several viewed IDs may name one workbook;
--- what they name has one resource_no and workbook_no.
+-- what they name has one resource_no and workbook_no; resource_no is in the order of resource_impressions.
 -- Reads:      viewed_ids, resources, workbook_aliases
 CREATE OR REPLACE TEMP TABLE viewed_resources AS
 WITH viewed AS (
@@ -58,7 +58,9 @@ SELECT
     m.workbook_is_known,
     m.workbook_is_known AND (m.element_id IS NULL OR e.element_id IS NOT NULL) AS resource_is_known,
     dense_rank() OVER (ORDER BY m.workbook_is_known, m.workbook_url_id)::INTEGER AS workbook_no,
-    dense_rank() OVER (ORDER BY m.workbook_is_known, m.workbook_url_id, m.element_id)::INTEGER AS resource_no,
+    dense_rank() OVER (
+        ORDER BY m.workbook_is_known, m.element_id IS NULL, m.workbook_url_id, m.element_id
+    )::INTEGER AS resource_no,
     count(*) OVER (PARTITION BY m.workbook_is_known, m.workbook_url_id, m.element_id) > 1 AS has_several_ids
 FROM matched AS m
 LEFT JOIN elements AS e ON m.workbook_is_known AND m.workbook_url_id = e.workbook_url_id AND m.element_id = e.element_id

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 import polars as pl
-from deltalake import DeltaTable, Schema, write_deltalake
+from deltalake import DeltaTable, Schema, WriterProperties, write_deltalake
 from deltalake.exceptions import CommitFailedError, TableNotFoundError
 from deltalake.transaction import AddAction, RemoveAction
 
@@ -70,6 +70,8 @@ class Table:
     description: str
     schema: pl.Schema = field(hash=False)
     partition_by: tuple[str, ...] = ()
+    rows_per_group: int | None = None
+    """Rows of one row group of a data file, which is what a thread reads; by default as many as Delta Lake writes."""
 
     def no_rows(self) -> pl.DataFrame:
         """An empty frame with the table's columns."""
@@ -289,6 +291,7 @@ RESOURCE_IMPRESSIONS = Table(
         used=pl.List(_USER_OF_RESOURCE),
     ),
     partition_by=("as_of_date", "fingerprint"),
+    rows_per_group=16_384,  # of many users each
 )
 USER_ACTIVITY = Table(
     "user_activity",
@@ -564,8 +567,15 @@ def replace(handle: StoredTable, table: Table, column: str, values: Iterable[obj
     Raises `CommitFailedError` when another process has touched those rows since the handle was opened.
     """
     listed = ", ".join(f"'{value}'" for value in values)
+    properties = WriterProperties(max_row_group_size=table.rows_per_group) if table.rows_per_group else None
     with clear_errors(handle.storage, f"writing to {handle.storage.uri(table.name)}"):
-        write_deltalake(handle, _conform(rows, table), mode="overwrite", predicate=f"{column} IN ({listed})")
+        write_deltalake(
+            handle,
+            _conform(rows, table),
+            mode="overwrite",
+            predicate=f"{column} IN ({listed})",
+            writer_properties=properties,
+        )
         if not table.partition_by:
             _merge_files(handle)
 

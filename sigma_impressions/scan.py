@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import socket
 from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import date, timedelta
 from pathlib import Path
@@ -16,6 +17,7 @@ from rich.text import Text
 
 from sigma_impressions.console import Progress
 from sigma_impressions.defs.build import JOB_NAME, build_definitions
+from sigma_impressions.defs.event_log import engines_kept
 from sigma_impressions.defs.maintenance import MAINTENANCE_ASSET, MAINTENANCE_JOB_NAME
 from sigma_impressions.defs.runs import PROCESS_TAG, TRIGGER_TAG, end_dead_runs, range_tags, runs_under_way
 from sigma_impressions.scratch import locked
@@ -107,13 +109,17 @@ def refuse_under_way(dagster_home: Path) -> str | None:
     )
 
 
-def _instance(dagster_home: Path) -> dg.DagsterInstance:
+@contextmanager
+def _instance(dagster_home: Path) -> Iterator[dg.DagsterInstance]:
     """The Dagster instance of a folder.
 
     One process at a time opens it: the first one creates its databases, and two at once would break them.
     """
-    with locked(dagster_home / ".opening.lock"):
-        return dg.DagsterInstance.from_config(str(dagster_home))
+    with ExitStack() as stack:
+        stack.enter_context(engines_kept())
+        with locked(dagster_home / ".opening.lock"):
+            instance = stack.enter_context(dg.DagsterInstance.from_config(str(dagster_home)))
+        yield instance
 
 
 def scan(

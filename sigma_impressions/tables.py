@@ -567,7 +567,7 @@ def replace(handle: StoredTable, table: Table, column: str, values: Iterable[obj
     Raises `CommitFailedError` when another process has touched those rows since the handle was opened.
     """
     listed = ", ".join(f"'{value}'" for value in values)
-    properties = WriterProperties(max_row_group_size=table.rows_per_group) if table.rows_per_group else None
+    properties = WriterProperties(max_row_group_size=table.rows_per_group)
     with clear_errors(handle.storage, f"writing to {handle.storage.uri(table.name)}"):
         write_deltalake(
             handle,

@@ -10,7 +10,6 @@ from pathlib import Path
 from sigma_impressions.metrics.state import digest
 from sigma_impressions.publish.database import DATABASE_NAME
 from sigma_impressions.report.read import Publication, read_publication, read_usage
-from sigma_impressions.report.render import render
 from sigma_impressions.scratch import locked, partial_path, replacing
 
 REPORT_NAME = "usage_report.html"
@@ -44,6 +43,9 @@ def write_report(folder: Path, title: str) -> Written:
         if _shows(target, _identity(publication, title)):
             return Written(target, publication.as_of, False)
         # Read anew as a whole: another database may have taken its place in between.
+        # Here, as most runs find the report up to date, and jinja2 takes time to import.
+        from sigma_impressions.report.render import render
+
         usage = read_usage(folder / DATABASE_NAME)
         text = render(usage, title, _identity(usage.publication, title))
         with replacing(target) as partial:

@@ -29,7 +29,7 @@ from sigma_impressions.windows import WINDOW_DAYS
 if TYPE_CHECKING:
     import pyarrow as pa
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 """Version of all table schemas; stored with each table, so that an older or newer one is recognised."""
 
 WORK_FOLDER = ".work"
@@ -187,7 +187,8 @@ DAILY_TABLES = (DAILY_IMPRESSIONS, DAILY_TOTALS)
 
 EVENT_DATES = Table(
     "event_dates",
-    "Registry of the event dates in daily_impressions, with the fingerprint of what each was built from.",
+    "Registry of the event dates in daily_impressions, with the fingerprint of what each was built from, and the "
+    "impressions that its largest export file has alone.",
     _schema(
         event_date=pl.Date,
         fingerprint=pl.String,
@@ -195,6 +196,7 @@ EVENT_DATES = Table(
         rows=pl.Int64,
         impressions=pl.Int64,
         distinct_users=pl.Int64,
+        largest_claim=pl.Int64,
         built_at=_UTC_TIME,
         detail_dropped_at=_UTC_TIME,
     ),

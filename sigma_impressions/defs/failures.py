@@ -9,7 +9,7 @@ import dagster as dg
 
 from sigma_impressions.alerts import AlertsNotSent
 from sigma_impressions.exports.objects import StoreError
-from sigma_impressions.metrics.as_of import ConservationError
+from sigma_impressions.metrics.conservation import ConservationError
 from sigma_impressions.publish.datahub import DataHubError
 from sigma_impressions.report.read import ReportError
 from sigma_impressions.source import SettingsError

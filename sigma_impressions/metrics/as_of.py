@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import polars as pl
 
 from sigma_impressions.metrics import engine
+from sigma_impressions.metrics.conservation import check_windows
 from sigma_impressions.metrics.daily import Refreshed
 from sigma_impressions.metrics.engine import DEFAULT_LIMITS, Limits
 from sigma_impressions.metrics.state import AsOfDate, built_as_of_dates, expected_as_of_dates
@@ -43,10 +44,6 @@ _DATES_AT_ONCE = 6
 
 _MOST_SALTS = 10
 """Salts that are tried for the keys; that of a hundred thousand keys two are equal happens once in 10⁹ times."""
-
-
-class ConservationError(Exception):
-    """Impressions were lost or doubled on the way to the metrics; nothing of the as-of date was written."""
 
 
 def refresh_metrics(tables: Tables, as_of_dates: Collection[date], limits: Limits = DEFAULT_LIMITS) -> Refreshed:
@@ -154,7 +151,7 @@ def _compute_date(connection: duckdb.DuckDBPyConnection, as_of: date, wanted: As
             rows = with_used(connection, rows)
         results[table.name] = rows.with_columns(fingerprint=pl.lit(wanted.fingerprint))
     figures = engine.frame(engine.run(connection, "conservation", parameters))
-    _check_conservation(as_of, figures.row(0, named=True))
+    check_windows(as_of, figures.row(0, named=True))
     results[AS_OF_DATES.name] = figures.with_columns(
         as_of_date=pl.lit(as_of),
         fingerprint=pl.lit(wanted.fingerprint),
@@ -165,17 +162,6 @@ def _compute_date(connection: duckdb.DuckDBPyConnection, as_of: date, wanted: As
         computed_at=pl.lit(datetime.now(UTC)),
     )
     return results
-
-
-def _check_conservation(as_of: date, figures: dict[str, int]) -> None:
-    for days in WINDOW_DAYS:
-        counted = figures[f"impressions_{days}d"]
-        matched, unmatched = figures[f"matched_impressions_{days}d"], figures[f"unmatched_impressions_{days}d"]
-        if counted != matched + unmatched:
-            raise ConservationError(
-                f"As of {as_of}, {days} days: {counted} impressions were counted, but {matched} are attached to "
-                f"resources and {unmatched} are unmatched. Nothing was published; please report this as a bug."
-            )
 
 
 def read_as_of(tables: Tables, table: Table, as_of: date) -> pl.DataFrame:

@@ -10,6 +10,7 @@ from pathlib import Path
 import polars as pl
 
 from sigma_impressions.metrics import engine
+from sigma_impressions.metrics.conservation import check_claims
 from sigma_impressions.metrics.engine import DEFAULT_LIMITS, Limits
 from sigma_impressions.metrics.state import EventDate, built_event_dates, expected_event_dates
 from sigma_impressions.scratch import scratch_folder
@@ -45,7 +46,10 @@ class Refreshed:
 
 
 def refresh_daily_impressions(tables: Tables, overlapping_exports: str, limits: Limits = DEFAULT_LIMITS) -> Refreshed:
-    """Rebuild the event dates whose captured files changed, wherever they lie, and drop those that lost theirs."""
+    """Rebuild the event dates whose captured files changed, wherever they lie, and drop those that lost theirs.
+
+    Raises `ConservationError` before anything is written of dates that have fewer impressions than one of their files.
+    """
     return retry_conflicts(lambda: _refresh(tables, overlapping_exports, limits))
 
 
@@ -124,13 +128,17 @@ def _build(
             "captured_files",
             pl.DataFrame(list(captures), schema=["file_id", "capture_id"], orient="row").to_arrow(),
         )
+        connection.execute(engine.query("captured_impressions"))
         counted = engine.run(connection, "daily_impressions", {"overlapping_exports": overlapping_exports})
+        claims = engine.frame(engine.run(connection, "largest_claims", {}))
     daily = engine.frame(counted).join(dates.select("event_date", "fingerprint"), on="event_date")
     totals = _totals(daily)
+    registered = _registered(dates.join(claims, on="event_date", how="left"), daily, totals)
+    check_claims(registered)
     return {
         DAILY_IMPRESSIONS.name: daily,
         DAILY_TOTALS.name: totals,
-        EVENT_DATES.name: _registered(dates, daily, totals),
+        EVENT_DATES.name: registered,
     }
 
 
@@ -153,6 +161,6 @@ def _registered(dates: pl.DataFrame, daily: pl.DataFrame, totals: pl.DataFrame) 
             on="event_date",
             how="left",
         )
-        .with_columns(pl.col("rows", "impressions", "distinct_users").fill_null(0))
+        .with_columns(pl.col("rows", "impressions", "distinct_users", "largest_claim").fill_null(0))
         .with_columns(built_at=pl.lit(datetime.now(UTC)), detail_dropped_at=pl.lit(None, pl.Datetime("us", "UTC")))
     )

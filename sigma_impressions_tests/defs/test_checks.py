@@ -11,6 +11,7 @@ import polars as pl
 import pytest
 
 from sigma_impressions.defs.export_checks import freshness, rows_are_good
+from sigma_impressions.defs.metrics import files_are_covered
 from sigma_impressions.defs.resource_checks import resource_age, resource_shrinkage
 from sigma_impressions.defs.resources import SigmaSource, tables
 from sigma_impressions.defs.staleness import build_staleness
@@ -35,6 +36,18 @@ def test_no_export_file_is_not_fresh() -> None:
     result = freshness(None, 0, 3, TODAY)
     assert not result.passed
     assert "Sigma's scheduled export" in str(result.description)
+
+
+@pytest.mark.parametrize(("claim", "passed"), [(5, True), (6, False), (None, True)])
+def test_an_event_date_has_at_least_the_impressions_of_each_file(claim: int | None, passed: bool) -> None:
+    dates = pl.DataFrame(
+        {"event_date": [TODAY], "export_files": 2, "impressions": 5, "largest_claim": claim},
+        schema_overrides={"largest_claim": pl.Int64},
+    )
+    result = files_are_covered(dates)
+    assert (result.passed, result.severity) == (passed, RED)
+    assert result.metadata["compared_days"].value == (claim is not None)
+    assert result.metadata["days_with_fewer_impressions"].value == (not passed)
 
 
 @pytest.mark.parametrize(

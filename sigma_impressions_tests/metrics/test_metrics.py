@@ -12,7 +12,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from sigma_impressions.metrics.as_of import ConservationError, _check_conservation, read_as_of, refresh_metrics
+from sigma_impressions.metrics.as_of import read_as_of, refresh_metrics
+from sigma_impressions.metrics.conservation import ConservationError, check_claims, check_windows
 from sigma_impressions.metrics.daily import refresh_daily_impressions
 from sigma_impressions.metrics.state import (
     built_event_dates,
@@ -24,6 +25,7 @@ from sigma_impressions.publish.settle import is_complete
 from sigma_impressions.tables import (
     AS_OF_DATES,
     DAILY_IMPRESSIONS,
+    EVENT_DATES,
     METRIC_TABLES,
     RESOURCE_IMPRESSIONS,
     UNMATCHED_IMPRESSIONS,
@@ -210,9 +212,24 @@ def test_a_file_date_is_complete_when_its_own_event_dates_are(tmp_path: Path) ->
 def test_numbers_that_do_not_add_up_are_refused() -> None:
     figures = {f"{kind}_{days}d": 5 for days in (14, 30, 60) for kind in ("impressions", "matched_impressions")}
     figures |= {f"unmatched_impressions_{days}d": 0 for days in (14, 30, 60)}
-    _check_conservation(AS_OF, figures)
+    check_windows(AS_OF, figures)
     with pytest.raises(ConservationError, match="30 days: 5 impressions were counted, but 4"):
-        _check_conservation(AS_OF, figures | {"matched_impressions_30d": 4})
+        check_windows(AS_OF, figures | {"matched_impressions_30d": 4})
+
+
+def test_a_date_with_fewer_impressions_than_one_of_its_files_is_refused(tmp_path: Path) -> None:
+    moment = datetime(2026, 11, 20, 9, tzinfo=UTC)
+    tables = tables_of(tmp_path)
+    # Of the first file: two views that are equal, and an event that it holds twice, with 3 as the larger count.
+    equal, event = Row(moment, "ann@example.com", "Sales", None, 1, None), ("ann@example.com", "Sales", None)
+    capture(tables, "first", [equal, equal, Row(moment, *event, 2, "e1"), Row(moment, *event, 3, "e1")])
+    capture(tables, "second", [equal, Row(moment, *event, 1, "e2")])
+    refresh_daily_impressions(tables, "largest")
+    (registered,) = tables.registry(EVENT_DATES).select("impressions", "largest_claim").rows()
+    assert registered == (2 + 3 + 1, 2 + 3)
+    check_claims(tables.registry(EVENT_DATES))
+    with pytest.raises(ConservationError, match="2026-11-20: 4 impressions were counted, but one export file alone"):
+        check_claims(tables.registry(EVENT_DATES).with_columns(impressions=pl.lit(4)))
 
 
 def test_the_snapshot_of_an_as_of_date() -> None:

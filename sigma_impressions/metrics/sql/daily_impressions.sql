@@ -1,18 +1,11 @@
 -- Impressions counted once (spec, "Impressions are counted once"), per event date, workbook, element and user.
--- Reads:      normalized_impressions, captured_files (file_id, capture_id), dates_to_build (event_date)
+-- Reads:      captured_impressions
 -- Parameter:  $overlapping_exports, 'largest' or 'sum'
--- The captured rows are read twice, but not kept in between: of most exports the first reading finds no event IDs.
-WITH captured AS NOT MATERIALIZED (
-    SELECT event_date, event_id, file_id, request_time, user_email, workbook_url_id, element_id, count
-    FROM normalized_impressions
-    SEMI JOIN captured_files USING (file_id, capture_id)
-    WHERE event_date IN (SELECT event_date FROM dates_to_build)
-),
-
+WITH
 -- An event that was delivered several times: the row with the largest count, then the latest, then the smallest.
 identified AS (
     SELECT event_date, request_time, user_email, workbook_url_id, element_id, count AS impressions
-    FROM captured
+    FROM captured_impressions
     WHERE event_id IS NOT NULL
     QUALIFY row_number() OVER (
         PARTITION BY event_date, event_id
@@ -23,7 +16,7 @@ identified AS (
 -- Equal rows of one file are separate impressions ...
 claimed_by_file AS (
     SELECT event_date, request_time, user_email, workbook_url_id, element_id, file_id, sum(count) AS impressions
-    FROM captured
+    FROM captured_impressions
     WHERE event_id IS NULL
     GROUP BY ALL
 ),

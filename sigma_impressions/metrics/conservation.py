@@ -1,0 +1,43 @@
+"""What must hold of the numbers before they are written: no impression is lost or doubled on the way."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import date
+
+import polars as pl
+
+from sigma_impressions.windows import WINDOW_DAYS
+
+
+class ConservationError(Exception):
+    """Impressions were lost or doubled on the way to the metrics; nothing of the dates concerned was written."""
+
+
+def check_claims(event_dates: pl.DataFrame) -> None:
+    """Refuse event dates with fewer impressions than a single one of their export files claims.
+
+    `event_dates` are rows of the registry. However exports overlap, what one of them says alone is counted; see
+    spec, "Impressions are counted once".
+    """
+    fewer = event_dates.filter(pl.col("impressions") < pl.col("largest_claim"))
+    for day, impressions, claim in fewer.select("event_date", "impressions", "largest_claim").iter_rows():
+        raise ConservationError(
+            f"Event date {day}: {impressions} impressions were counted, but one export file alone has {claim}. "
+            "Nothing of the day was written; please report this as a bug."
+        )
+
+
+def check_windows(as_of: date, figures: Mapping[str, int]) -> None:
+    """Refuse an as-of date with a window whose impressions are not all attached to a resource or unmatched.
+
+    `figures` is a row of the registry `as_of_dates`.
+    """
+    for days in WINDOW_DAYS:
+        counted = figures[f"impressions_{days}d"]
+        matched, unmatched = figures[f"matched_impressions_{days}d"], figures[f"unmatched_impressions_{days}d"]
+        if counted != matched + unmatched:
+            raise ConservationError(
+                f"As of {as_of}, {days} days: {counted} impressions were counted, but {matched} are attached to "
+                f"resources and {unmatched} are unmatched. Nothing was published; please report this as a bug."
+            )

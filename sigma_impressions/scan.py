@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import socket
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date, timedelta
 from pathlib import Path
@@ -115,11 +115,11 @@ def _instance(dagster_home: Path) -> Iterator[dg.DagsterInstance]:
 
     One process at a time opens it: the first one creates its databases, and two at once would break them.
     """
-    with ExitStack() as stack:
-        stack.enter_context(engines_kept())
+    with engines_kept():
         with locked(dagster_home / ".opening.lock"):
-            instance = stack.enter_context(dg.DagsterInstance.from_config(str(dagster_home)))
-        yield instance
+            instance = dg.DagsterInstance.from_config(str(dagster_home))
+        with instance:
+            yield instance
 
 
 def scan(

@@ -569,17 +569,21 @@ def replace(handle: StoredTable, table: Table, column: str, values: Iterable[obj
     Raises `CommitFailedError` when another process has touched those rows since the handle was opened.
     """
     listed = ", ".join(f"'{value}'" for value in values)
-    properties = WriterProperties(max_row_group_size=table.rows_per_group)
     with clear_errors(handle.storage, f"writing to {handle.storage.uri(table.name)}"):
         write_deltalake(
             handle,
             _conform(rows, table),
             mode="overwrite",
             predicate=f"{column} IN ({listed})",
-            writer_properties=properties,
+            writer_properties=_writing(table),
         )
         if not table.partition_by:
             _merge_files(handle)
+
+
+def _writing(table: Table) -> WriterProperties:
+    # Delta Lake's own compression, which it leaves out as soon as any property is given.
+    return WriterProperties(compression="SNAPPY", max_row_group_size=table.rows_per_group)
 
 
 def _merge_files(handle: StoredTable) -> None:

@@ -5,10 +5,18 @@ from __future__ import annotations
 from pathlib import Path
 
 import polars as pl
+import pyarrow.parquet as pq
 import pytest
 from deltalake.exceptions import CommitFailedError
 
-from sigma_impressions.tables import RESOURCE_SNAPSHOTS, Tables, append_rows, replace
+from sigma_impressions.tables import (
+    RESOURCE_IMPRESSIONS,
+    RESOURCE_SNAPSHOTS,
+    Table,
+    Tables,
+    append_rows,
+    replace,
+)
 
 
 def rows(*ids: str) -> pl.DataFrame:
@@ -58,6 +66,17 @@ def test_a_small_table_has_few_files(tmp_path: Path) -> None:
         append_rows(handle, RESOURCE_SNAPSHOTS, rows(f"a{number}"))
     assert len(handle.file_uris()) <= 40
     assert ids(Tables(tmp_path)) == {f"{kind}{number}" for number in range(50) for kind in ("", "a")}
+
+
+@pytest.mark.parametrize("table", [RESOURCE_SNAPSHOTS, RESOURCE_IMPRESSIONS], ids=lambda table: table.name)
+def test_data_files_are_compressed(table: Table, tmp_path: Path) -> None:
+    handle = Tables(tmp_path).open(table)
+    column = "snapshot_id" if table is RESOURCE_SNAPSHOTS else "fingerprint"
+    filled = table.no_rows().clear(1).with_columns(pl.lit("a").alias(column))
+    replace(handle, table, column, ["a"], filled)
+    (file,) = handle.file_uris()
+    group = pq.ParquetFile(file).metadata.row_group(0)
+    assert {group.column(number).compression for number in range(group.num_columns)} == {"SNAPPY"}
 
 
 def test_reading_does_not_hide_a_conflict(tmp_path: Path) -> None:

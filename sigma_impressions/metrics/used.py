@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import polars as pl
 
 from sigma_impressions.metrics import engine
+from sigma_impressions.metrics.conservation import ConservationError
 
 if TYPE_CHECKING:
     import duckdb
@@ -24,7 +25,7 @@ def with_used(connection: duckdb.DuckDBPyConnection, resources: pl.DataFrame) ->
     lengths = resources.get_column("distinct_impressions_users_60d")
     found = users.get_column("resource_no").rle().struct
     if not (found.field("value").equals(viewed) and found.field("len").equals(lengths.filter(lengths > 0))):
-        raise RuntimeError("The users of the resources are not in the order of the resources.")
+        raise ConservationError("The lists of users do not fit the resources. Nothing was written; please report this.")
     values = users.select(pl.struct(pl.exclude("resource_no"))).to_series().to_arrow()
     # Not of numpy arrays, for which pyarrow would import pandas where it is installed.
     bounds = pl.concat([pl.Series([0], dtype=pl.Int64), lengths.cum_sum()]).to_arrow()

@@ -1,65 +1,55 @@
-"""The keys by which daily rows are grouped: none may stand for two texts."""
+"""The keys by which daily rows are grouped: where the hashes of two texts are equal, they are counted apart."""
 
 from __future__ import annotations
 
 from datetime import UTC, date, datetime
 from pathlib import Path
 
+import duckdb
 import polars as pl
 import pytest
-from polars.testing import assert_frame_equal
 
-from sigma_impressions.metrics import engine
 from sigma_impressions.metrics.as_of import read_as_of, refresh_metrics
 from sigma_impressions.metrics.daily import refresh_daily_impressions
-from sigma_impressions.tables import METRIC_TABLES, Tables
+from sigma_impressions.tables import RESOURCE_IMPRESSIONS, UNMATCHED_IMPRESSIONS, USER_ACTIVITY, Tables
 from sigma_impressions.upstream.capture import capture_snapshot
 from sigma_impressions.upstream.contract import conform
 from sigma_impressions_tests.metrics.captured import capture
 from sigma_impressions_tests.metrics.reference import Row
 
-AS_OF_DATES = (date(2026, 11, 20), date(2026, 11, 10))
+AS_OF = date(2026, 11, 20)
+SAME_HASH = ("user0001@compan2.com", "user0008@compan9.com")
+"""DuckDB's hash of these is equal."""
 
 
-def computed(folder: Path) -> list[pl.DataFrame]:
-    """The metric tables of some views, together as of two dates and then as of one."""
-    tables = Tables(folder)
-    workbooks = pl.DataFrame({"workbook_url_id": ["wb1", "wb2"]}).with_columns(resource_type=pl.lit("sigma_workbook"))
-    capture_snapshot(tables, conform(workbooks, "the test"), "the test", datetime(2026, 1, 1, tzinfo=UTC))
-    viewed = [
-        Row(datetime(2026, 11, day, 9, tzinfo=UTC), f"user{day % 4}@x.org", f"wb{day % 3}", element, 1, None)
-        for day in range(1, 21)
-        for element in (None, "chart")
-    ]
-    capture(tables, "file", viewed)
-    refresh_daily_impressions(tables, "largest")
-    refresh_metrics(tables, AS_OF_DATES)
-    refresh_metrics(tables, [date(2026, 11, 15)])
-    return [read_as_of(tables, table, day) for table in METRIC_TABLES for day in (*AS_OF_DATES, date(2026, 11, 15))]
-
-
-def with_keys_of(monkeypatch: pytest.MonkeyPatch, values: str) -> None:
-    """Let keys be among so many values, as an SQL expression of the salt gives it."""
-    query = engine.query
-
-    def narrowed(name: str) -> str:
-        text = query(name)
-        return text.replace("getvariable('salt'))", f"getvariable('salt')) % ({values})") if name == "keys" else text
-
-    monkeypatch.setattr(engine, "query", narrowed)
-
-
-def test_another_salt_is_taken_where_two_texts_have_the_same_key(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("as_of_dates", [[AS_OF], [AS_OF, date(2026, 11, 15)]])
+@pytest.mark.parametrize(("users", "elements"), [(SAME_HASH, ("one", "two")), (("ann@x.org", "bob@x.org"), SAME_HASH)])
+def test_texts_with_the_same_hash_are_counted_apart(
+    users: tuple[str, str], elements: tuple[str, str], as_of_dates: list[date], tmp_path: Path
 ) -> None:
-    expected = computed(tmp_path / "usual")
-    with_keys_of(monkeypatch, "CASE WHEN getvariable('salt') < 3 THEN 2 ELSE 1000000007 END::UBIGINT")
-    for found, wanted in zip(computed(tmp_path / "shared"), expected, strict=True):
-        assert wanted.height
-        assert_frame_equal(found, wanted)
-
-
-def test_wrong_counts_are_refused_when_no_salt_helps(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    with_keys_of(monkeypatch, "2::UBIGINT")
-    with pytest.raises(RuntimeError, match="With none of 10 salts all keys differ"):
-        computed(tmp_path)
+    ((first, second),) = duckdb.execute("SELECT hash($1), hash($2)", list(SAME_HASH)).fetchall()
+    assert first == second, "another pair of texts is needed to test this"
+    tables = Tables(tmp_path)
+    resources = pl.DataFrame(
+        [("sigma_workbook", None), ("sigma_element", elements[0]), ("sigma_element", elements[1])],
+        schema=["resource_type", "element_id"],
+        orient="row",
+    ).with_columns(workbook_url_id=pl.lit("wb"))
+    capture_snapshot(tables, conform(resources, "the test"), "the test", datetime(2026, 1, 1, tzinfo=UTC))
+    moment = datetime(2026, 11, 14, 9, tzinfo=UTC)
+    views = [(users[0], elements[0], 1), (users[1], elements[1], 10), (users[1], "gone", 100)]
+    capture(tables, "file", [Row(moment, user, "wb", element, count, None) for user, element, count in views])
+    refresh_daily_impressions(tables, "largest")
+    refresh_metrics(tables, as_of_dates)
+    for as_of in as_of_dates:
+        viewed = read_as_of(tables, RESOURCE_IMPRESSIONS, as_of).filter(pl.col("total_impressions_60d") > 0)
+        used = [
+            (one["user_email"], row["element_id"], one["impressions_60d"])
+            for row in viewed.to_dicts()
+            for one in row["used"]
+        ]
+        assert sorted(used) == sorted(views[:2])
+        activity = read_as_of(tables, USER_ACTIVITY, as_of).select("user_email", "total_impressions_60d")
+        assert dict(activity.iter_rows()) == {users[0]: 1, users[1]: 110}
+        (unmatched,) = read_as_of(tables, UNMATCHED_IMPRESSIONS, as_of)["total_impressions_60d"]
+        assert unmatched == 100

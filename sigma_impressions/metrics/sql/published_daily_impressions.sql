@@ -19,14 +19,9 @@ WITH counted AS (
         ON d.workbook_url_id = r.viewed_id AND d.element_id IS NOT DISTINCT FROM r.element_id
     WHERE r.has_several_ids
     GROUP BY d.event_date, r.resource_no
-),
-
--- Before the names are joined: numbers are sorted more quickly.
-ordered AS (
-    FROM counted
-    ORDER BY resource_no, event_date
 )
 
 SELECT c.event_date, v.workbook_url_id, v.element_id, c.impressions, c.distinct_users
-FROM ordered AS c
+FROM counted AS c
 INNER JOIN viewed AS v USING (resource_no)
+ORDER BY c.resource_no, c.event_date

@@ -1,4 +1,4 @@
--- How many keys stand for two texts or more, which must be none.
+-- For how many texts too many the keys stand: 0 if each has one of its own.
 -- Reads:      view_keys, user_keys
 SELECT
     (SELECT count(*) - count(DISTINCT view_key) FROM view_keys)

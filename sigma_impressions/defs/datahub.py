@@ -3,7 +3,7 @@
 import dagster as dg
 
 from sigma_impressions.defs.failures import clear_failures
-from sigma_impressions.defs.metadata import OWNERS
+from sigma_impressions.defs.metadata import OWNERS, documentation
 from sigma_impressions.defs.names import PLAIN_NAMES, Names
 from sigma_impressions.defs.publish import DATABASE_ASSET
 from sigma_impressions.defs.resources import datahub_target, query_limits, tables
@@ -21,6 +21,7 @@ def build_datahub_assets(names: Names = PLAIN_NAMES) -> list[dg.AssetsDefinition
         deps=[names.key(DATABASE_ASSET)],
         group_name=names.group,
         owners=OWNERS,
+        metadata=documentation("datahub.md"),
         kinds={"datahub"},
         description=(
             "Usage statistics of the dashboards and charts that DataHub's Sigma source makes: daily buckets of 60 "

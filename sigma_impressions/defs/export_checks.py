@@ -42,7 +42,10 @@ NORMALIZED_SPECS = [
         "rows_add_up",
         asset=NORMALIZED_KEY,
         blocking=True,
-        description="Rows = accepted + rejected + skipped, for every file. Blocks what is downstream.",
+        description=(
+            "Rows = accepted + rejected + skipped, for every file. Blocks what is downstream. If it is red: that is a "
+            "fault of the program; please report it with the table."
+        ),
     ),
     dg.AssetCheckSpec(
         "rows_are_good",
@@ -108,8 +111,8 @@ def readable(files: pl.DataFrame) -> dg.AssetCheckResult:
         "files_are_readable",
         refused.is_empty(),
         dg.AssetCheckSeverity.ERROR,
-        description=f"{refused.height} of {files.height} files were refused. "
-        "The reasons are below; mend the export in Sigma and export the days again."
+        description=f"{refused.height} of {files.height} files were refused, for example {refused['key'][0]}: "
+        f"{refused['reason'][0]}. The check's table has them all; mend the export in Sigma and export the days again."
         if refused.height
         else None,
         refused_files=refused.height,
@@ -125,6 +128,10 @@ def rows_add_up(files: pl.DataFrame) -> dg.AssetCheckResult:
         "rows_add_up",
         wrong.is_empty(),
         dg.AssetCheckSeverity.ERROR,
+        description=f"Rows of {wrong.height} of {files.height} files are lost or doubled, for example of "
+        f"{wrong['key'][0]}. Nothing is published; please report this as a bug."
+        if wrong.height
+        else None,
         files=files.height,
         wrong=table_of(wrong.select(columns).to_dicts(), columns),
         **{name: int(files[name].sum()) for name in ROW_COUNTS},

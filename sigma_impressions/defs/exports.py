@@ -22,6 +22,7 @@ from sigma_impressions.defs.resources import (
     reading_rules,
     tables,
 )
+from sigma_impressions.defs.runs import tag_run
 from sigma_impressions.exports.listing import Listing, sort_out
 from sigma_impressions.exports.manifest import Recorded, forget_missing, read_manifest, record_listing
 from sigma_impressions.stored_users import refuse_stored_addresses
@@ -69,6 +70,7 @@ def build_export_assets(
     def raw_export_files(context: dg.AssetExecutionContext, config: ListingOptions) -> dg.MaterializeResult:  # type: ignore[type-arg]
         with clear_failures():
             settings = names.settings_of(context.resources).source()
+            tag_run(context, str(settings.bucket_uri))
             store, stored = object_store(settings), tables(settings)
             days = days_of(context)
             listing = sort_out(store.list(settings.bucket_uri.prefix), set(days), file_date_pattern(settings))

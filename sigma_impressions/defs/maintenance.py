@@ -7,7 +7,7 @@ import dagster as dg
 from pydantic import Field
 
 from sigma_impressions.defs.failures import clear_failures
-from sigma_impressions.defs.metadata import OWNERS, table_of
+from sigma_impressions.defs.metadata import OWNERS, documentation, table_of
 from sigma_impressions.defs.names import PLAIN_NAMES, Names
 from sigma_impressions.defs.resources import tables
 from sigma_impressions.maintenance import maintain
@@ -36,6 +36,7 @@ def build_maintenance_assets(names: Names = PLAIN_NAMES) -> list[dg.AssetsDefini
         required_resource_keys={names.resource},
         group_name=f"{names.group}_maintenance",
         owners=OWNERS,
+        metadata=documentation("operations.md"),
         kinds={"delta"},
         description=(
             "Merges small files of the tables, removes rows that no registry names, and deletes files that only "

@@ -29,8 +29,17 @@ def _type_name(dtype: DataTypeClass | pl.DataType) -> str:
 
 
 def definition_metadata(table: Table) -> dict[str, Any]:
-    """Metadata that an asset has before anything was materialized."""
-    return {"dagster/column_schema": column_schema(table), "dagster/table_name": table.name}
+    """Metadata that the asset of a table has before anything was materialized."""
+    return {
+        "dagster/column_schema": column_schema(table),
+        "dagster/table_name": table.name,
+        **documentation("tables-and-metrics.md"),
+    }
+
+
+def documentation(page: str) -> dict[str, Any]:
+    """Metadata that leads from an asset to its page of the documentation, a file of the project."""
+    return {"documentation": dg.MetadataValue.path(f"docs/{page}")}
 
 
 def location(tables: Tables, table: Table) -> dg.MetadataValue:

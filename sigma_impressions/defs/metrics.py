@@ -108,7 +108,8 @@ def build_metric_assets(
                 blocking=True,
                 description=(
                     "An event date never has fewer impressions than one of its export files has alone, however the "
-                    "files overlap. Nothing is published if it does not hold."
+                    "files overlap. Nothing is published if it does not hold. If it is red: that is a fault of the "
+                    "program; please report it with the table."
                 ),
             ),
             dg.AssetCheckSpec(
@@ -176,7 +177,8 @@ def build_metric_assets(
                 blocking=True,
                 description=(
                     "Impressions of a window = those attached to resources + those unmatched, for 14, 30 and 60 days. "
-                    "Nothing is published if it does not hold."
+                    "Nothing is published if it does not hold. If it is red: that is a fault of the program; please "
+                    "report it with the table."
                 ),
             ),
             dg.AssetCheckSpec(
@@ -292,6 +294,10 @@ def files_are_covered(event_dates: pl.DataFrame) -> dg.AssetCheckResult:
         check_name=CLAIMS_CHECK,
         passed=fewer.is_empty(),
         severity=dg.AssetCheckSeverity.ERROR,
+        description=f"{fewer['event_date'][0]} has {fewer['impressions'][0]} impressions, but one of its files alone "
+        f"has {fewer['largest_claim'][0]}. Nothing is published; please report this as a bug."
+        if fewer.height
+        else None,
         metadata={
             "compared_days": compared.height,
             "days_with_fewer_impressions": fewer.height,
@@ -345,6 +351,10 @@ def _conserved(as_of_dates: pl.DataFrame, key: dg.AssetKey) -> dg.AssetCheckResu
         asset_key=key,
         passed=wrong.is_empty(),
         severity=dg.AssetCheckSeverity.ERROR,
+        description=f"As of {wrong['as_of_date'][0]} impressions are lost or doubled. Nothing is published; please "
+        "report this as a bug."
+        if wrong.height
+        else None,
         metadata={"figures": table_of(as_of_dates.sort("as_of_date").tail(10).select(columns).to_dicts(), columns)},
     )
 

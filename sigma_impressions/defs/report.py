@@ -3,7 +3,7 @@
 import dagster as dg
 
 from sigma_impressions.defs.failures import clear_failures
-from sigma_impressions.defs.metadata import OWNERS
+from sigma_impressions.defs.metadata import OWNERS, documentation
 from sigma_impressions.defs.names import PLAIN_NAMES, Names
 from sigma_impressions.defs.publish import DATABASE_ASSET
 from sigma_impressions.defs.resources import tables
@@ -24,6 +24,7 @@ def build_report_assets(names: Names = PLAIN_NAMES) -> list[dg.AssetsDefinition]
         deps=[names.key(DATABASE_ASSET)],
         group_name=names.group,
         owners=OWNERS,
+        metadata=documentation("report.md"),
         kinds={"html"},
         description=(
             f"`{REPORT_NAME}` beside the published database: popular, rising and underused workbooks, people, and the "

@@ -13,6 +13,7 @@ from dagster._core.storage.dagster_run import RunRecord
 from dagster._core.storage.tags import (
     ASSET_PARTITION_RANGE_END_TAG,
     ASSET_PARTITION_RANGE_START_TAG,
+    BACKFILL_ID_TAG,
     PARTITION_NAME_TAG,
 )
 
@@ -53,6 +54,15 @@ def range_tags(days: Sequence[date]) -> dict[str, str]:
     }
 
 
+def tag_run(context: dg.AssetExecutionContext, source: str) -> None:
+    """Give a run that lacks them, as one that was launched in the UI, the tags of its source and its trigger."""
+    given = context.run.tags
+    trigger = "backfill" if BACKFILL_ID_TAG in given else "ui"
+    missing = {name: value for name, value in ((SOURCE_TAG, source), (TRIGGER_TAG, trigger)) if name not in given}
+    if missing:
+        context.instance.add_run_tags(context.run_id, missing)
+
+
 def days_of_run(tags: Mapping[str, str]) -> tuple[date, date] | None:
     """First and last day that a run with these tags covers; None if it covers no days."""
     one = tags.get(PARTITION_NAME_TAG)
@@ -71,10 +81,16 @@ def is_of_pipeline(run: dg.DagsterRun, job_name: str, assets: Collection[dg.Asse
 
 def scan_runs(instance: dg.DagsterInstance, job_name: str, assets: Collection[dg.AssetKey]) -> list[ScanRun]:
     """The runs over days that are under way, and the newest that have ended, newest first."""
-    found: list[RunRecord] = []
-    for statuses, limit in ((_UNDER_WAY, None), (_ENDED, _NEWEST_RUNS)):
-        found += instance.get_run_records(dg.RunsFilter(statuses=list(statuses)), limit=limit)
-    return _scan_runs(record for record in found if is_of_pipeline(record.dagster_run, job_name, assets))
+    found: dict[str, RunRecord] = {}
+    for statuses, job, limit in (
+        (_UNDER_WAY, None, None),
+        # Also by its own name: in a busy code location the newest runs of all may be those of others.
+        (_ENDED, job_name, _NEWEST_RUNS),
+        (_ENDED, None, _NEWEST_RUNS),
+    ):
+        records = instance.get_run_records(dg.RunsFilter(statuses=list(statuses), job_name=job), limit=limit)
+        found |= {record.dagster_run.run_id: record for record in records}
+    return _scan_runs(record for record in found.values() if is_of_pipeline(record.dagster_run, job_name, assets))
 
 
 def requested_runs(instance: dg.DagsterInstance, job_name: str, request_id: str) -> list[ScanRun]:

@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 import dagster as dg
-from dagster._core.storage.tags import ASSET_PARTITION_RANGE_END_TAG, ASSET_PARTITION_RANGE_START_TAG
 
 from sigma_impressions.defs.failures import clear_failures
 from sigma_impressions.defs.metadata import OWNERS, definition_metadata, location, preview, table_of
@@ -19,6 +18,7 @@ from sigma_impressions.defs.resources import (
     snapshot_storage_options,
     tables,
 )
+from sigma_impressions.defs.runs import TRIGGER_TAG, range_tags
 from sigma_impressions.setting_values import resources_asset
 from sigma_impressions.source import Source
 from sigma_impressions.stored_users import refuse_stored_addresses
@@ -80,10 +80,10 @@ def _follow(key: dg.AssetKey, job_name: str, names: Names) -> dg.SensorDefinitio
         description="One run of today after every materialization of sigma_resources by its code location.",
     )
     def new_sigma_resources(_context: dg.SensorEvaluationContext, event: dg.EventLogEntry) -> dg.RunRequest:
-        today = datetime.now(UTC).date().isoformat()
+        today = datetime.now(UTC).date()
         return dg.RunRequest(
             run_key=f"{event.run_id}/{event.timestamp}",
-            tags={ASSET_PARTITION_RANGE_START_TAG: today, ASSET_PARTITION_RANGE_END_TAG: today},
+            tags={**range_tags([today]), TRIGGER_TAG: "new_sigma_resources"},
         )
 
     return new_sigma_resources

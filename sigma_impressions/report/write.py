@@ -42,10 +42,10 @@ def write_report(folder: Path, title: str) -> Written:
         publication = read_publication(folder / DATABASE_NAME)
         if _shows(target, _identity(publication, title)):
             return Written(target, publication.as_of, False)
-        # Read anew as a whole: another database may have taken its place in between.
         # Here, as most runs find the report up to date, and jinja2 takes time to import.
         from sigma_impressions.report.render import render
 
+        # Read anew as a whole: another database may have taken its place in between.
         usage = read_usage(folder / DATABASE_NAME)
         text = render(usage, title, _identity(usage.publication, title))
         with replacing(target) as partial:

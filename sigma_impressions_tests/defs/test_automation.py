@@ -188,6 +188,16 @@ def test_the_schedule_leaves_out_its_turn_while_all_its_days_are_scanned(
     assert other in skipped.skip_message
 
 
+def test_the_schedule_leaves_out_days_that_are_scanned(scheduled: dg.Definitions, instance: dg.DagsterInstance) -> None:
+    run = started(instance, range_tags([date(2026, 11, 22)]))
+    request = evaluate(scheduled, instance, AT)
+    assert (request.tags[RANGE[0]], request.tags[RANGE[1]]) == ("2026-11-21", "2026-11-23"), "one range of days"
+    instance.report_run_failed(instance.get_run_by_id(run))
+    started(instance, range_tags([date(2026, 11, 22), date(2026, 11, 23)]))
+    request = evaluate(scheduled, instance, AT)
+    assert (request.tags[RANGE[0]], request.tags[RANGE[1]]) == ("2026-11-21", "2026-11-21")
+
+
 # --- Runs of the instance -----------------------------------------------------------------------------------
 
 
@@ -311,3 +321,14 @@ def test_a_denied_listing_fails_the_tick_with_what_to_grant(
     deployed.set(s3_bucket.environment(LISTER))
     deployed.put(TODAY)
     assert deployed.asked() is not None
+
+
+@pytest.mark.slow
+def test_a_run_from_the_ui_says_its_source_and_trigger(
+    s3_bucket: Any, tmp_path: Path, instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    deployed = Deployment(s3_bucket, tmp_path, instance, monkeypatch)
+    for given, trigger in (({}, "ui"), ({"dagster/backfill": "abc"}, "backfill")):
+        assert deployed.run({**range_tags([TODAY]), **given})
+        newest = instance.get_runs(limit=1)[0]
+        assert (newest.tags[SOURCE_TAG], newest.tags[TRIGGER_TAG]) == (f"{s3_bucket.uri}sigma/", trigger)

@@ -214,3 +214,11 @@ def test_the_calculation_knows_nothing_of_dagster() -> None:
     importing = re.compile(r"^\s*(import|from) dagster", re.MULTILINE)
     assert [file.name for file in files if importing.search(file.read_text(encoding="utf-8"))] == []
     assert importing.search((package / "defs" / "exports.py").read_text(encoding="utf-8"))
+
+
+def test_every_asset_leads_to_its_documentation() -> None:
+    graph = build_definitions(environ={"SIGMA_IMPRESSIONS_DATAHUB": "usage.json"}).resolve_asset_graph()
+    docs = Path(__file__).parents[2] / "docs"
+    for key in graph.materializable_asset_keys:
+        page = graph.get(key).metadata["documentation"].value
+        assert (docs.parent / page).is_file(), f"{key.to_user_string()}: {page}"

@@ -19,7 +19,7 @@ import pytest
 from sigma_impressions.defs.report import build_report_assets
 from sigma_impressions.defs.resources import SigmaSource
 from sigma_impressions.publish.database import DATABASE_NAME
-from sigma_impressions.report import write
+from sigma_impressions.report import render
 from sigma_impressions.report.preview import preview
 from sigma_impressions.report.read import ReportError, read_headlines
 from sigma_impressions.report.render import usual_week
@@ -171,7 +171,7 @@ def test_a_report_that_fails_leaves_the_one_before(tmp_path: Path, monkeypatch: 
     write_report(tmp_path, "Usage")
     before = (tmp_path / REPORT_NAME).read_bytes()
     # A text that cannot be encoded fails in the middle of writing.
-    monkeypatch.setattr(write, "render", lambda *_: "complete\ud800")
+    monkeypatch.setattr(render, "render", lambda *_: "complete\ud800")
     with pytest.raises(UnicodeEncodeError):
         write_report(tmp_path, "Another name")
     assert (tmp_path / REPORT_NAME).read_bytes() == before

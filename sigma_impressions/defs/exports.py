@@ -103,8 +103,8 @@ def build_export_assets(
         metadata=definition_metadata(NORMALIZED_IMPRESSIONS),
         description=(
             "The good rows of the export files, typed, each with its file and row number; rejected rows are kept "
-            "beside them with their reason. Every run reads the files that are not captured yet. "
-            "If a check is red: its table names the files or rows and the reason."
+            "beside them with their reason. Every run reads the files that are not captured yet, those of its days "
+            "first. If a check is red: its table names the files or rows and the reason."
         ),
         check_specs=names.checks(checks.NORMALIZED_SPECS, NORMALIZED_IMPRESSIONS.name),
     )
@@ -124,6 +124,7 @@ def build_export_assets(
                 rules,
                 pattern=file_date_pattern(settings),
                 report=context.log.info,
+                days=days,
                 renormalize=days if config.renormalize else (),
             )
         files = stored.read(EXPORT_FILES).collect()

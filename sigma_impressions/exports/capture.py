@@ -78,42 +78,54 @@ def capture_pending(
     *,
     pattern: re.Pattern[str] | None,
     report: Report,
+    days: Collection[date] = (),
     renormalize: Collection[date] = (),
 ) -> list[dict[str, Any]]:
     """Normalize every file of the manifest that is not registered yet, and register it.
 
-    That includes files of other days that an interrupted run had listed. Files of the file dates in
-    `renormalize` are read again where they still exist; a file that does not keeps what was captured of it.
-    The new rows of the registry `export_files` are returned.
+    The files of the file dates in `days` come first, then those of other days, which an interrupted run had listed
+    or another one is about to read. Files of the file dates in `renormalize` are read again where they still exist;
+    a file that does not keeps what was captured of it. The new rows of the registry `export_files` are returned.
 
     The bucket is opened only if there is a file to read. Raises `StoreError` when it cannot be read; the files
     registered until then stay registered.
     """
-    captured: list[dict[str, Any]] = []
     pending = _pending(tables, renormalize)
     with scratch_folder(tables.root / WORK_FOLDER) as scratch:
         if not pending:
             # After the folders of dead processes were removed: this run may be the only one that gets here.
-            return captured
+            return []
         reader = _Reader(tables, open_store(), rules, pattern, scratch)
-        batch = _Batch(tables, scratch)
-        position = 0
-        try:
-            for outcome in _read_ahead(reader, _groups(pending)):
-                for note in outcome.notes:
-                    report(note)
-                for row in batch.add(outcome):
-                    position += 1
-                    report(f"[{position}/{len(pending)}] {_sentence(row)}")
-                if outcome.failure is not None:
-                    raise outcome.failure
-                if batch.is_full():
-                    captured += batch.commit()
-        except StoreError:
-            # What was read until then is kept, so that one object without access does not cost the others.
-            batch.commit()
-            raise
-        captured += batch.commit()
+        first = [item for item in pending if item.again or item.file.file_date in days]
+        captured = _capture(reader, first, report)
+        if len(first) < len(pending):
+            # Looked up again: of the runs of a backfill that are under way together, each reads its own days first.
+            left = [item for item in _pending(tables, ()) if item.file.file_date not in days]
+            captured += _capture(reader, left, report)
+    return captured
+
+
+def _capture(reader: _Reader, pending: Sequence[_Pending], report: Report) -> list[dict[str, Any]]:
+    """Normalize and register these files, in batches; the new rows of the registry."""
+    captured: list[dict[str, Any]] = []
+    batch = _Batch(reader.tables, reader.scratch)
+    position = 0
+    try:
+        for outcome in _read_ahead(reader, _groups(pending)):
+            for note in outcome.notes:
+                report(note)
+            for row in batch.add(outcome):
+                position += 1
+                report(f"[{position}/{len(pending)}] {_sentence(row)}")
+            if outcome.failure is not None:
+                raise outcome.failure
+            if batch.is_full():
+                captured += batch.commit()
+    except StoreError:
+        # What was read until then is kept, so that one object without access does not cost the others.
+        batch.commit()
+        raise
+    captured += batch.commit()
     return captured
 
 

@@ -261,6 +261,26 @@ def test_a_file_that_another_run_has_captured_meanwhile_stays_captured(bucket: B
     assert [file["status"] for file in registry(tables)] == ["read", "read"]
 
 
+def test_runs_that_are_under_way_together_read_their_own_days_first(bucket: Bucket, tables: Tables) -> None:
+    other, third = DAY - timedelta(days=1), DAY - timedelta(days=2)
+    bucket.put("mine.csv", export("ana@x.com"))
+    bucket.put("its.csv", export("bo@x.com", day=other), modified=NOON - timedelta(days=1))
+    bucket.put("nobodys.csv", export("cy@x.com", day=third), modified=NOON - timedelta(days=2))
+    record_listing(tables, listing(bucket, DAY, other, third), NOON)
+
+    def another_run(key: str) -> None:
+        bucket.before_download = lambda key: None
+        captured(tables, bucket, days=[other])
+
+    bucket.before_download = another_run
+    (row,) = captured(tables, bucket, days=[DAY])
+    assert row["key"] == "mine.csv"
+    # The other run, which was through with its day, found this run's file and the one that is left.
+    assert bucket.downloads[0] == "its.csv"
+    assert bucket.downloads.count("its.csv") == bucket.downloads.count("nobodys.csv") == 1
+    assert sorted(users(tables)) == ["ana@x.com", "bo@x.com", "cy@x.com"]
+
+
 def test_a_file_that_is_deleted_before_it_is_read(bucket: Bucket, tables: Tables) -> None:
     bucket.put("a.csv", export("ana@x.com"))
     bucket.put("b.csv", export("bo@x.com"))

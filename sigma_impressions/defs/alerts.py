@@ -9,7 +9,7 @@ import dagster as dg
 from sigma_impressions.alerts import send_alerts
 from sigma_impressions.defs.failures import clear_ticks
 from sigma_impressions.defs.names import PLAIN_NAMES, Names
-from sigma_impressions.defs.runs import TRIGGER_TAG, days_of_run, is_of_pipeline
+from sigma_impressions.defs.runs import TRIGGER_TAG, days_of_run, pipeline_runs
 
 ALERTS_NAME = "alerts"
 ALERTS_VARIABLE = "SIGMA_IMPRESSIONS_ALERT_WEBHOOK"
@@ -61,12 +61,8 @@ def build_alerts(
 
 def _failed_runs(instance: dg.DagsterInstance, job_name: str, assets: Collection[dg.AssetKey]) -> dict[int, _Describe]:
     """The newest failed runs over the assets: what to post, by an ID that grows."""
-    records = instance.get_run_records(dg.RunsFilter(statuses=[dg.DagsterRunStatus.FAILURE]), limit=_NEWEST)
-    return {
-        record.storage_id: partial(_failure, instance, record.dagster_run)
-        for record in records
-        if is_of_pipeline(record.dagster_run, job_name, assets)
-    }
+    records = pipeline_runs(instance, job_name, assets, [dg.DagsterRunStatus.FAILURE], _NEWEST)
+    return {record.storage_id: partial(_failure, instance, record.dagster_run) for record in records}
 
 
 def _failure(instance: dg.DagsterInstance, run: dg.DagsterRun) -> str:

@@ -176,12 +176,16 @@ def settings_are_uniform(files: pl.DataFrame, fingerprint: str) -> dg.AssetCheck
     recent = files.filter(pl.col("file_date") > newest - timedelta(days=LONGEST_WINDOW)) if newest else files
     other = recent.filter((pl.col("status") == "read") & (pl.col("rules_fingerprint") != fingerprint))
     oldest = newest_file_date(other, newest_first=False)
-    command = f"sigma-impressions backfill --renormalize --from {oldest} --to {newest_file_date(other)}"
+    last = newest_file_date(other)
+    remedy = (
+        f"Run: sigma-impressions backfill --renormalize --from {oldest} --to {last}. Or in the Dagster UI: materialize "
+        f"normalized_impressions and what is downstream of {oldest} to {last}, with renormalize: true in the launchpad."
+    )
     return _result(
         "settings_are_uniform",
         other.is_empty(),
         dg.AssetCheckSeverity.ERROR,
-        description=f"{other.height} files were read under other settings. Run: {command}" if other.height else None,
+        description=f"{other.height} files were read under other settings. {remedy}" if other.height else None,
         files=recent.height,
         files_of_other_settings=other.height,
     )

@@ -7,16 +7,16 @@ from typing import Any
 import dagster as dg
 import polars as pl
 
+from sigma_impressions.defs import metric_checks as checks
 from sigma_impressions.defs.days import days_of, note_days
 from sigma_impressions.defs.failures import clear_failures
 from sigma_impressions.defs.lineage import column_lineage
-from sigma_impressions.defs.metadata import OWNERS, definition_metadata, location, preview, table_of
+from sigma_impressions.defs.metadata import OWNERS, definition_metadata, location, preview
 from sigma_impressions.defs.names import PLAIN_NAMES, Names
 from sigma_impressions.defs.partitions import BACKFILL_POLICY
 from sigma_impressions.defs.resources import query_limits, tables
 from sigma_impressions.metrics.as_of import read_as_of, refresh_metrics
 from sigma_impressions.metrics.daily import refresh_daily_impressions
-from sigma_impressions.metrics.usual import compared_days, unusual_days
 from sigma_impressions.retention import late_files
 from sigma_impressions.source import Problem, SettingsError
 from sigma_impressions.tables import (
@@ -33,9 +33,6 @@ from sigma_impressions.tables import (
     Tables,
 )
 from sigma_impressions.windows import WINDOW_DAYS
-
-USUAL_CHECK = "daily_impressions_are_usual"
-CLAIMS_CHECK = "totals_cover_every_file"
 
 _DESCRIPTIONS = {
     RESOURCE_IMPRESSIONS.name: (
@@ -101,27 +98,7 @@ def build_metric_assets(
             "once. Every run rebuilds exactly the event dates whose files changed, also outside the days it covers. "
             "If it fails: run it again; what was there before stays until it succeeds."
         ),
-        check_specs=[
-            dg.AssetCheckSpec(
-                CLAIMS_CHECK,
-                asset=daily_key,
-                blocking=True,
-                description=(
-                    "An event date never has fewer impressions than one of its export files has alone, however the "
-                    "files overlap. Nothing is published if it does not hold. If it is red: that is a fault of the "
-                    "program; please report it with the table."
-                ),
-            ),
-            dg.AssetCheckSpec(
-                USUAL_CHECK,
-                asset=daily_key,
-                description=(
-                    "Warns when one of the last 7 complete days has far more or fewer impressions than the same "
-                    "weekday of up to 4 earlier weeks (SIGMA_IMPRESSIONS_DAILY_CHANGE_PERCENT). If it is yellow: look "
-                    "whether exports of that day are missing or came twice; a holiday is no fault."
-                ),
-            ),
-        ],
+        check_specs=names.checks(checks.DAILY_SPECS, DAILY_IMPRESSIONS.name),
     )
     def daily_impressions(context: dg.AssetExecutionContext) -> dg.MaterializeResult:  # type: ignore[type-arg]
         with clear_failures():
@@ -148,8 +125,8 @@ def build_metric_assets(
                 **column_lineage(DAILY_IMPRESSIONS, {NORMALIZED_IMPRESSIONS.name: normalized_key}),
             },
             check_results=[
-                files_are_covered(event_dates.filter(pl.col("event_date").is_in(list(touched)))),
-                _usual(event_dates, settings.daily_change_percent),
+                checks.files_are_covered(event_dates.filter(pl.col("event_date").is_in(list(touched)))),
+                checks.days_are_usual(event_dates, settings.daily_change_percent),
             ],
         )
 
@@ -171,24 +148,8 @@ def build_metric_assets(
         partitions_def=partitions,
         backfill_policy=BACKFILL_POLICY,
         check_specs=[
-            dg.AssetCheckSpec(
-                "impressions_are_conserved",
-                asset=keys[RESOURCE_IMPRESSIONS.name],
-                blocking=True,
-                description=(
-                    "Impressions of a window = those attached to resources + those unmatched, for 14, 30 and 60 days. "
-                    "Nothing is published if it does not hold. If it is red: that is a fault of the program; please "
-                    "report it with the table."
-                ),
-            ),
-            dg.AssetCheckSpec(
-                "impressions_are_matched",
-                asset=keys[UNMATCHED_IMPRESSIONS.name],
-                description=(
-                    "Warns when more than SIGMA_IMPRESSIONS_UNMATCHED_WARN_PERCENT of the impressions of 60 days have "
-                    "no resource: the largest ones and their share. If it is yellow: renew sigma_resources."
-                ),
-            ),
+            *names.checks(checks.RESOURCE_SPECS, RESOURCE_IMPRESSIONS.name),
+            *names.checks(checks.UNMATCHED_SPECS, UNMATCHED_IMPRESSIONS.name),
         ],
     )
     def metrics(context: dg.AssetExecutionContext, config: AsOf) -> Iterator[dg.MaterializeResult]:  # type: ignore[type-arg]
@@ -202,12 +163,12 @@ def build_metric_assets(
         as_of_dates = stored.read(AS_OF_DATES).filter(pl.col("as_of_date").is_in(list(touched))).collect()
         figures = _as_of_figures(as_of_dates)
         newest = max(asked)
-        checks = {
-            RESOURCE_IMPRESSIONS.name: _conserved(as_of_dates, keys[RESOURCE_IMPRESSIONS.name]),
-            UNMATCHED_IMPRESSIONS.name: _matched(
-                stored,
+        unmatched = read_as_of(stored, UNMATCHED_IMPRESSIONS, newest)
+        results = {
+            RESOURCE_IMPRESSIONS.name: checks.impressions_are_conserved(as_of_dates, keys[RESOURCE_IMPRESSIONS.name]),
+            UNMATCHED_IMPRESSIONS.name: checks.impressions_are_matched(
+                unmatched,
                 as_of_dates.filter(pl.col("as_of_date") == newest),
-                newest,
                 settings.unmatched_warn_percent,
                 keys[UNMATCHED_IMPRESSIONS.name],
             ),
@@ -223,7 +184,7 @@ def build_metric_assets(
                     "table": location(stored, table),
                     **column_lineage(table, {DAILY_IMPRESSIONS.name: daily_key, SIGMA_RESOURCES.name: resources_key}),
                 },
-                check_results=[checks[table.name]] if table.name in checks else [],
+                check_results=[results[table.name]] if table.name in results else [],
             )
 
     return [daily_impressions, metrics]
@@ -281,114 +242,3 @@ _ORDER_OF_PREVIEW = {
 def _preview(stored: Tables, table: Table, as_of: date) -> dg.MetadataValue:
     rows = read_as_of(stored, table, as_of).sort("total_impressions_60d", descending=True)
     return preview(rows.select(_ORDER_OF_PREVIEW[table.name]))
-
-
-def files_are_covered(event_dates: pl.DataFrame) -> dg.AssetCheckResult:
-    """The check that no event date, of the rows of the registry given, has fewer impressions than one of its files."""
-    # refresh_daily_impressions refuses to write a date with fewer; the check shows the figures. A date that was built
-    # before they were kept has none.
-    compared = event_dates.drop_nulls("largest_claim")
-    fewer = compared.filter(pl.col("impressions") < pl.col("largest_claim"))
-    columns = ["event_date", "export_files", "impressions", "largest_claim"]
-    return dg.AssetCheckResult(
-        check_name=CLAIMS_CHECK,
-        passed=fewer.is_empty(),
-        severity=dg.AssetCheckSeverity.ERROR,
-        description=f"{fewer['event_date'][0]} has {fewer['impressions'][0]} impressions, but one of its files alone "
-        f"has {fewer['largest_claim'][0]}. Nothing is published; please report this as a bug."
-        if fewer.height
-        else None,
-        metadata={
-            "compared_days": compared.height,
-            "days_with_fewer_impressions": fewer.height,
-            "figures": table_of(compared.sort("event_date").tail(10).select(columns).to_dicts(), columns),
-        },
-    )
-
-
-def _usual(event_dates: pl.DataFrame, most_percent: int) -> dg.AssetCheckResult:
-    compared = compared_days(event_dates, datetime.now(UTC).date())
-    unusual = unusual_days(compared, most_percent)
-    return dg.AssetCheckResult(
-        check_name=USUAL_CHECK,
-        passed=unusual.is_empty(),
-        severity=dg.AssetCheckSeverity.WARN,
-        description=(
-            f"{unusual.height} of the last {compared.height} days changed by more than {most_percent} % against the "
-            "same weekday of earlier weeks. Look whether exports of these days are missing or came twice; then export "
-            "and backfill them."
-        )
-        if unusual.height
-        else None,
-        metadata={
-            "compared_days": compared.height,
-            "unusual_days": unusual.height,
-            "most_percent": most_percent,
-            "figures": table_of(compared.to_dicts(), compared.columns),
-        },
-    )
-
-
-def _conserved(as_of_dates: pl.DataFrame, key: dg.AssetKey) -> dg.AssetCheckResult:
-    # refresh_metrics refuses to write a date that does not add up; the check shows the figures.
-    columns = [
-        "as_of_date",
-        *(
-            f"{kind}_{days}d"
-            for days in WINDOW_DAYS
-            for kind in ("impressions", "matched_impressions", "unmatched_impressions")
-        ),
-    ]
-    wrong = as_of_dates.filter(
-        pl.any_horizontal(
-            pl.col(f"impressions_{days}d")
-            != pl.col(f"matched_impressions_{days}d") + pl.col(f"unmatched_impressions_{days}d")
-            for days in WINDOW_DAYS
-        )
-    )
-    return dg.AssetCheckResult(
-        check_name="impressions_are_conserved",
-        asset_key=key,
-        passed=wrong.is_empty(),
-        severity=dg.AssetCheckSeverity.ERROR,
-        description=f"As of {wrong['as_of_date'][0]} impressions are lost or doubled. Nothing is published; please "
-        "report this as a bug."
-        if wrong.height
-        else None,
-        metadata={"figures": table_of(as_of_dates.sort("as_of_date").tail(10).select(columns).to_dicts(), columns)},
-    )
-
-
-def _matched(
-    stored: Tables, figures: pl.DataFrame, as_of: date, warn_percent: int, key: dg.AssetKey
-) -> dg.AssetCheckResult:
-    unmatched = read_as_of(stored, UNMATCHED_IMPRESSIONS, as_of).sort("total_impressions_60d", descending=True)
-    counted = int(figures["impressions_60d"].sum())
-    missed = int(figures["unmatched_impressions_60d"].sum())
-    too_many = 100 * missed > warn_percent * counted
-    columns = [
-        "workbook_url_id",
-        "element_id",
-        "reason",
-        "total_impressions_60d",
-        "distinct_impressions_users_60d",
-    ]
-    return dg.AssetCheckResult(
-        check_name="impressions_are_matched",
-        asset_key=key,
-        passed=not too_many,
-        severity=dg.AssetCheckSeverity.WARN,
-        description=(
-            f"{missed:,} of {counted:,} impressions as of {as_of} have no resource. Renew sigma_resources, with all "
-            "workbooks and elements; the reasons are below."
-        )
-        if too_many
-        else None,
-        metadata={
-            "as_of": str(as_of),
-            "unmatched_impressions_60d": missed,
-            "unmatched_share": missed / counted if counted else 0.0,
-            "warn_percent": warn_percent,
-            "examples": table_of(unmatched.select(columns).head(10).to_dicts(), columns),
-        },
-    )

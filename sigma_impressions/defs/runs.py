@@ -74,23 +74,32 @@ def days_of_run(tags: Mapping[str, str]) -> tuple[date, date] | None:
         return None
 
 
-def is_of_pipeline(run: dg.DagsterRun, job_name: str, assets: Collection[dg.AssetKey]) -> bool:
-    """Whether a run belongs to the job, or materializes some of its assets, as the UI and backfills do."""
-    return run.job_name == job_name or not set(assets).isdisjoint(run.asset_selection or ())
+def pipeline_runs(
+    instance: dg.DagsterInstance,
+    job_name: str,
+    assets: Collection[dg.AssetKey],
+    statuses: Collection[dg.DagsterRunStatus],
+    limit: int | None = None,
+) -> list[RunRecord]:
+    """Runs of the job, and others that materialize some of the assets, as the UI and backfills do.
+
+    `limit` is how many of the newest are looked at, of the job and of all.
+    """
+    found: dict[str, RunRecord] = {}
+    # Also by the job's name: on a busy instance the newest runs of all may be those of others.
+    for job in (job_name, None):
+        wanted = dg.RunsFilter(statuses=list(statuses), job_name=job)
+        for record in instance.get_run_records(wanted, limit=limit):
+            run = record.dagster_run
+            if run.job_name == job_name or not set(assets).isdisjoint(run.asset_selection or ()):
+                found[run.run_id] = record
+    return list(found.values())
 
 
 def scan_runs(instance: dg.DagsterInstance, job_name: str, assets: Collection[dg.AssetKey]) -> list[ScanRun]:
     """The runs over days that are under way, and the newest that have ended, newest first."""
-    found: dict[str, RunRecord] = {}
-    for statuses, job, limit in (
-        (_UNDER_WAY, None, None),
-        # Also by its own name: in a busy code location the newest runs of all may be those of others.
-        (_ENDED, job_name, _NEWEST_RUNS),
-        (_ENDED, None, _NEWEST_RUNS),
-    ):
-        records = instance.get_run_records(dg.RunsFilter(statuses=list(statuses), job_name=job), limit=limit)
-        found |= {record.dagster_run.run_id: record for record in records}
-    return _scan_runs(record for record in found.values() if is_of_pipeline(record.dagster_run, job_name, assets))
+    under_way = pipeline_runs(instance, job_name, assets, _UNDER_WAY)
+    return _scan_runs([*under_way, *pipeline_runs(instance, job_name, assets, _ENDED, _NEWEST_RUNS)])
 
 
 def requested_runs(instance: dg.DagsterInstance, job_name: str, request_id: str) -> list[ScanRun]:

@@ -10,13 +10,24 @@ import dagster as dg
 import polars as pl
 import pytest
 
-from sigma_impressions.defs.export_checks import freshness, rows_are_good
-from sigma_impressions.defs.metrics import files_are_covered
+from sigma_impressions.defs.export_checks import (
+    freshness,
+    readable,
+    rows_add_up,
+    rows_are_good,
+    settings_are_uniform,
+)
+from sigma_impressions.defs.metric_checks import (
+    files_are_covered,
+    impressions_are_conserved,
+    impressions_are_matched,
+)
 from sigma_impressions.defs.resource_checks import resource_age, resource_shrinkage
 from sigma_impressions.defs.resources import SigmaSource, tables
 from sigma_impressions.defs.staleness import build_staleness
 from sigma_impressions.metrics.usual import compared_days, unusual_days
-from sigma_impressions.tables import RAW_EXPORT_FILES, REJECTED_ROWS, Tables, append_rows
+from sigma_impressions.tables import RAW_EXPORT_FILES, REJECTED_ROWS, UNMATCHED_IMPRESSIONS, Tables, append_rows
+from sigma_impressions.windows import WINDOW_DAYS
 
 NOW = datetime(2026, 11, 23, 12, tzinfo=UTC)
 TODAY = NOW.date()
@@ -48,6 +59,79 @@ def test_an_event_date_has_at_least_the_impressions_of_each_file(claim: int | No
     assert (result.passed, result.severity) == (passed, RED)
     assert result.metadata["compared_days"].value == (claim is not None)
     assert result.metadata["days_with_fewer_impressions"].value == (not passed)
+
+
+@pytest.mark.parametrize(("unmatched", "passed"), [(10, True), (9, False), (11, False)])
+def test_what_is_lost_or_doubled_in_one_window_is_red(unmatched: int, passed: bool) -> None:
+    figures = pl.DataFrame({"as_of_date": [TODAY - timedelta(days=1), TODAY]})
+    for days in WINDOW_DAYS:
+        figures = figures.with_columns(
+            pl.lit(100).alias(f"impressions_{days}d"),
+            pl.lit(90).alias(f"matched_impressions_{days}d"),
+            pl.lit(10).alias(f"unmatched_impressions_{days}d"),
+        )
+    of_today = pl.when(pl.col("as_of_date") == TODAY).then(unmatched).otherwise(10)
+    result = impressions_are_conserved(figures.with_columns(of_today.alias("unmatched_impressions_30d")), RESOURCES_KEY)
+    assert (result.passed, result.severity) == (passed, RED)
+    assert passed or f"As of {TODAY} impressions are lost or doubled" in str(result.description)
+
+
+@pytest.mark.parametrize(
+    ("missed", "counted", "passed"), [(0, 0, True), (5, 100, True), (6, 100, False), (1, 1, False)]
+)
+def test_the_share_of_unmatched_impressions_has_a_threshold(missed: int, counted: int, passed: bool) -> None:
+    figures = pl.DataFrame({"as_of_date": [TODAY], "impressions_60d": [counted], "unmatched_impressions_60d": [missed]})
+    rows = pl.DataFrame({"workbook_url_id": ["few", "many"], "total_impressions_60d": [1, missed]})
+    result = impressions_are_matched(_filled(rows, UNMATCHED_IMPRESSIONS.schema), figures, 5, RESOURCES_KEY)
+    assert (result.passed, result.severity) == (passed, YELLOW)
+    assert (result.description is None) is passed
+    assert result.metadata["unmatched_share"].value == (missed / counted if counted else 0)
+    assert result.metadata["examples"].value.records[0].data["workbook_url_id"] == ("many" if missed > 1 else "few")
+
+
+FILES = pl.DataFrame(
+    {
+        "file_date": TODAY - timedelta(days=age),
+        "key": f"{age}.csv",
+        "version": "v",
+        "status": status,
+        "reason": "no header line" if status == "refused" else None,
+        "detail": None,
+        "rows": 10,
+        "accepted": 7,
+        "rejected": 2,
+        "skipped": 1,
+        "rules_fingerprint": "now",
+    }
+    for age, status in enumerate(["read", "refused"])
+)
+
+
+def test_a_refused_file_is_red_and_named_with_its_reason() -> None:
+    result = readable(FILES)
+    assert (result.passed, result.severity) == (False, RED)
+    assert "1 of 2 files were refused, for example 1.csv: no header line." in str(result.description)
+    assert readable(FILES.head(1)).passed
+
+
+@pytest.mark.parametrize("name", ["rows", "accepted", "rejected", "skipped"])
+def test_a_file_whose_rows_do_not_add_up_is_red_and_named(name: str) -> None:
+    assert rows_add_up(FILES).passed
+    wrong = FILES.with_columns(pl.when(pl.col("key") == "1.csv").then(pl.col(name) + 1).otherwise(name).alias(name))
+    result = rows_add_up(wrong)
+    assert (result.passed, result.severity) == (False, RED)
+    assert "1 of 2 files" in str(result.description)
+    assert "1.csv" in str(result.description)
+
+
+@pytest.mark.parametrize(("age", "passed"), [(0, False), (59, False), (60, True)])
+def test_files_of_the_longest_window_were_read_under_the_settings_of_now(age: int, passed: bool) -> None:
+    newest = FILES.head(1)
+    other = newest.with_columns(
+        file_date=pl.lit(TODAY - timedelta(days=age)), key=pl.lit("other.csv"), rules_fingerprint=pl.lit("before")
+    )
+    assert settings_are_uniform(newest, "now").passed
+    assert settings_are_uniform(pl.concat([newest, other]), "now").passed is passed
 
 
 @pytest.mark.parametrize(

@@ -16,6 +16,7 @@ from sigma_impressions.metrics.daily import Refreshed
 from sigma_impressions.metrics.engine import DEFAULT_LIMITS, Limits
 from sigma_impressions.metrics.state import AsOfDate, built_as_of_dates, expected_as_of_dates
 from sigma_impressions.metrics.used import with_used
+from sigma_impressions.metrics.writing import replace_days
 from sigma_impressions.scratch import scratch_folder
 from sigma_impressions.tables import (
     AS_OF_DATES,
@@ -30,7 +31,6 @@ from sigma_impressions.tables import (
     Table,
     Tables,
     data_files,
-    replace,
     retry_conflicts,
 )
 from sigma_impressions.windows import WINDOW_DAYS
@@ -59,16 +59,17 @@ def stale_as_of_dates(tables: Tables, as_of_dates: Collection[date]) -> dict[dat
 
 
 def _refresh(tables: Tables, as_of_dates: Collection[date], limits: Limits) -> Refreshed:
-    handles = {table.name: tables.open(table) for table in (*METRIC_TABLES, AS_OF_DATES)}
+    handles = [tables.open(table) for table in (*METRIC_TABLES, AS_OF_DATES)]
     stale = stale_as_of_dates(tables, as_of_dates)
     if not stale:
         return Refreshed((), (), len(set(as_of_dates)))
     with scratch_folder(tables.root / WORK_FOLDER) as scratch:
         for chunk in _chunks(stale):
             results = _compute(tables, chunk, scratch, limits)
-            for table in (*METRIC_TABLES, AS_OF_DATES):
-                rows = pl.concat([result[table.name] for result in results])
-                replace(handles[table.name], table, "as_of_date", chunk, rows)
+            rows = {
+                handle.table.name: pl.concat([result[handle.table.name] for result in results]) for handle in handles
+            }
+            replace_days(handles, "as_of_date", chunk, rows)
     return Refreshed(tuple(sorted(stale)), (), len(set(as_of_dates) - stale.keys()))
 
 

@@ -13,6 +13,7 @@ from sigma_impressions.metrics import engine
 from sigma_impressions.metrics.conservation import check_claims
 from sigma_impressions.metrics.engine import DEFAULT_LIMITS, Limits
 from sigma_impressions.metrics.state import EventDate, built_event_dates, expected_event_dates
+from sigma_impressions.metrics.writing import replace_days
 from sigma_impressions.scratch import scratch_folder
 from sigma_impressions.tables import (
     DAILY_IMPRESSIONS,
@@ -24,7 +25,6 @@ from sigma_impressions.tables import (
     InputsChanged,
     Tables,
     data_files,
-    replace,
     retry_conflicts,
 )
 
@@ -98,13 +98,11 @@ class _Target:
         self._handles = [tables.open(table) for table in (*DAILY_TABLES, EVENT_DATES)]
 
     def write(self, days: Collection[date], built: Mapping[str, pl.DataFrame]) -> None:
-        for handle in self._handles:
-            replace(handle, handle.table, "event_date", days, built[handle.table.name])
+        replace_days(self._handles, "event_date", days, built)
 
     def drop(self, days: Collection[date]) -> None:
         if days:
-            for handle in self._handles:
-                replace(handle, handle.table, "event_date", days, handle.table.no_rows())
+            self.write(days, {handle.table.name: handle.table.no_rows() for handle in self._handles})
 
 
 def _build(

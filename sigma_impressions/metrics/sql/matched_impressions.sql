@@ -1,4 +1,6 @@
 -- Impressions of the 60 days up to the as-of date, per resource and user.
+-- Sums are of doubles: the query takes a fifth less time than with sums of integers, which DuckDB makes of 128 bits.
+-- They are exact up to 2^53 impressions, which nobody has; conservation.sql would tell.
 -- Reads:      segment_impressions, view_keys, user_keys
 -- Parameter:  $as_of
 CREATE OR REPLACE TEMP TABLE matched_impressions AS
@@ -6,9 +8,9 @@ WITH keyed AS (
     SELECT
         view_key,
         user_key,
-        sum(CASE WHEN segment > $as_of::DATE - 14 THEN impressions ELSE 0 END)::BIGINT AS impressions_14d,
-        sum(CASE WHEN segment > $as_of::DATE - 30 THEN impressions ELSE 0 END)::BIGINT AS impressions_30d,
-        sum(impressions)::BIGINT AS impressions_60d,
+        sum(CASE WHEN segment > $as_of::DATE - 14 THEN impressions::DOUBLE ELSE 0 END)::BIGINT AS impressions_14d,
+        sum(CASE WHEN segment > $as_of::DATE - 30 THEN impressions::DOUBLE ELSE 0 END)::BIGINT AS impressions_30d,
+        sum(impressions::DOUBLE)::BIGINT AS impressions_60d,
         min(first_impression_at) AS first_impression_at,
         max(last_impression_at) AS last_impression_at
     FROM segment_impressions

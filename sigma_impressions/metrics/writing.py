@@ -1,0 +1,30 @@
+"""Write what was computed of some days: the derived tables, then the registry that says what they hold."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from datetime import date
+
+import polars as pl
+
+from sigma_impressions.tables import StoredTable, replace
+
+
+def replace_days(
+    handles: Sequence[StoredTable], column: str, days: Collection[date], rows: Mapping[str, pl.DataFrame]
+) -> None:
+    """Replace the rows of these days in each table; `rows` are the new ones, by the table's name.
+
+    The last handle is the registry, which is written after the others: what it says is there is there. The others are
+    written side by side, as Delta Lake compresses each with one thread.
+
+    Raises `CommitFailedError` when another process has touched those rows since the handles were opened.
+    """
+    *derived, registry = handles
+    with ThreadPoolExecutor(len(derived)) as pool:
+        written = pool.map(lambda handle: replace(handle, handle.table, column, days, rows[handle.table.name]), derived)
+        # Until every one of them is through, or the first has failed.
+        for _ in written:
+            pass
+    replace(registry, registry.table, column, days, rows[registry.table.name])

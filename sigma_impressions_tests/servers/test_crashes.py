@@ -50,9 +50,13 @@ def shuffled_exports(rng: random.Random) -> list[tuple[str, bytes]]:
     return sorted(exports, key=lambda export: ".csv" not in export[0])
 
 
+_ONE_AT_A_TIME = threading.Lock()
+"""Within a process DuckDB opens a path once: who connects while another has the file before it open reads that one."""
+
+
 def reading(database: Path) -> Reading:
     """What the database holds, read twice on the same connection."""
-    with duckdb.connect(str(database), read_only=True) as connection:
+    with _ONE_AT_A_TIME, duckdb.connect(str(database), read_only=True) as connection:
         first = _digests(connection)
         time.sleep(0.05)
         assert _digests(connection) == first, "what a reader holds open has changed"

@@ -15,7 +15,7 @@ from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 
-from bench import discovery, listing, normalize, small_files, windows
+from bench import discovery, listing, normalize, small_files, waits, windows
 
 RESULTS = Path(__file__).with_name("RESULTS.md")
 
@@ -25,6 +25,7 @@ SECTIONS: dict[str, Callable[[Path, bool], Iterator[str]]] = {
     "windows": windows.lines,
     "listing": listing.lines,
     "discovery": discovery.lines,
+    "waits": waits.lines,
 }
 """By name, in the order of the document: a function of a folder for its files, and whether the largest are asked for.
 

@@ -1,0 +1,70 @@
+"""What somebody at a terminal waits for: a run in which nothing changed, a code location that is loaded."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from bench.measure import Command, Measured, compare, measure
+
+_DAYS = 70
+_ROUNDS = 5
+_BUCKET = "bench"
+
+
+def lines(folder: Path, large: bool) -> Iterator[str]:
+    """The section of the results."""
+    yield "Waiting at a terminal"
+    yield (
+        f"`run`: the command over {_DAYS} days of the demo's exports on an S3 server of the same machine, all of them "
+        "captured and published, so that it finds nothing to do. `import`: what `sigma_impressions.definitions` adds "
+        "to `import dagster`. The others are whole processes."
+    )
+    yield ""
+    yield "| what | seconds | peak memory |"
+    yield "| --- | --- | --- |"
+    for name, measured in _measure(folder).items():
+        seconds = measured.work_seconds if name == "import" else measured.seconds
+        yield f"| {name} | {seconds:.1f} | {measured.memory} |"
+
+
+def _measure(folder: Path) -> dict[str, Measured]:
+    from sigma_impressions.demo.generate import FILE_DATE_PATTERN, PREFIX, export_period, last_export_day, resources
+    from sigma_impressions.demo.object_store import EmbeddedObjectStore
+
+    today = datetime.now(UTC)
+    run = str(Path(sys.executable).with_name("sigma-impressions"))
+    with EmbeddedObjectStore(folder / "store") as store:
+        store.create_bucket(_BUCKET)
+        for key, data in export_period(last_export_day(today), _DAYS):
+            store.client().put_object(Bucket=_BUCKET, Key=key, Body=data)
+        resources().write_parquet(folder / "sigma_resources.parquet")
+        os.environ.update(
+            {
+                **store.environment(),
+                "SIGMA_IMPRESSIONS_PROJECT": str(folder),
+                "SIGMA_IMPRESSIONS_BUCKET_URI": f"s3://{_BUCKET}/{PREFIX}",
+                "SIGMA_IMPRESSIONS_FILE_DATE_PATTERN": FILE_DATE_PATTERN,
+                "SIGMA_IMPRESSIONS_RESOURCES": str(folder / "sigma_resources.parquet"),
+            }
+        )
+        measure((run, "backfill", "--from", f"{today - timedelta(days=_DAYS):%Y-%m-%d}", "--to", f"{today:%Y-%m-%d}"))
+        waits: dict[str, Command] = {
+            "run": (run, "run"),
+            "dagster definitions validate": (str(Path(run).with_name("dagster")), "definitions", "validate"),
+            "import": ("bench.waits", "import"),
+        }
+        return compare(waits, _ROUNDS)
+
+
+if __name__ == "__main__":
+    import dagster  # noqa: F401  # what comes with it is not the project's
+
+    started = time.perf_counter()
+    import sigma_impressions.definitions  # noqa: F401
+
+    print(time.perf_counter() - started)

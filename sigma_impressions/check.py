@@ -8,6 +8,7 @@ from collections.abc import Generator, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import date, datetime
 from pathlib import Path
+from typing import TypeVar
 
 import polars as pl
 
@@ -31,7 +32,7 @@ from sigma_impressions.exports.objects import (
     StoreError,
     is_export_key,
 )
-from sigma_impressions.exports.refused import RefusedFile
+from sigma_impressions.exports.refused import RefusalReason, RefusedFile
 from sigma_impressions.source import SettingsError, Source, read_source
 from sigma_impressions.storage import BucketStorage, StorageError, writable
 from sigma_impressions.tables import Table, append_rows
@@ -39,6 +40,12 @@ from sigma_impressions.upstream.contract import WORKBOOK, ResourcesRefused
 from sigma_impressions.upstream.discovery import list_workbooks
 from sigma_impressions.upstream.sigma_api import SigmaApiError
 from sigma_impressions.upstream.snapshot_file import ResourcesUnreadable, read_snapshot
+
+T = TypeVar("T")
+
+_EXPORT_STEPS = ("credentials", "list", "get", "header", "rows")
+_OF_ROWS: tuple[RefusalReason, ...] = ("malformed quoting", "field too large")
+"""For these reasons a file is refused somewhere among its rows, for all others before them."""
 
 
 @dataclass(frozen=True)
@@ -60,8 +67,23 @@ def check_source(values: Mapping[str, str | None]) -> Iterator[Step]:
     yield Step("settings", True, f"{source.bucket_uri}, {source.days_back} days back, time zone {source.time_zone}")
     yield _check_storage(source)
     with tempfile.TemporaryDirectory(prefix="sigma-impressions-check-") as folder:
-        viewed = yield from _check_exports(source, Path(folder))
+        viewed = yield from _and_what_was_not_tried(_check_exports(source, Path(folder)))
         yield from _check_resources(source, viewed)
+
+
+def _and_what_was_not_tried(steps: Generator[Step, None, T]) -> Generator[Step, None, T]:
+    """The steps, and after one that failed those that would have followed."""
+    while True:
+        try:
+            step = next(steps)
+        except StopIteration as end:
+            result: T = end.value
+            break
+        yield step
+    if step.passed is False:
+        for name in _EXPORT_STEPS[_EXPORT_STEPS.index(step.name) + 1 :]:
+            yield Step(name, None, f"not tried, as the step {step.name} failed")
+    return result
 
 
 def _check_storage(source: Source) -> Step:
@@ -128,7 +150,8 @@ def _check_exports(source: Source, folder: Path) -> Generator[Step, None, pl.Ser
             scratch=folder,
         )
     except RefusedFile as refusal:
-        yield Step("rows", False, f"{newest.key} is refused: {refusal.reason}. {refusal.detail}")
+        step = "rows" if refusal.reason in _OF_ROWS else "header"
+        yield Step(step, False, f"{newest.key} is refused: {refusal.reason}. {refusal.detail}")
         return None
     unused = f"; columns not used: {', '.join(read.unused_columns[:20])}" if read.unused_columns else ""
     yield Step("header", True, f"the required columns were found{unused}")

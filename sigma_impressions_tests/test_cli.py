@@ -271,15 +271,28 @@ def test_check_tells_whether_the_sample_matches(
     assert "ana@example.com" not in result.output
 
 
-def test_check_of_an_empty_prefix_and_of_a_refused_file(invoke: Invoke, s3_endpoint: str) -> None:
+def test_check_of_an_empty_prefix(invoke: Invoke, s3_endpoint: str) -> None:
     empty = invoke("check", **exports_on(s3_endpoint, "check-empty", {"sigma/notes.txt": b"x"}))
     assert empty.exit_code == 1
-    assert steps(empty)["list"] == "FAIL"
+    assert (steps(empty)["list"], steps(empty)["get"]) == ("FAIL", "skip")
     assert "none of the 1 objects" in empty.stdout
-    refused = invoke("check", **exports_on(s3_endpoint, "check-refused", {"sigma/a.csv": b"a,b\n1,2\n"}))
+
+
+@pytest.mark.parametrize(
+    ("export", "step", "reason"),
+    [
+        (b"time,user\n2026-11-01 10:00:00,ana@example.com\n", "header", "missing required column"),
+        (b"", "header", "empty file"),
+        (EXPORT + b'2026-11-01 10:00:00,"never closed\n', "rows", "malformed quoting"),
+    ],
+)
+def test_check_of_a_refused_file(export: bytes, step: str, reason: str, invoke: Invoke, s3_endpoint: str) -> None:
+    bucket = f"check-{reason.replace(' ', '-')}"
+    refused = invoke("check", **exports_on(s3_endpoint, bucket, {"sigma/a.csv": export}))
     assert refused.exit_code == 1
-    assert steps(refused)["rows"] == "FAIL"
-    assert "missing required column" in refused.stdout
+    assert f"FAIL  {step}: sigma/a.csv is refused: {reason}" in refused.stdout
+    assert ("skip  rows: not tried, as the step header failed" in refused.stdout) is (step == "header")
+    assert "ana@example.com" not in refused.output
 
 
 @pytest.mark.slow

@@ -182,6 +182,8 @@ def test_a_fault_is_told_with_its_remedy_and_no_secret(
     assert said.exit_code == 1
     assert f"FAIL  {fault.step}: " in said.output
     assert f"| {fault.step} | FAIL |" in shown
+    later = {"list": ("get", "header", "rows"), "get": ("header", "rows")}[fault.step]
+    assert [name for name in later if f"skip  {name}: not tried" not in said.output] == []
     plain = shown.replace("\\", "")
     assert [words for words in fault.says if words not in said.output or words not in plain] == []
     for text in (said.output, printed):

@@ -12,14 +12,9 @@ import polars as pl
 
 from sigma_impressions.exports.classify import ACCEPTED_SCHEMA
 from sigma_impressions.exports.parquet import write_frames
+from sigma_impressions.schemas import EXPORT_FILES, NORMALIZED_IMPRESSIONS
 from sigma_impressions.settings import MAX_DAYS_BACK
-from sigma_impressions.tables import (
-    EXPORT_FILES,
-    NORMALIZED_IMPRESSIONS,
-    StagedFile,
-    Tables,
-    append_rows,
-)
+from sigma_impressions.tables import StagedFile, Tables, append_rows
 from sigma_impressions.upstream.contract import conform
 
 _USERS = 12_000

@@ -83,7 +83,8 @@ def _settled_cursor() -> str:
     from sigma_impressions.defs.resources import SigmaSource, file_date_pattern, object_store, tables
     from sigma_impressions.exports.decision import Rules, Stored, World, decide
     from sigma_impressions.exports.listing import survey
-    from sigma_impressions.tables import EXPORT_FILES, append_rows
+    from sigma_impressions.schemas import EXPORT_FILES
+    from sigma_impressions.tables import append_rows
 
     source = SigmaSource.from_environment().process_config_and_initialize().source()
     uri, pattern = source.bucket_uri, file_date_pattern(source)

@@ -173,7 +173,8 @@ def publish_again(storage: Path, as_of: str) -> None:
 
 def naive(storage: Path, as_of: str) -> None:
     from sigma_impressions.metrics import engine
-    from sigma_impressions.tables import NORMALIZED_IMPRESSIONS, SIGMA_RESOURCES, Tables, data_files
+    from sigma_impressions.schemas import NORMALIZED_IMPRESSIONS, SIGMA_RESOURCES
+    from sigma_impressions.tables import Tables, data_files
 
     tables = Tables(storage)
     with engine.connect(storage) as connection:
@@ -187,7 +188,8 @@ def naive(storage: Path, as_of: str) -> None:
 def polars(storage: Path, as_of: str) -> None:
     import polars as pl
 
-    from sigma_impressions.tables import NORMALIZED_IMPRESSIONS, SIGMA_RESOURCES, Tables
+    from sigma_impressions.schemas import NORMALIZED_IMPRESSIONS, SIGMA_RESOURCES
+    from sigma_impressions.tables import Tables
     from sigma_impressions.windows import window
 
     tables, end = Tables(storage), date.fromisoformat(as_of)

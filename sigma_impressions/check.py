@@ -33,9 +33,10 @@ from sigma_impressions.exports.objects import (
     is_export_key,
 )
 from sigma_impressions.exports.refused import RefusalReason, RefusedFile
+from sigma_impressions.schemas import Table
 from sigma_impressions.source import SettingsError, Source, read_source
 from sigma_impressions.storage import BucketStorage, StorageError, writable
-from sigma_impressions.tables import Table, append_rows
+from sigma_impressions.tables import append_rows
 from sigma_impressions.upstream.contract import WORKBOOK, ResourcesRefused
 from sigma_impressions.upstream.discovery import list_workbooks
 from sigma_impressions.upstream.sigma_api import SigmaApiError

@@ -17,7 +17,8 @@ from rich.text import Text
 
 from sigma_impressions.metrics import engine
 from sigma_impressions.publish.database import DATABASE_NAME, top_workbooks
-from sigma_impressions.tables import EXPORT_FILES, Tables
+from sigma_impressions.schemas import EXPORT_FILES
+from sigma_impressions.tables import Tables
 
 
 class Progress(logging.Handler):

@@ -13,9 +13,7 @@ from datetime import UTC, datetime, timedelta
 import polars as pl
 from deltalake.exceptions import CommitFailedError
 
-from sigma_impressions.scratch import scratch_folder
-from sigma_impressions.storage import clear_errors
-from sigma_impressions.tables import (
+from sigma_impressions.schemas import (
     ALL_TABLES,
     AS_OF_DATES,
     DAILY_TABLES,
@@ -28,15 +26,12 @@ from sigma_impressions.tables import (
     RESOURCE_HISTORY,
     RESOURCE_SNAPSHOTS,
     SIGMA_RESOURCES,
-    WORK_FOLDER,
     WORKBOOK_ALIASES,
-    StoredTable,
     Table,
-    Tables,
-    added_files,
-    replace,
-    scan,
 )
+from sigma_impressions.scratch import scratch_folder
+from sigma_impressions.storage import clear_errors
+from sigma_impressions.tables import WORK_FOLDER, StoredTable, Tables, added_files, replace, scan
 
 _ATTEMPTS = 5
 

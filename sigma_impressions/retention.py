@@ -18,19 +18,16 @@ from functools import partial
 import polars as pl
 
 from sigma_impressions.metrics.state import built_event_dates, closed_event_dates, expected_event_dates
-from sigma_impressions.storage import clear_errors
-from sigma_impressions.tables import (
+from sigma_impressions.schemas import (
     DAILY_IMPRESSIONS,
     EVENT_DATES,
     EXPORT_FILES,
     NORMALIZED_IMPRESSIONS,
     REJECTED_ROWS,
     Table,
-    Tables,
-    replace,
-    retry_conflicts,
-    scan,
 )
+from sigma_impressions.storage import clear_errors
+from sigma_impressions.tables import Tables, replace, retry_conflicts, scan
 
 _DATES_AT_ONCE = 10
 """Event dates whose daily rows are held in memory at once."""

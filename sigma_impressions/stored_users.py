@@ -20,17 +20,13 @@ from deltalake.transaction import RemoveAction
 from sigma_impressions.exports.rules import holds_pseudonyms, pseudonymous_fingerprint
 from sigma_impressions.publish.database import DATABASE_NAME
 from sigma_impressions.report.write import remove_report
+from sigma_impressions.schemas import ALL_TABLES, EXPORT_FILES, REJECTED_ROWS, SIGMA_RESOURCES, Table
 from sigma_impressions.scratch import locked, scratch_folder
 from sigma_impressions.storage import clear_errors
 from sigma_impressions.tables import (
-    ALL_TABLES,
-    EXPORT_FILES,
-    REJECTED_ROWS,
-    SIGMA_RESOURCES,
     WORK_FOLDER,
     StagedFile,
     StoredTable,
-    Table,
     Tables,
     add_action,
     added_files,

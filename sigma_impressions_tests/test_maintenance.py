@@ -16,14 +16,14 @@ import polars as pl
 import pytest
 from deltalake import DeltaTable
 
+from sigma_impressions import schemas, upgrades
 from sigma_impressions import tables as tables_module
-from sigma_impressions import upgrades
 from sigma_impressions.maintenance import Maintained, maintain
 from sigma_impressions.metrics import engine
 from sigma_impressions.metrics.as_of import refresh_metrics
 from sigma_impressions.metrics.daily import refresh_daily_impressions
 from sigma_impressions.publish.database import publish_database
-from sigma_impressions.tables import (
+from sigma_impressions.schemas import (
     ALL_TABLES,
     AS_OF_DATES,
     DAILY_IMPRESSIONS,
@@ -34,11 +34,8 @@ from sigma_impressions.tables import (
     RAW_EXPORT_FILES,
     RESOURCE_SNAPSHOTS,
     SIGMA_RESOURCES,
-    Tables,
-    TablesError,
-    append_rows,
-    data_files,
 )
+from sigma_impressions.tables import Tables, TablesError, append_rows, data_files
 from sigma_impressions.upstream.capture import capture_snapshot
 from sigma_impressions.upstream.contract import SCHEMA
 from sigma_impressions_tests import cases
@@ -217,7 +214,7 @@ def test_a_run_that_writes_meanwhile_is_not_disturbed(tables: Tables, monkeypatc
     opened = Tables.open
     waiting = [True]
 
-    def open_and_be_overtaken(self: Tables, table: tables_module.Table) -> Any:
+    def open_and_be_overtaken(self: Tables, table: schemas.Table) -> Any:
         handle = opened(self, table)
         if table is NORMALIZED_IMPRESSIONS and waiting.pop() if waiting else False:
             opened(self, table).delete("capture_id = 'killed'")
@@ -243,10 +240,10 @@ def test_everything_is_rebuilt_from_what_was_captured(tables: Tables) -> None:
 
 
 @pytest.fixture
-def next_version(monkeypatch: pytest.MonkeyPatch) -> Callable[[upgrades.Step], tables_module.Table]:
+def next_version(monkeypatch: pytest.MonkeyPatch) -> Callable[[upgrades.Step], schemas.Table]:
     """A program of the next schema version, in which daily_impressions has a column more in the middle."""
 
-    def install(step: upgrades.Step) -> tables_module.Table:
+    def install(step: upgrades.Step) -> schemas.Table:
         columns = list(DAILY_IMPRESSIONS.schema.items())
         wider = changed(DAILY_IMPRESSIONS, schema=pl.Schema([*columns[:3], ("device", pl.String), *columns[3:]]))
         monkeypatch.setattr(tables_module, "SCHEMA_VERSION", tables_module.SCHEMA_VERSION + 1)
@@ -258,7 +255,7 @@ def next_version(monkeypatch: pytest.MonkeyPatch) -> Callable[[upgrades.Step], t
 
 
 def test_an_older_table_is_upgraded_when_it_is_opened(
-    tables: Tables, next_version: Callable[[upgrades.Step], tables_module.Table]
+    tables: Tables, next_version: Callable[[upgrades.Step], schemas.Table]
 ) -> None:
     before = tables.read(DAILY_IMPRESSIONS).collect()
     steps: list[str] = []
@@ -284,7 +281,7 @@ def test_an_older_table_is_upgraded_when_it_is_opened(
 
 
 def test_files_from_before_a_column_was_added_have_no_value_in_it(
-    tables: Tables, next_version: Callable[[upgrades.Step], tables_module.Table], tmp_path: Path
+    tables: Tables, next_version: Callable[[upgrades.Step], schemas.Table], tmp_path: Path
 ) -> None:
     wider = next_version(lambda _: None)
     handle = tables.open(wider)
@@ -300,7 +297,7 @@ def test_files_from_before_a_column_was_added_have_no_value_in_it(
 
 
 def test_an_upgrade_that_was_interrupted_is_begun_again(
-    tables: Tables, next_version: Callable[[upgrades.Step], tables_module.Table]
+    tables: Tables, next_version: Callable[[upgrades.Step], schemas.Table]
 ) -> None:
     calls: list[int] = []
 

@@ -19,16 +19,8 @@ from sigma_impressions.metrics.daily import refresh_daily_impressions
 from sigma_impressions.metrics.state import built_event_dates
 from sigma_impressions.publish.settle import is_complete
 from sigma_impressions.retention import Dropped, drop_detail, late_files
-from sigma_impressions.tables import (
-    DAILY_IMPRESSIONS,
-    EVENT_DATES,
-    NORMALIZED_IMPRESSIONS,
-    REJECTED_ROWS,
-    InputsChanged,
-    Tables,
-    append_rows,
-    replace,
-)
+from sigma_impressions.schemas import DAILY_IMPRESSIONS, EVENT_DATES, NORMALIZED_IMPRESSIONS, REJECTED_ROWS
+from sigma_impressions.tables import InputsChanged, Tables, append_rows, replace
 from sigma_impressions_tests.metrics.captured import capture
 from sigma_impressions_tests.test_maintenance import age, refresh, results, row, snapshot
 

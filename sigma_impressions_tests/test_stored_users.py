@@ -20,20 +20,14 @@ from sigma_impressions.metrics.as_of import refresh_metrics
 from sigma_impressions.metrics.daily import refresh_daily_impressions
 from sigma_impressions.publish.database import publish_database
 from sigma_impressions.publish.insights import INSIGHT_TABLES
+from sigma_impressions.schemas import ALL_TABLES, EXPORT_FILES, NORMALIZED_IMPRESSIONS, REJECTED_ROWS, SIGMA_RESOURCES
 from sigma_impressions.stored_users import (
     AddressesStored,
     forget_stored,
     pseudonymize_stored,
     refuse_stored_addresses,
 )
-from sigma_impressions.tables import (
-    ALL_TABLES,
-    EXPORT_FILES,
-    NORMALIZED_IMPRESSIONS,
-    REJECTED_ROWS,
-    SIGMA_RESOURCES,
-    Tables,
-)
+from sigma_impressions.tables import Tables
 from sigma_impressions.upstream.capture import capture_snapshot
 from sigma_impressions.upstream.contract import conform
 from sigma_impressions.users import Pseudonyms, pseudonymous_resources

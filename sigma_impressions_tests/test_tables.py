@@ -9,14 +9,8 @@ import pyarrow.parquet as pq
 import pytest
 from deltalake.exceptions import CommitFailedError
 
-from sigma_impressions.tables import (
-    RESOURCE_IMPRESSIONS,
-    RESOURCE_SNAPSHOTS,
-    Table,
-    Tables,
-    append_rows,
-    replace,
-)
+from sigma_impressions.schemas import RESOURCE_IMPRESSIONS, RESOURCE_SNAPSHOTS, Table
+from sigma_impressions.tables import Tables, append_rows, replace
 
 
 def rows(*ids: str) -> pl.DataFrame:

@@ -25,8 +25,9 @@ from sigma_impressions.defs.resources import (
 from sigma_impressions.defs.runs import tag_run
 from sigma_impressions.exports.listing import Listing, sort_out
 from sigma_impressions.exports.manifest import Recorded, forget_missing, read_manifest, record_listing
+from sigma_impressions.schemas import EXPORT_FILES, NORMALIZED_IMPRESSIONS, RAW_EXPORT_FILES
 from sigma_impressions.stored_users import refuse_stored_addresses
-from sigma_impressions.tables import EXPORT_FILES, NORMALIZED_IMPRESSIONS, RAW_EXPORT_FILES, Tables
+from sigma_impressions.tables import Tables
 
 _EXAMPLES = 10
 

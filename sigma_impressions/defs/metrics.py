@@ -18,8 +18,7 @@ from sigma_impressions.defs.resources import query_limits, tables
 from sigma_impressions.metrics.as_of import read_as_of, refresh_metrics
 from sigma_impressions.metrics.daily import refresh_daily_impressions
 from sigma_impressions.retention import late_files
-from sigma_impressions.source import Problem, SettingsError
-from sigma_impressions.tables import (
+from sigma_impressions.schemas import (
     AS_OF_DATES,
     DAILY_IMPRESSIONS,
     EVENT_DATES,
@@ -30,8 +29,9 @@ from sigma_impressions.tables import (
     UNMATCHED_IMPRESSIONS,
     USER_ACTIVITY,
     Table,
-    Tables,
 )
+from sigma_impressions.source import Problem, SettingsError
+from sigma_impressions.tables import Tables
 from sigma_impressions.windows import WINDOW_DAYS
 
 _DESCRIPTIONS = {

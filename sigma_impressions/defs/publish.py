@@ -10,7 +10,7 @@ from sigma_impressions.defs.observations import WorkbookKey, dagster_sigma_key, 
 from sigma_impressions.defs.resources import insight_rules, query_limits, tables
 from sigma_impressions.publish.database import DATABASE_NAME, top_workbooks
 from sigma_impressions.publish.settle import publish_settled
-from sigma_impressions.tables import METRIC_TABLES
+from sigma_impressions.schemas import METRIC_TABLES
 
 DATABASE_ASSET = "sigma_impressions_database"
 

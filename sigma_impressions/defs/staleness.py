@@ -11,8 +11,8 @@ from sigma_impressions.defs.names import PLAIN_NAMES, Names
 from sigma_impressions.defs.resource_checks import resource_age
 from sigma_impressions.defs.resources import resources_modified, tables
 from sigma_impressions.exports.objects import ObjectGone
+from sigma_impressions.schemas import RAW_EXPORT_FILES
 from sigma_impressions.source import Source
-from sigma_impressions.tables import RAW_EXPORT_FILES
 
 STALENESS_NAME = "staleness"
 

@@ -19,10 +19,10 @@ from sigma_impressions.defs.resources import (
     tables,
 )
 from sigma_impressions.defs.runs import TRIGGER_TAG, range_tags
+from sigma_impressions.schemas import RESOURCE_SNAPSHOTS, SIGMA_RESOURCES
 from sigma_impressions.setting_values import resources_asset
 from sigma_impressions.source import Source
 from sigma_impressions.stored_users import refuse_stored_addresses
-from sigma_impressions.tables import RESOURCE_SNAPSHOTS, SIGMA_RESOURCES
 from sigma_impressions.upstream.capture import capture_snapshot
 from sigma_impressions.upstream.discovery import Discovered, discover_resources
 from sigma_impressions.upstream.snapshot_file import read_snapshot

@@ -31,9 +31,10 @@ from sigma_impressions.demo.generate import (
 from sigma_impressions.demo.object_store import EmbeddedObjectStore
 from sigma_impressions.project import project_folder
 from sigma_impressions.scan import ScanOptions, chunks, scan_all
+from sigma_impressions.schemas import RAW_EXPORT_FILES
 from sigma_impressions.settings import MAX_DAYS_BACK
 from sigma_impressions.source import environment_values, read_source
-from sigma_impressions.tables import RAW_EXPORT_FILES, Tables
+from sigma_impressions.tables import Tables
 
 BUCKET = "sigma-demo"
 

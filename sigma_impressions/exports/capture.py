@@ -23,20 +23,10 @@ from sigma_impressions.exports.parquet import write_frames
 from sigma_impressions.exports.refused import RefusedFile
 from sigma_impressions.exports.rules import ReadingRules
 from sigma_impressions.exports.small_files import SmallFile, normalize_small_files
+from sigma_impressions.schemas import EXPORT_FILES, NORMALIZED_IMPRESSIONS, REJECTED_ROWS
 from sigma_impressions.scratch import scratch_folder
-from sigma_impressions.tables import (
-    EXPORT_FILES,
-    NORMALIZED_IMPRESSIONS,
-    REJECTED_ROWS,
-    WORK_FOLDER,
-    StagedFile,
-    Tables,
-    retry_conflicts,
-    scan,
-)
-from sigma_impressions.tables import (
-    replace as replace_rows,
-)
+from sigma_impressions.tables import WORK_FOLDER, StagedFile, Tables, retry_conflicts, scan
+from sigma_impressions.tables import replace as replace_rows
 
 Report = Callable[[str], None]
 """Where progress goes: one line a call."""

@@ -17,8 +17,7 @@ from sigma_impressions.metrics.engine import DEFAULT_LIMITS, Limits
 from sigma_impressions.metrics.state import AsOfDate, built_as_of_dates, expected_as_of_dates
 from sigma_impressions.metrics.used import with_used
 from sigma_impressions.metrics.writing import replace_days
-from sigma_impressions.scratch import scratch_folder
-from sigma_impressions.tables import (
+from sigma_impressions.schemas import (
     AS_OF_DATES,
     DAILY_TABLES,
     METRIC_TABLES,
@@ -26,13 +25,11 @@ from sigma_impressions.tables import (
     SIGMA_RESOURCES,
     UNMATCHED_IMPRESSIONS,
     USER_ACTIVITY,
-    WORK_FOLDER,
     WORKBOOK_ALIASES,
     Table,
-    Tables,
-    data_files,
-    retry_conflicts,
 )
+from sigma_impressions.scratch import scratch_folder
+from sigma_impressions.tables import WORK_FOLDER, Tables, data_files, retry_conflicts
 from sigma_impressions.windows import WINDOW_DAYS
 
 if TYPE_CHECKING:

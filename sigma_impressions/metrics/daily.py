@@ -14,19 +14,9 @@ from sigma_impressions.metrics.conservation import check_claims
 from sigma_impressions.metrics.engine import DEFAULT_LIMITS, Limits
 from sigma_impressions.metrics.state import EventDate, built_event_dates, expected_event_dates
 from sigma_impressions.metrics.writing import replace_days
+from sigma_impressions.schemas import DAILY_IMPRESSIONS, DAILY_TABLES, DAILY_TOTALS, EVENT_DATES, NORMALIZED_IMPRESSIONS
 from sigma_impressions.scratch import scratch_folder
-from sigma_impressions.tables import (
-    DAILY_IMPRESSIONS,
-    DAILY_TABLES,
-    DAILY_TOTALS,
-    EVENT_DATES,
-    NORMALIZED_IMPRESSIONS,
-    WORK_FOLDER,
-    InputsChanged,
-    Tables,
-    data_files,
-    retry_conflicts,
-)
+from sigma_impressions.tables import WORK_FOLDER, InputsChanged, Tables, data_files, retry_conflicts
 
 _ROWS_AT_ONCE = 1_500_000
 """Captured rows that one query counts, which bounds what is held in memory: larger queries were seen to spill to

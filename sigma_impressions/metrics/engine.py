@@ -16,8 +16,9 @@ from typing import TYPE_CHECKING
 
 import polars as pl
 
+from sigma_impressions.schemas import Table
 from sigma_impressions.scratch import scratch_folder
-from sigma_impressions.tables import InputsChanged, StoredTable, Table, data_files, partition_fingerprints
+from sigma_impressions.tables import InputsChanged, StoredTable, data_files, partition_fingerprints
 
 if TYPE_CHECKING:
     import duckdb

@@ -15,15 +15,15 @@ from functools import lru_cache
 
 import polars as pl
 
-from sigma_impressions.tables import (
+from sigma_impressions.schemas import (
     AS_OF_DATES,
     DAILY_TABLES,
     EVENT_DATES,
     EXPORT_FILES,
     METRIC_TABLES,
     RESOURCE_SNAPSHOTS,
-    Tables,
 )
+from sigma_impressions.tables import Tables
 from sigma_impressions.windows import window
 
 DAILY_VERSION = 1

@@ -21,8 +21,7 @@ from sigma_impressions.metrics.state import (
 from sigma_impressions.publish.history import History, read_history
 from sigma_impressions.publish.insights import create_insights
 from sigma_impressions.publish.rules import DEFAULT_RULES, InsightRules
-from sigma_impressions.scratch import locked, scratch_folder
-from sigma_impressions.tables import (
+from sigma_impressions.schemas import (
     AS_OF_DATES,
     DAILY_IMPRESSIONS,
     DAILY_TABLES,
@@ -32,12 +31,10 @@ from sigma_impressions.tables import (
     REJECTED_ROWS,
     RESOURCE_HISTORY,
     SIGMA_RESOURCES,
-    WORK_FOLDER,
     WORKBOOK_ALIASES,
-    InputsChanged,
-    Tables,
-    data_files,
 )
+from sigma_impressions.scratch import locked, scratch_folder
+from sigma_impressions.tables import WORK_FOLDER, InputsChanged, Tables, data_files
 from sigma_impressions.windows import window
 
 if TYPE_CHECKING:

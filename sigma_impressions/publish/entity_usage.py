@@ -13,15 +13,9 @@ from sigma_impressions.metrics import engine
 from sigma_impressions.metrics.engine import DEFAULT_LIMITS, Limits
 from sigma_impressions.metrics.state import built_event_dates, expected_as_of_dates
 from sigma_impressions.publish.database import newest_as_of
+from sigma_impressions.schemas import DAILY_TABLES, SIGMA_RESOURCES, WORKBOOK_ALIASES
 from sigma_impressions.scratch import replacing, scratch_folder
-from sigma_impressions.tables import (
-    DAILY_TABLES,
-    SIGMA_RESOURCES,
-    WORK_FOLDER,
-    WORKBOOK_ALIASES,
-    Tables,
-    data_files,
-)
+from sigma_impressions.tables import WORK_FOLDER, Tables, data_files
 from sigma_impressions.windows import window
 
 if TYPE_CHECKING:

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING
 
 from sigma_impressions.metrics import engine
 from sigma_impressions.metrics.state import AsOfDate, digest
-from sigma_impressions.tables import DAILY_IMPRESSIONS, DAILY_TOTALS, METRIC_TABLES, StoredTable
+from sigma_impressions.schemas import DAILY_IMPRESSIONS, DAILY_TOTALS, METRIC_TABLES
+from sigma_impressions.tables import StoredTable
 from sigma_impressions.windows import LONGEST_WINDOW, window
 
 if TYPE_CHECKING:

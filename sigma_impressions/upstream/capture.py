@@ -10,16 +10,8 @@ from datetime import datetime
 
 import polars as pl
 
-from sigma_impressions.tables import (
-    RESOURCE_HISTORY,
-    RESOURCE_SNAPSHOTS,
-    SIGMA_RESOURCES,
-    WORKBOOK_ALIASES,
-    Table,
-    Tables,
-    append_rows,
-    scan,
-)
+from sigma_impressions.schemas import RESOURCE_HISTORY, RESOURCE_SNAPSHOTS, SIGMA_RESOURCES, WORKBOOK_ALIASES, Table
+from sigma_impressions.tables import Tables, append_rows, scan
 from sigma_impressions.upstream.contract import ALIASES, WORKBOOK, ResourcesRefused
 from sigma_impressions.upstream.history import KEY, State, carry_over
 

@@ -20,16 +20,14 @@ from sigma_impressions.exports.manifest import forget_missing, read_manifest, re
 from sigma_impressions.exports.objects import ObjectChanged, ObjectGone, ObjectStore, StoredObject, StoreError
 from sigma_impressions.exports.rules import ReadingRules
 from sigma_impressions.metrics.daily import refresh_daily_impressions
-from sigma_impressions.tables import (
+from sigma_impressions.schemas import (
     DAILY_IMPRESSIONS,
     EXPORT_FILES,
     NORMALIZED_IMPRESSIONS,
     RAW_EXPORT_FILES,
     REJECTED_ROWS,
-    WORK_FOLDER,
-    Tables,
-    append_rows,
 )
+from sigma_impressions.tables import WORK_FOLDER, Tables, append_rows
 
 DAY = date(2026, 11, 20)
 NOON = datetime(2026, 11, 20, 12, tzinfo=UTC)

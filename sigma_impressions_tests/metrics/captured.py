@@ -6,7 +6,8 @@ from datetime import UTC, date, datetime
 
 import polars as pl
 
-from sigma_impressions.tables import EXPORT_FILES, NORMALIZED_IMPRESSIONS, Tables, append_rows
+from sigma_impressions.schemas import EXPORT_FILES, NORMALIZED_IMPRESSIONS
+from sigma_impressions.tables import Tables, append_rows
 from sigma_impressions_tests.metrics.reference import Row
 
 

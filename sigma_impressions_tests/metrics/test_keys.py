@@ -11,7 +11,8 @@ import pytest
 
 from sigma_impressions.metrics.as_of import read_as_of, refresh_metrics
 from sigma_impressions.metrics.daily import refresh_daily_impressions
-from sigma_impressions.tables import RESOURCE_IMPRESSIONS, UNMATCHED_IMPRESSIONS, USER_ACTIVITY, Tables
+from sigma_impressions.schemas import RESOURCE_IMPRESSIONS, UNMATCHED_IMPRESSIONS, USER_ACTIVITY
+from sigma_impressions.tables import Tables
 from sigma_impressions.upstream.capture import capture_snapshot
 from sigma_impressions.upstream.contract import conform
 from sigma_impressions_tests.metrics.captured import capture

@@ -22,7 +22,7 @@ from sigma_impressions.metrics.state import (
     snapshot_for,
 )
 from sigma_impressions.publish.settle import is_complete
-from sigma_impressions.tables import (
+from sigma_impressions.schemas import (
     AS_OF_DATES,
     DAILY_IMPRESSIONS,
     EVENT_DATES,
@@ -30,8 +30,8 @@ from sigma_impressions.tables import (
     RESOURCE_IMPRESSIONS,
     UNMATCHED_IMPRESSIONS,
     USER_ACTIVITY,
-    Tables,
 )
+from sigma_impressions.tables import Tables
 from sigma_impressions.upstream.capture import capture_snapshot
 from sigma_impressions.upstream.contract import conform
 from sigma_impressions_tests.metrics.captured import capture

@@ -16,7 +16,8 @@ import pytest
 from sigma_impressions.metrics.as_of import refresh_metrics
 from sigma_impressions.metrics.daily import refresh_daily_impressions
 from sigma_impressions.publish.datahub import DataHub, DataHubError, export_usage
-from sigma_impressions.tables import EXPORT_FILES, Tables
+from sigma_impressions.schemas import EXPORT_FILES
+from sigma_impressions.tables import Tables
 from sigma_impressions.upstream.capture import capture_snapshot
 from sigma_impressions.upstream.contract import conform
 from sigma_impressions_tests.exports.http_stub import Answer, HttpStub, Request, http_stub

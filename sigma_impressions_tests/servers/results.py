@@ -12,7 +12,7 @@ from polars.testing import assert_frame_equal
 
 from sigma_impressions.demo.generate import FILE_DATE_PATTERN, PREFIX, export_period, resources
 from sigma_impressions.exports.manifest import read_manifest
-from sigma_impressions.tables import (
+from sigma_impressions.schemas import (
     AS_OF_DATES,
     DAILY_TABLES,
     EVENT_DATES,
@@ -24,8 +24,8 @@ from sigma_impressions.tables import (
     RESOURCE_HISTORY,
     RESOURCE_SNAPSHOTS,
     SIGMA_RESOURCES,
-    Tables,
 )
+from sigma_impressions.tables import Tables
 
 DELTA_TABLES = (
     RAW_EXPORT_FILES,

@@ -16,8 +16,9 @@ import pytest
 
 from sigma_impressions.demo.generate import export_period
 from sigma_impressions.maintenance import maintain
+from sigma_impressions.schemas import ALL_TABLES
 from sigma_impressions.storage import LocalStorage
-from sigma_impressions.tables import ALL_TABLES, WORK_FOLDER, Tables
+from sigma_impressions.tables import WORK_FOLDER, Tables
 from sigma_impressions_tests.servers.processes import Machine, command, nothing, pipeline
 from sigma_impressions_tests.servers.results import (
     DATABASE,

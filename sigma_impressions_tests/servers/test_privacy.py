@@ -14,15 +14,15 @@ import polars as pl
 import pytest
 
 from sigma_impressions.demo.vocabulary import MAIL_DOMAIN
-from sigma_impressions.tables import (
+from sigma_impressions.schemas import (
     ALL_TABLES,
     DAILY_IMPRESSIONS,
     NORMALIZED_IMPRESSIONS,
     REJECTED_ROWS,
     SIGMA_RESOURCES,
     USER_ACTIVITY,
-    Tables,
 )
+from sigma_impressions.tables import Tables
 from sigma_impressions.users import PSEUDONYM, Pseudonyms
 from sigma_impressions_tests.commands import environment
 from sigma_impressions_tests.servers.processes import sigma_impressions

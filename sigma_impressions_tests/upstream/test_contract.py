@@ -8,7 +8,8 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from sigma_impressions.tables import SIGMA_RESOURCES, Tables
+from sigma_impressions.schemas import SIGMA_RESOURCES
+from sigma_impressions.tables import Tables
 from sigma_impressions.upstream.capture import capture_snapshot
 from sigma_impressions.upstream.contract import SCHEMA, ResourcesRefused, conform
 from sigma_impressions.upstream.snapshot_file import ResourcesUnreadable, read_snapshot

@@ -8,14 +8,8 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from sigma_impressions.tables import (
-    RESOURCE_HISTORY,
-    RESOURCE_SNAPSHOTS,
-    SIGMA_RESOURCES,
-    WORKBOOK_ALIASES,
-    Table,
-    Tables,
-)
+from sigma_impressions.schemas import RESOURCE_HISTORY, RESOURCE_SNAPSHOTS, SIGMA_RESOURCES, WORKBOOK_ALIASES, Table
+from sigma_impressions.tables import Tables
 from sigma_impressions.upstream.capture import CapturedSnapshot, capture_snapshot
 from sigma_impressions.upstream.contract import ALIASES, conform
 

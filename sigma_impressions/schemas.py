@@ -1,0 +1,311 @@
+"""The schemas of the Delta Lake tables: what each table holds, its columns, and what a row means."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import polars as pl
+
+from sigma_impressions.windows import WINDOW_DAYS
+
+SCHEMA_VERSION = 3
+"""Version of all table schemas; stored with each table, so that an older or newer one is recognised."""
+
+_UTC_TIME = pl.Datetime("us", "UTC")
+
+_Type = pl.DataType | type[pl.DataType]
+
+
+@dataclass(frozen=True)
+class Table:
+    """One Delta table: its name (also its folder), columns, partition columns and what a row means."""
+
+    name: str
+    description: str
+    schema: pl.Schema = field(hash=False)
+    partition_by: tuple[str, ...] = ()
+    rows_per_group: int | None = None
+    """Rows of one row group of a data file, which is what a thread reads; by default as many as Delta Lake writes."""
+
+    def no_rows(self) -> pl.DataFrame:
+        """An empty frame with the table's columns."""
+        return pl.DataFrame(schema=self.schema)
+
+
+def _schema(**columns: _Type) -> pl.Schema:
+    return pl.Schema(columns)
+
+
+RAW_EXPORT_FILES = Table(
+    "raw_export_files",
+    "The manifest: one row per export file (key and version) that a listing has shown, kept for good.",
+    _schema(
+        file_date=pl.Date,
+        file_id=pl.String,
+        bucket=pl.String,
+        key=pl.String,
+        version=pl.String,
+        size=pl.Int64,
+        last_modified=_UTC_TIME,
+        first_seen_at=_UTC_TIME,
+    ),
+)
+EXPORT_FILES = Table(
+    "export_files",
+    "Registry of captured export files: read or refused, with exact row counts and the event dates held.",
+    _schema(
+        file_id=pl.String,
+        capture_id=pl.String,
+        bucket=pl.String,
+        key=pl.String,
+        version=pl.String,
+        size=pl.Int64,
+        last_modified=_UTC_TIME,
+        file_date=pl.Date,
+        status=pl.String,
+        reason=pl.String,
+        detail=pl.String,
+        rows=pl.Int64,
+        accepted=pl.Int64,
+        rejected=pl.Int64,
+        skipped=pl.Int64,
+        event_dates=pl.List(pl.Date),
+        warnings=pl.List(pl.String),
+        rules_fingerprint=pl.String,
+        captured_at=_UTC_TIME,
+    ),
+)
+NORMALIZED_IMPRESSIONS = Table(
+    "normalized_impressions",
+    "Accepted rows of the export files, typed, each with its file and row number.",
+    _schema(
+        file_date=pl.Date,
+        file_id=pl.String,
+        capture_id=pl.String,
+        row_number=pl.Int64,
+        request_time=_UTC_TIME,
+        event_date=pl.Date,
+        user_email=pl.String,
+        workbook_url_id=pl.String,
+        element_id=pl.String,
+        count=pl.Int64,
+        event_id=pl.String,
+    ),
+    partition_by=("file_date",),
+)
+REJECTED_ROWS = Table(
+    "rejected_rows",
+    "Rows that cannot be an impression, each with its file, row number, reason and text.",
+    _schema(
+        file_date=pl.Date,
+        file_id=pl.String,
+        capture_id=pl.String,
+        row_number=pl.Int64,
+        reason=pl.String,
+        text=pl.String,
+    ),
+    partition_by=("file_date",),
+)
+DAILY_IMPRESSIONS = Table(
+    "daily_impressions",
+    "Impressions counted once, per event date, workbook, element and user.",
+    _schema(
+        event_date=pl.Date,
+        fingerprint=pl.String,
+        workbook_url_id=pl.String,
+        element_id=pl.String,
+        user_email=pl.String,
+        impressions=pl.Int64,
+        first_impression_at=_UTC_TIME,
+        last_impression_at=_UTC_TIME,
+    ),
+    partition_by=("event_date", "fingerprint"),
+)
+DAILY_TOTALS = Table(
+    "daily_totals",
+    "Totals of daily_impressions per event date: of each workbook and element viewed, and of each user.",
+    _schema(
+        event_date=pl.Date,
+        fingerprint=pl.String,
+        workbook_url_id=pl.String,
+        element_id=pl.String,
+        user_email=pl.String,
+        impressions=pl.Int64,
+        distinct_users=pl.Int64,
+    ),
+    partition_by=("event_date", "fingerprint"),
+)
+"""A row is of a workbook or element (`user_email` is null) or of a user (`workbook_url_id` is null)."""
+
+DAILY_TABLES = (DAILY_IMPRESSIONS, DAILY_TOTALS)
+
+EVENT_DATES = Table(
+    "event_dates",
+    "Registry of the event dates in daily_impressions, with the fingerprint of what each was built from, and the "
+    "impressions that its largest export file has alone.",
+    _schema(
+        event_date=pl.Date,
+        fingerprint=pl.String,
+        export_files=pl.Int64,
+        rows=pl.Int64,
+        impressions=pl.Int64,
+        distinct_users=pl.Int64,
+        largest_claim=pl.Int64,
+        built_at=_UTC_TIME,
+        detail_dropped_at=_UTC_TIME,
+    ),
+)
+_RESOURCE: dict[str, _Type] = {
+    "resource_type": pl.String,
+    "workbook_id": pl.String,
+    "workbook_url_id": pl.String,
+    "element_id": pl.String,
+    "name": pl.String,
+    "workbook_name": pl.String,
+    "path": pl.String,
+    "url": pl.String,
+    "owner_email": pl.String,
+    "created_at": _UTC_TIME,
+    "updated_at": _UTC_TIME,
+    "is_archived": pl.Boolean,
+    "is_deleted": pl.Boolean,
+}
+"""The columns of a resource (spec, "sigma_resources")."""
+
+SIGMA_RESOURCES = Table(
+    "sigma_resources",
+    "Workbooks and elements that the upstream Sigma integration discovered, one set per snapshot.",
+    _schema(
+        snapshot_id=pl.String,
+        **_RESOURCE,
+    ),
+    partition_by=("snapshot_id",),
+)
+RESOURCE_SNAPSHOTS = Table(
+    "resource_snapshots",
+    "Registry of the snapshots in sigma_resources: when each was taken and a digest of what it holds.",
+    _schema(
+        snapshot_id=pl.String,
+        taken_at=_UTC_TIME,
+        content_digest=pl.String,
+        workbooks=pl.Int64,
+        elements=pl.Int64,
+        read_from=pl.String,
+    ),
+)
+RESOURCE_HISTORY = Table(
+    "resource_history",
+    "When each resource of a snapshot was first seen, and since when it is gone from Sigma.",
+    _schema(
+        snapshot_id=pl.String,
+        resource_type=pl.String,
+        workbook_url_id=pl.String,
+        element_id=pl.String,
+        first_seen_at=_UTC_TIME,
+        vanished_at=_UTC_TIME,
+    ),
+    partition_by=("snapshot_id",),
+)
+WORKBOOK_ALIASES = Table(
+    "workbook_aliases",
+    "Other IDs under which the workbooks of a snapshot are viewed: those of their tagged versions.",
+    _schema(
+        snapshot_id=pl.String,
+        alias_id=pl.String,
+        workbook_url_id=pl.String,
+        tag_name=pl.String,
+        vanished_at=_UTC_TIME,
+    ),
+    partition_by=("snapshot_id",),
+)
+
+
+def _per_window(*prefixes: str) -> dict[str, _Type]:
+    return {f"{prefix}_{days}d": pl.Int64 for days in WINDOW_DAYS for prefix in prefixes}
+
+
+_USER_OF_RESOURCE = pl.Struct(
+    {
+        "user_email": pl.String,
+        **_per_window("impressions"),
+        "first_impression_at": _UTC_TIME,
+        "last_impression_at": _UTC_TIME,
+    }
+)
+RESOURCE_IMPRESSIONS = Table(
+    "resource_impressions",
+    "Usage of every workbook and element as of the end of a day, also of those that nobody viewed.",
+    _schema(
+        as_of_date=pl.Date,
+        fingerprint=pl.String,
+        **_RESOURCE,
+        **_per_window("total_impressions", "distinct_impressions_users"),
+        **_per_window("total_impressions_with_elements", "distinct_impressions_users_with_elements"),
+        total_impressions_prior_14d=pl.Int64,
+        first_impression_at=_UTC_TIME,
+        last_impression_at=_UTC_TIME,
+        used=pl.List(_USER_OF_RESOURCE),
+    ),
+    partition_by=("as_of_date", "fingerprint"),
+    rows_per_group=16_384,  # of many users each
+)
+USER_ACTIVITY = Table(
+    "user_activity",
+    "Activity of every user of the last 60 days as of the end of a day.",
+    _schema(
+        as_of_date=pl.Date,
+        fingerprint=pl.String,
+        user_email=pl.String,
+        **_per_window("total_impressions", "distinct_workbooks", "distinct_resources", "active_days"),
+        first_impression_at=_UTC_TIME,
+        last_impression_at=_UTC_TIME,
+    ),
+    partition_by=("as_of_date", "fingerprint"),
+)
+UNMATCHED_IMPRESSIONS = Table(
+    "unmatched_impressions",
+    "Good impressions of the last 60 days whose workbook or element no resource has.",
+    _schema(
+        as_of_date=pl.Date,
+        fingerprint=pl.String,
+        workbook_url_id=pl.String,
+        element_id=pl.String,
+        reason=pl.String,
+        total_impressions_60d=pl.Int64,
+        distinct_impressions_users_60d=pl.Int64,
+        first_impression_at=_UTC_TIME,
+        last_impression_at=_UTC_TIME,
+    ),
+    partition_by=("as_of_date", "fingerprint"),
+)
+AS_OF_DATES = Table(
+    "as_of_dates",
+    "Registry of the as-of dates whose metric tables are complete, with the figures of the conservation check.",
+    _schema(
+        as_of_date=pl.Date,
+        fingerprint=pl.String,
+        snapshot_id=pl.String,
+        **_per_window("impressions", "matched_impressions", "unmatched_impressions"),
+        resource_rows=pl.Int64,
+        user_rows=pl.Int64,
+        unmatched_rows=pl.Int64,
+        computed_at=_UTC_TIME,
+    ),
+)
+
+METRIC_TABLES = (RESOURCE_IMPRESSIONS, USER_ACTIVITY, UNMATCHED_IMPRESSIONS)
+
+ALL_TABLES = (
+    RAW_EXPORT_FILES,
+    EXPORT_FILES,
+    NORMALIZED_IMPRESSIONS,
+    REJECTED_ROWS,
+    *DAILY_TABLES,
+    EVENT_DATES,
+    SIGMA_RESOURCES,
+    RESOURCE_HISTORY,
+    WORKBOOK_ALIASES,
+    RESOURCE_SNAPSHOTS,
+    *METRIC_TABLES,
+    AS_OF_DATES,
+)

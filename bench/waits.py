@@ -47,11 +47,14 @@ def _measure(folder: Path) -> dict[str, Measured]:
             {
                 **store.environment(),
                 "SIGMA_IMPRESSIONS_PROJECT": str(folder),
+                "SIGMA_IMPRESSIONS_STORAGE": str(folder / "storage"),
+                "DAGSTER_HOME": str(folder / "dagster_home"),
                 "SIGMA_IMPRESSIONS_BUCKET_URI": f"s3://{_BUCKET}/{PREFIX}",
                 "SIGMA_IMPRESSIONS_FILE_DATE_PATTERN": FILE_DATE_PATTERN,
                 "SIGMA_IMPRESSIONS_RESOURCES": str(folder / "sigma_resources.parquet"),
             }
         )
+        (folder / "dagster_home").mkdir()
         measure((run, "backfill", "--from", f"{today - timedelta(days=_DAYS):%Y-%m-%d}", "--to", f"{today:%Y-%m-%d}"))
         waits: dict[str, Command] = {
             "run": (run, "run"),

@@ -106,8 +106,8 @@ def build_schedule(
         default_status=dg.DefaultScheduleStatus.STOPPED,
         description=(
             "One run over the last days back, also when no export file is new, so that every day gets its metrics. "
-            f"The time (UTC) is {SCHEDULE_VARIABLE}. Leaves out the first and last days that a run under way covers, "
-            "and its turn if that is all of them."
+            f"The time (UTC) is {SCHEDULE_VARIABLE}. Leaves out its turn while runs over all of these days are "
+            "under way."
         ),
     )
     def daily_scan(context: dg.ScheduleEvaluationContext) -> dg.RunRequest | dg.SkipReason:
@@ -121,13 +121,11 @@ def build_schedule(
             )
         end_dead_runs(context.instance)
         runs = [run for run in scan_runs(context.instance, job.name, assets) if run.is_waited_for(datetime.now(UTC))]
-        left = [day for day in days if not any(run.covers(day, day) for run in runs)]
-        if not left:
+        # Only its turn as a whole: a run under way may have listed a day before its last file came, or may fail.
+        if all(any(run.covers(day, day) for run in runs) for day in days):
             running = ", ".join(run.run_id for run in runs)
             return dg.SkipReason(f"{days[0]} to {days[-1]} are being scanned already: {running}.")
-        # A run is over one range of days, so one in between is scanned twice, and counts once.
-        wanted = [day for day in days if left[0] <= day <= left[-1]]
-        return dg.RunRequest(tags=_tags(settings, wanted, "schedule"))
+        return dg.RunRequest(tags=_tags(settings, days, "schedule"))
 
     return daily_scan
 

@@ -113,7 +113,7 @@ def readable(files: pl.DataFrame) -> dg.AssetCheckResult:
         refused.is_empty(),
         dg.AssetCheckSeverity.ERROR,
         description=f"{refused.height} of {files.height} files were refused, for example {refused['key'][0]}: "
-        f"{refused['reason'][0]}. The check's table has them all; mend the export in Sigma and export the days again."
+        f"{refused['reason'][0]}. The check's table has more; mend the export in Sigma and export the days again."
         if refused.height
         else None,
         refused_files=refused.height,

@@ -16,15 +16,21 @@ def replace_days(
 ) -> None:
     """Replace the rows of these days in each table; `rows` are the new ones, by the table's name.
 
-    The last handle is the registry, which is written after the others: what it says is there is there. The others are
-    written side by side, as Delta Lake compresses each with one thread.
+    The last handle is the registry, which is written after the others: what it says is there is there. The one
+    before it is written first: of runs over the same days only the one that gets it goes on. The others are written
+    side by side, as Delta Lake compresses each with one thread.
 
     Raises `CommitFailedError` when another process has touched those rows since the handles were opened.
     """
-    *derived, registry = handles
-    with ThreadPoolExecutor(len(derived)) as pool:
-        written = pool.map(lambda handle: replace(handle, handle.table, column, days, rows[handle.table.name]), derived)
+
+    def write(handle: StoredTable) -> None:
+        replace(handle, handle.table, column, days, rows[handle.table.name])
+
+    *others, ticket, registry = handles
+    write(ticket)
+    with ThreadPoolExecutor(len(others)) as pool:
+        written = pool.map(write, others)
         # Until every one of them is through, or the first has failed.
         for _ in written:
             pass
-    replace(registry, registry.table, column, days, rows[registry.table.name])
+    write(registry)

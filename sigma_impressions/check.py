@@ -8,7 +8,6 @@ from collections.abc import Generator, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import date, datetime
 from pathlib import Path
-from typing import TypeVar
 
 import polars as pl
 
@@ -42,8 +41,6 @@ from sigma_impressions.upstream.discovery import list_workbooks
 from sigma_impressions.upstream.sigma_api import SigmaApiError
 from sigma_impressions.upstream.snapshot_file import ResourcesUnreadable, read_snapshot
 
-T = TypeVar("T")
-
 _EXPORT_STEPS = ("credentials", "list", "get", "header", "rows")
 _OF_ROWS: tuple[RefusalReason, ...] = ("malformed quoting", "field too large")
 """For these reasons a file is refused somewhere among its rows, for all others before them."""
@@ -68,23 +65,15 @@ def check_source(values: Mapping[str, str | None]) -> Iterator[Step]:
     yield Step("settings", True, f"{source.bucket_uri}, {source.days_back} days back, time zone {source.time_zone}")
     yield _check_storage(source)
     with tempfile.TemporaryDirectory(prefix="sigma-impressions-check-") as folder:
-        viewed = yield from _and_what_was_not_tried(_check_exports(source, Path(folder)))
+        viewed = yield from _check_exports(source, Path(folder))
         yield from _check_resources(source, viewed)
 
 
-def _and_what_was_not_tried(steps: Generator[Step, None, T]) -> Generator[Step, None, T]:
-    """The steps, and after one that failed those that would have followed."""
-    while True:
-        try:
-            step = next(steps)
-        except StopIteration as end:
-            result: T = end.value
-            break
-        yield step
-    if step.passed is False:
-        for name in _EXPORT_STEPS[_EXPORT_STEPS.index(step.name) + 1 :]:
-            yield Step(name, None, f"not tried, as the step {step.name} failed")
-    return result
+def _failed(name: str, message: str) -> Iterator[Step]:
+    """A step of the export file that failed, and those after it, which could not be tried."""
+    yield Step(name, False, message)
+    for later in _EXPORT_STEPS[_EXPORT_STEPS.index(name) + 1 :]:
+        yield Step(later, None, f"not tried, as the step {name} failed")
 
 
 def _check_storage(source: Source) -> Step:
@@ -117,18 +106,17 @@ def _check_exports(source: Source, folder: Path) -> Generator[Step, None, pl.Ser
     try:
         yield Step("credentials", True, found_credentials(source))
     except StoreError as error:
-        yield Step("credentials", False, str(error))
+        yield from _failed("credentials", str(error))
         return None
     try:
         store = object_store(source)
         newest, listed = _newest_export(store, source)
     except StoreError as error:
-        yield Step("list", False, str(error))
+        yield from _failed("list", str(error))
         return None
     if newest is None:
-        yield Step(
+        yield from _failed(
             "list",
-            False,
             f"allowed, but none of the {listed} objects under {source.bucket_uri} ends in .csv or .csv.gz. "
             "Is the prefix right, and has Sigma's export run?",
         )
@@ -138,7 +126,7 @@ def _check_exports(source: Source, folder: Path) -> Generator[Step, None, pl.Ser
     try:
         store.download(newest, file)
     except (StoreError, ObjectChanged, ObjectGone) as error:
-        yield Step("get", False, str(error) or f"{newest.key} changed while it was read; try again.")
+        yield from _failed("get", str(error) or f"{newest.key} changed while it was read; try again.")
         return None
     yield Step("get", True, f"{newest.key}, {newest.size:,} bytes")
     try:
@@ -152,7 +140,7 @@ def _check_exports(source: Source, folder: Path) -> Generator[Step, None, pl.Ser
         )
     except RefusedFile as refusal:
         step = "rows" if refusal.reason in _OF_ROWS else "header"
-        yield Step(step, False, f"{newest.key} is refused: {refusal.reason}. {refusal.detail}")
+        yield from _failed(step, f"{newest.key} is refused: {refusal.reason}. {refusal.detail}")
         return None
     unused = f"; columns not used: {', '.join(read.unused_columns[:20])}" if read.unused_columns else ""
     yield Step("header", True, f"the required columns were found{unused}")

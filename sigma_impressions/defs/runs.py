@@ -83,11 +83,11 @@ def pipeline_runs(
 ) -> list[RunRecord]:
     """Runs of the job, and others that materialize some of the assets, as the UI and backfills do.
 
-    `limit` is how many of the newest are looked at, of the job and of all.
+    `limit` is how many of the newest are looked at, of the job and of all; by default every one.
     """
     found: dict[str, RunRecord] = {}
-    # Also by the job's name: on a busy instance the newest runs of all may be those of others.
-    for job in (job_name, None):
+    # Of some also by the job's name: on a busy instance the newest runs of all may be those of others.
+    for job in (None,) if limit is None else (job_name, None):
         wanted = dg.RunsFilter(statuses=list(statuses), job_name=job)
         for record in instance.get_run_records(wanted, limit=limit):
             run = record.dagster_run

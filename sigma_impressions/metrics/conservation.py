@@ -14,13 +14,31 @@ class ConservationError(Exception):
     """Impressions were lost or doubled on the way to the metrics; nothing of the dates concerned was written."""
 
 
+def uncovered(event_dates: pl.DataFrame) -> pl.DataFrame:
+    """The rows of the registry `event_dates` with fewer impressions than one of their export files claims alone."""
+    return event_dates.filter(pl.col("impressions") < pl.col("largest_claim"))
+
+
+def unbalanced(figures: Mapping[str, int]) -> list[int]:
+    """The windows, in days, whose impressions are not all attached to a resource or unmatched.
+
+    `figures` is a row of the registry `as_of_dates`.
+    """
+    return [
+        days
+        for days in WINDOW_DAYS
+        if figures[f"impressions_{days}d"]
+        != figures[f"matched_impressions_{days}d"] + figures[f"unmatched_impressions_{days}d"]
+    ]
+
+
 def check_claims(event_dates: pl.DataFrame) -> None:
     """Refuse event dates with fewer impressions than a single one of their export files claims.
 
     `event_dates` are rows of the registry. However exports overlap, what one of them says alone is counted; see
     spec, "Impressions are counted once".
     """
-    fewer = event_dates.filter(pl.col("impressions") < pl.col("largest_claim"))
+    fewer = uncovered(event_dates)
     for day, impressions, claim in fewer.select("event_date", "impressions", "largest_claim").iter_rows():
         raise ConservationError(
             f"Event date {day}: {impressions} impressions were counted, but one export file alone has {claim}. "
@@ -33,11 +51,10 @@ def check_windows(as_of: date, figures: Mapping[str, int]) -> None:
 
     `figures` is a row of the registry `as_of_dates`.
     """
-    for days in WINDOW_DAYS:
-        counted = figures[f"impressions_{days}d"]
-        matched, unmatched = figures[f"matched_impressions_{days}d"], figures[f"unmatched_impressions_{days}d"]
-        if counted != matched + unmatched:
-            raise ConservationError(
-                f"As of {as_of}, {days} days: {counted} impressions were counted, but {matched} are attached to "
-                f"resources and {unmatched} are unmatched. Nothing was published; please report this as a bug."
-            )
+    for days in unbalanced(figures):
+        raise ConservationError(
+            f"As of {as_of}, {days} days: {figures[f'impressions_{days}d']} impressions were counted, but "
+            f"{figures[f'matched_impressions_{days}d']} are attached to resources and "
+            f"{figures[f'unmatched_impressions_{days}d']} are unmatched. Nothing was published; please report this as "
+            "a bug."
+        )

@@ -29,8 +29,5 @@ def replace_days(
     *others, ticket, registry = handles
     write(ticket)
     with ThreadPoolExecutor(len(others)) as pool:
-        written = pool.map(write, others)
-        # Until every one of them is through, or the first has failed.
-        for _ in written:
-            pass
+        list(pool.map(write, others))  # which raises what one of them has raised
     write(registry)

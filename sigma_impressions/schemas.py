@@ -11,7 +11,7 @@ from sigma_impressions.windows import WINDOW_DAYS
 SCHEMA_VERSION = 3
 """Version of all table schemas; stored with each table, so that an older or newer one is recognised."""
 
-_UTC_TIME = pl.Datetime("us", "UTC")
+UTC_TIME = pl.Datetime("us", "UTC")
 
 _Type = pl.DataType | type[pl.DataType]
 
@@ -46,8 +46,8 @@ RAW_EXPORT_FILES = Table(
         key=pl.String,
         version=pl.String,
         size=pl.Int64,
-        last_modified=_UTC_TIME,
-        first_seen_at=_UTC_TIME,
+        last_modified=UTC_TIME,
+        first_seen_at=UTC_TIME,
     ),
 )
 EXPORT_FILES = Table(
@@ -60,7 +60,7 @@ EXPORT_FILES = Table(
         key=pl.String,
         version=pl.String,
         size=pl.Int64,
-        last_modified=_UTC_TIME,
+        last_modified=UTC_TIME,
         file_date=pl.Date,
         status=pl.String,
         reason=pl.String,
@@ -72,7 +72,7 @@ EXPORT_FILES = Table(
         event_dates=pl.List(pl.Date),
         warnings=pl.List(pl.String),
         rules_fingerprint=pl.String,
-        captured_at=_UTC_TIME,
+        captured_at=UTC_TIME,
     ),
 )
 NORMALIZED_IMPRESSIONS = Table(
@@ -83,7 +83,7 @@ NORMALIZED_IMPRESSIONS = Table(
         file_id=pl.String,
         capture_id=pl.String,
         row_number=pl.Int64,
-        request_time=_UTC_TIME,
+        request_time=UTC_TIME,
         event_date=pl.Date,
         user_email=pl.String,
         workbook_url_id=pl.String,
@@ -116,8 +116,8 @@ DAILY_IMPRESSIONS = Table(
         element_id=pl.String,
         user_email=pl.String,
         impressions=pl.Int64,
-        first_impression_at=_UTC_TIME,
-        last_impression_at=_UTC_TIME,
+        first_impression_at=UTC_TIME,
+        last_impression_at=UTC_TIME,
     ),
     partition_by=("event_date", "fingerprint"),
 )
@@ -151,11 +151,11 @@ EVENT_DATES = Table(
         impressions=pl.Int64,
         distinct_users=pl.Int64,
         largest_claim=pl.Int64,
-        built_at=_UTC_TIME,
-        detail_dropped_at=_UTC_TIME,
+        built_at=UTC_TIME,
+        detail_dropped_at=UTC_TIME,
     ),
 )
-_RESOURCE: dict[str, _Type] = {
+RESOURCE_COLUMNS: dict[str, _Type] = {
     "resource_type": pl.String,
     "workbook_id": pl.String,
     "workbook_url_id": pl.String,
@@ -165,8 +165,8 @@ _RESOURCE: dict[str, _Type] = {
     "path": pl.String,
     "url": pl.String,
     "owner_email": pl.String,
-    "created_at": _UTC_TIME,
-    "updated_at": _UTC_TIME,
+    "created_at": UTC_TIME,
+    "updated_at": UTC_TIME,
     "is_archived": pl.Boolean,
     "is_deleted": pl.Boolean,
 }
@@ -177,7 +177,7 @@ SIGMA_RESOURCES = Table(
     "Workbooks and elements that the upstream Sigma integration discovered, one set per snapshot.",
     _schema(
         snapshot_id=pl.String,
-        **_RESOURCE,
+        **RESOURCE_COLUMNS,
     ),
     partition_by=("snapshot_id",),
 )
@@ -186,7 +186,7 @@ RESOURCE_SNAPSHOTS = Table(
     "Registry of the snapshots in sigma_resources: when each was taken and a digest of what it holds.",
     _schema(
         snapshot_id=pl.String,
-        taken_at=_UTC_TIME,
+        taken_at=UTC_TIME,
         content_digest=pl.String,
         workbooks=pl.Int64,
         elements=pl.Int64,
@@ -201,8 +201,8 @@ RESOURCE_HISTORY = Table(
         resource_type=pl.String,
         workbook_url_id=pl.String,
         element_id=pl.String,
-        first_seen_at=_UTC_TIME,
-        vanished_at=_UTC_TIME,
+        first_seen_at=UTC_TIME,
+        vanished_at=UTC_TIME,
     ),
     partition_by=("snapshot_id",),
 )
@@ -214,7 +214,7 @@ WORKBOOK_ALIASES = Table(
         alias_id=pl.String,
         workbook_url_id=pl.String,
         tag_name=pl.String,
-        vanished_at=_UTC_TIME,
+        vanished_at=UTC_TIME,
     ),
     partition_by=("snapshot_id",),
 )
@@ -228,8 +228,8 @@ _USER_OF_RESOURCE = pl.Struct(
     {
         "user_email": pl.String,
         **_per_window("impressions"),
-        "first_impression_at": _UTC_TIME,
-        "last_impression_at": _UTC_TIME,
+        "first_impression_at": UTC_TIME,
+        "last_impression_at": UTC_TIME,
     }
 )
 RESOURCE_IMPRESSIONS = Table(
@@ -238,12 +238,12 @@ RESOURCE_IMPRESSIONS = Table(
     _schema(
         as_of_date=pl.Date,
         fingerprint=pl.String,
-        **_RESOURCE,
+        **RESOURCE_COLUMNS,
         **_per_window("total_impressions", "distinct_impressions_users"),
         **_per_window("total_impressions_with_elements", "distinct_impressions_users_with_elements"),
         total_impressions_prior_14d=pl.Int64,
-        first_impression_at=_UTC_TIME,
-        last_impression_at=_UTC_TIME,
+        first_impression_at=UTC_TIME,
+        last_impression_at=UTC_TIME,
         used=pl.List(_USER_OF_RESOURCE),
     ),
     partition_by=("as_of_date", "fingerprint"),
@@ -257,8 +257,8 @@ USER_ACTIVITY = Table(
         fingerprint=pl.String,
         user_email=pl.String,
         **_per_window("total_impressions", "distinct_workbooks", "distinct_resources", "active_days"),
-        first_impression_at=_UTC_TIME,
-        last_impression_at=_UTC_TIME,
+        first_impression_at=UTC_TIME,
+        last_impression_at=UTC_TIME,
     ),
     partition_by=("as_of_date", "fingerprint"),
 )
@@ -273,8 +273,8 @@ UNMATCHED_IMPRESSIONS = Table(
         reason=pl.String,
         total_impressions_60d=pl.Int64,
         distinct_impressions_users_60d=pl.Int64,
-        first_impression_at=_UTC_TIME,
-        last_impression_at=_UTC_TIME,
+        first_impression_at=UTC_TIME,
+        last_impression_at=UTC_TIME,
     ),
     partition_by=("as_of_date", "fingerprint"),
 )
@@ -289,7 +289,7 @@ AS_OF_DATES = Table(
         resource_rows=pl.Int64,
         user_rows=pl.Int64,
         unmatched_rows=pl.Int64,
-        computed_at=_UTC_TIME,
+        computed_at=UTC_TIME,
     ),
 )
 

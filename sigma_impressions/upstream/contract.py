@@ -4,28 +4,17 @@ from __future__ import annotations
 
 import polars as pl
 
+from sigma_impressions.schemas import RESOURCE_COLUMNS, UTC_TIME
+
 WORKBOOK = "sigma_workbook"
 ELEMENT = "sigma_element"
 
 _TYPES = {WORKBOOK: WORKBOOK, ELEMENT: ELEMENT, "sigma_workbook_element": ELEMENT}
 """Accepted resource types, and what each is stored as."""
 
-_UTC_TIME = pl.Datetime("us", "UTC")
-SCHEMA: dict[str, pl.DataType | type[pl.DataType]] = {
-    "resource_type": pl.String,
-    "workbook_id": pl.String,
-    "workbook_url_id": pl.String,
-    "element_id": pl.String,
-    "name": pl.String,
-    "workbook_name": pl.String,
-    "path": pl.String,
-    "url": pl.String,
-    "owner_email": pl.String,
-    "created_at": _UTC_TIME,
-    "updated_at": _UTC_TIME,
-    "is_archived": pl.Boolean,
-    "is_deleted": pl.Boolean,
-}
+SCHEMA = RESOURCE_COLUMNS
+"""The columns of a snapshot that obeys the contract: those of a stored resource."""
+
 ALIASES: dict[str, pl.DataType | type[pl.DataType]] = {
     "alias_id": pl.String,
     "workbook_url_id": pl.String,
@@ -93,7 +82,7 @@ def _typed(frame: pl.DataFrame, read_from: str) -> pl.DataFrame:
 def _as_type(column: pl.Series, dtype: pl.DataType | type[pl.DataType], read_from: str) -> pl.Series:
     if column.dtype == dtype:
         result = column
-    elif dtype == _UTC_TIME:
+    elif dtype == UTC_TIME:
         result = _as_time(column)
     elif dtype == pl.Boolean and column.dtype == pl.String:
         words = {
@@ -135,7 +124,7 @@ def _as_time(column: pl.Series) -> pl.Series:
         ).to_series()  # fmt: skip
     if isinstance(column.dtype, pl.Datetime):
         zoned = column if column.dtype.time_zone else column.dt.replace_time_zone("UTC")
-        return zoned.dt.convert_time_zone("UTC").cast(_UTC_TIME)
+        return zoned.dt.convert_time_zone("UTC").cast(UTC_TIME)
     return column.cast(pl.Datetime("us"), strict=False).dt.replace_time_zone("UTC")
 
 

@@ -8,12 +8,11 @@ from datetime import UTC, datetime, time, timedelta
 
 import polars as pl
 
+from sigma_impressions.schemas import UTC_TIME
 from sigma_impressions.upstream.contract import ALIASES, ELEMENT, WORKBOOK
 from sigma_impressions.windows import WINDOW_DAYS
 
 KEY = ("resource_type", "workbook_url_id", "element_id")
-
-_UTC_TIME = pl.Datetime("us", "UTC")
 
 
 @dataclass(frozen=True)
@@ -105,7 +104,7 @@ def _aliases(kept: pl.DataFrame, found: pl.DataFrame, before: State, now: dateti
     return (
         pl.concat(
             [
-                found.select(*ALIASES, vanished_at=pl.lit(None, _UTC_TIME)),
+                found.select(*ALIASES, vanished_at=pl.lit(None, UTC_TIME)),
                 gone.filter(pl.col("vanished_at") >= _oldest(now)).select(*ALIASES, "vanished_at"),
             ]
         )

@@ -13,33 +13,20 @@ from polars.testing import assert_frame_equal
 from sigma_impressions.demo.generate import FILE_DATE_PATTERN, PREFIX, export_period, resources
 from sigma_impressions.exports.manifest import read_manifest
 from sigma_impressions.schemas import (
-    AS_OF_DATES,
-    DAILY_TABLES,
-    EVENT_DATES,
+    ALL_TABLES,
     EXPORT_FILES,
-    METRIC_TABLES,
     NORMALIZED_IMPRESSIONS,
     RAW_EXPORT_FILES,
     REJECTED_ROWS,
     RESOURCE_HISTORY,
     RESOURCE_SNAPSHOTS,
     SIGMA_RESOURCES,
+    WORKBOOK_ALIASES,
 )
 from sigma_impressions.tables import Tables
 
-DELTA_TABLES = (
-    RAW_EXPORT_FILES,
-    EXPORT_FILES,
-    NORMALIZED_IMPRESSIONS,
-    REJECTED_ROWS,
-    *DAILY_TABLES,
-    EVENT_DATES,
-    SIGMA_RESOURCES,
-    RESOURCE_HISTORY,
-    RESOURCE_SNAPSHOTS,
-    *METRIC_TABLES,
-    AS_OF_DATES,
-)
+# The demo's workbooks have no versions, so that table is empty.
+DELTA_TABLES = tuple(table for table in ALL_TABLES if table is not WORKBOOK_ALIASES)
 OF_A_RUN = {
     "capture_id",
     "fingerprint",

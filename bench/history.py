@@ -10,11 +10,11 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from sigma_impressions.exports.classify import ACCEPTED_SCHEMA
-from sigma_impressions.exports.parquet import write_frames
-from sigma_impressions.schemas import EXPORT_FILES, NORMALIZED_IMPRESSIONS
-from sigma_impressions.settings import MAX_DAYS_BACK
-from sigma_impressions.tables import StagedFile, Tables, append_rows
+from sigma_impressions.exports.reading.classify import ACCEPTED_SCHEMA
+from sigma_impressions.exports.reading.parquet import write_frames
+from sigma_impressions.lake.schemas import EXPORT_FILES, NORMALIZED_IMPRESSIONS
+from sigma_impressions.lake.tables import StagedFile, Tables, append_rows
+from sigma_impressions.settings.declared import MAX_DAYS_BACK
 from sigma_impressions.upstream.contract import conform
 
 _USERS = 12_000

@@ -80,11 +80,11 @@ def prepare(folder: str) -> None:
 def _settled_cursor() -> str:
     import polars as pl
 
-    from sigma_impressions.defs.resources import SigmaSource, file_date_pattern, object_store, tables
-    from sigma_impressions.exports.decision import Rules, Stored, World, decide
+    from sigma_impressions.defs.sigma_source import SigmaSource, file_date_pattern, object_store, tables
     from sigma_impressions.exports.listing import survey
-    from sigma_impressions.schemas import EXPORT_FILES
-    from sigma_impressions.tables import append_rows
+    from sigma_impressions.exports.sensor import Rules, Stored, World, decide
+    from sigma_impressions.lake.schemas import EXPORT_FILES
+    from sigma_impressions.lake.tables import append_rows
 
     source = SigmaSource.from_environment().process_config_and_initialize().source()
     uri, pattern = source.bucket_uri, file_date_pattern(source)
@@ -116,7 +116,7 @@ def tick(cursor: str = "") -> None:
     import dagster as dg
 
     from sigma_impressions.defs.build import build_definitions
-    from sigma_impressions.defs.resources import SigmaSource
+    from sigma_impressions.defs.sigma_source import SigmaSource
 
     repository = build_definitions().get_repository_def()
     resources = {"source": SigmaSource.from_environment()}

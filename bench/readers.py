@@ -19,8 +19,8 @@ Work = Callable[[], object]
 
 
 def project(file: Path, folder: Path) -> Work:
-    from sigma_impressions.exports.normalize import normalize_file
-    from sigma_impressions.exports.rules import ReadingRules
+    from sigma_impressions.exports.reading.normalize import normalize_file
+    from sigma_impressions.exports.reading.rules import ReadingRules
 
     return lambda: normalize_file(
         file,

@@ -50,12 +50,12 @@ def lines(folder: Path, large: bool) -> Iterator[str]:
 def project(folder: Path) -> None:
     import shutil
 
+    from sigma_impressions.clouds.s3.objects import S3Store
     from sigma_impressions.exports.capture import capture_pending
     from sigma_impressions.exports.listing import sort_out
     from sigma_impressions.exports.manifest import record_listing
-    from sigma_impressions.exports.rules import ReadingRules
-    from sigma_impressions.exports.s3 import S3Store
-    from sigma_impressions.tables import Tables
+    from sigma_impressions.exports.reading.rules import ReadingRules
+    from sigma_impressions.lake.tables import Tables
 
     storage = folder / "storage"
     shutil.rmtree(storage, ignore_errors=True)

@@ -115,8 +115,8 @@ def _link(source: Path, target: Path) -> None:
 
 def generate(storage: Path, first: str, last: str) -> None:
     from bench.history import History, add_days
-    from sigma_impressions.tables import Tables
-    from sigma_impressions.upstream.capture import capture_snapshot
+    from sigma_impressions.lake.tables import Tables
+    from sigma_impressions.upstream.snapshots import capture_snapshot
 
     tables, history = Tables(storage), History()
     begin, end = date.fromisoformat(first), date.fromisoformat(last)
@@ -128,7 +128,7 @@ def generate_late(storage: Path, last: str) -> None:
     import polars as pl
 
     from bench.history import History, add_file
-    from sigma_impressions.tables import Tables
+    from sigma_impressions.lake.tables import Tables
 
     history, end = History(), date.fromisoformat(last)
     # Days that differ from those that are known, so that the views are new.
@@ -140,8 +140,8 @@ def generate_late(storage: Path, last: str) -> None:
 
 
 def daily(storage: Path, as_of: str) -> None:
+    from sigma_impressions.lake.tables import Tables
     from sigma_impressions.metrics.daily import refresh_daily_impressions
-    from sigma_impressions.tables import Tables
 
     refresh_daily_impressions(Tables(storage), "largest")
 
@@ -156,10 +156,10 @@ def publish(storage: Path, as_of: str) -> None:
 
 
 def _publish(storage: Path, as_of_dates: Sequence[date]) -> None:
+    from sigma_impressions.lake.tables import Tables
     from sigma_impressions.metrics.as_of import refresh_metrics
     from sigma_impressions.metrics.daily import refresh_daily_impressions
     from sigma_impressions.publish.settle import publish_settled
-    from sigma_impressions.tables import Tables
 
     tables = Tables(storage)
     refresh_daily_impressions(tables, "largest")
@@ -172,9 +172,9 @@ def publish_again(storage: Path, as_of: str) -> None:
 
 
 def naive(storage: Path, as_of: str) -> None:
-    from sigma_impressions.metrics import engine
-    from sigma_impressions.schemas import NORMALIZED_IMPRESSIONS, SIGMA_RESOURCES
-    from sigma_impressions.tables import Tables, data_files
+    from sigma_impressions.lake import engine
+    from sigma_impressions.lake.schemas import NORMALIZED_IMPRESSIONS, SIGMA_RESOURCES
+    from sigma_impressions.lake.tables import Tables, data_files
 
     tables = Tables(storage)
     with engine.connect(storage) as connection:
@@ -188,8 +188,8 @@ def naive(storage: Path, as_of: str) -> None:
 def polars(storage: Path, as_of: str) -> None:
     import polars as pl
 
-    from sigma_impressions.schemas import NORMALIZED_IMPRESSIONS, SIGMA_RESOURCES
-    from sigma_impressions.tables import Tables
+    from sigma_impressions.lake.schemas import NORMALIZED_IMPRESSIONS, SIGMA_RESOURCES
+    from sigma_impressions.lake.tables import Tables
     from sigma_impressions.windows import window
 
     tables, end = Tables(storage), date.fromisoformat(as_of)

@@ -11,7 +11,15 @@ from pathlib import Path
 
 import polars as pl
 
-from sigma_impressions.defs.resources import (
+from sigma_impressions.clouds.objects import (
+    ObjectChanged,
+    ObjectGone,
+    ObjectStore,
+    StoredObject,
+    StoreError,
+    is_export_key,
+)
+from sigma_impressions.defs.sigma_source import (
     file_date_pattern,
     found_credentials,
     object_store,
@@ -22,20 +30,12 @@ from sigma_impressions.defs.resources import (
     tables,
 )
 from sigma_impressions.exports.file_dates import file_date
-from sigma_impressions.exports.normalize import normalize_file
-from sigma_impressions.exports.objects import (
-    ObjectChanged,
-    ObjectGone,
-    ObjectStore,
-    StoredObject,
-    StoreError,
-    is_export_key,
-)
-from sigma_impressions.exports.refused import RefusalReason, RefusedFile
-from sigma_impressions.schemas import Table
-from sigma_impressions.source import SettingsError, Source, read_source
-from sigma_impressions.storage import BucketStorage, StorageError, writable
-from sigma_impressions.tables import append_rows
+from sigma_impressions.exports.reading.normalize import normalize_file
+from sigma_impressions.exports.reading.refused import RefusalReason, RefusedFile
+from sigma_impressions.lake.schemas import Table
+from sigma_impressions.lake.storage import BucketStorage, StorageError, writable
+from sigma_impressions.lake.tables import append_rows
+from sigma_impressions.settings.read import SettingsError, Source, read_source
 from sigma_impressions.upstream.contract import WORKBOOK, ResourcesRefused
 from sigma_impressions.upstream.discovery import list_workbooks
 from sigma_impressions.upstream.sigma_api import SigmaApiError

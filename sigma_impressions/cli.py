@@ -17,13 +17,13 @@ from rich.console import Console
 from rich.text import Text
 
 from sigma_impressions.project import project_folder, use_dagster_home
-from sigma_impressions.settings import DEFAULT_KEEP_DAYS, MAX_DAYS_BACK
-from sigma_impressions.source import SettingsError, Source, environment_values, read_source
+from sigma_impressions.settings.declared import DEFAULT_KEEP_DAYS, MAX_DAYS_BACK
+from sigma_impressions.settings.read import SettingsError, Source, environment_values, read_source
 
 if TYPE_CHECKING:
+    from sigma_impressions.lake.tables import Tables
     from sigma_impressions.scan import ScanOptions
-    from sigma_impressions.stored_users import Edited
-    from sigma_impressions.tables import Tables
+    from sigma_impressions.upkeep.edit_users import Edited
 
 _DAY = click.DateTime(formats=["%Y-%m-%d"])
 _OBJECTS_BETWEEN_COLLECTIONS = 50_000
@@ -154,10 +154,10 @@ def export_datahub(target: str | None, platform_instance: str | None) -> None:
     """
     given = {"datahub": target, "datahub_platform_instance": platform_instance}
     source = _source({name: text for name, text in given.items() if text is not None})
-    from sigma_impressions.defs.resources import datahub_target, query_limits, tables
-    from sigma_impressions.publish.datahub import DataHubError, export_usage
-    from sigma_impressions.storage import StorageError
-    from sigma_impressions.tables import TablesError
+    from sigma_impressions.defs.sigma_source import datahub_target, query_limits, tables
+    from sigma_impressions.destinations.datahub import DataHubError, export_usage
+    from sigma_impressions.lake.storage import StorageError
+    from sigma_impressions.lake.tables import TablesError
 
     console = Console(highlight=False)
 
@@ -188,9 +188,9 @@ def export_datahub(target: str | None, platform_instance: str | None) -> None:
 )
 def export_tables_to(form: Literal["csv", "parquet"], folder: Path) -> None:
     """Write every table of the published database to a file of its own, as CSV or Parquet."""
-    from sigma_impressions.defs.resources import tables
+    from sigma_impressions.defs.sigma_source import tables
+    from sigma_impressions.destinations.files import export_tables
     from sigma_impressions.publish.database import DATABASE_NAME, missing_database
-    from sigma_impressions.publish.files import export_tables
 
     database = tables(_source({})).root / DATABASE_NAME
     if not database.is_file():
@@ -218,7 +218,7 @@ def report(show: bool, target: Path | None) -> None:
     has changed since. Scans nothing. Exit code 0 or 1.
     """
     source = _source({})
-    from sigma_impressions.defs.resources import tables
+    from sigma_impressions.defs.sigma_source import tables
     from sigma_impressions.report.read import ReportError
     from sigma_impressions.report.write import copy_report, write_report
 
@@ -248,8 +248,8 @@ def pseudonymize() -> None:
     Let no run be under way, on any machine. Interrupted, it is started again. Exit code 0 or 1.
     """
     source = _source({})
-    from sigma_impressions.defs.resources import pseudonyms
-    from sigma_impressions.stored_users import pseudonymize_stored
+    from sigma_impressions.defs.sigma_source import pseudonyms
+    from sigma_impressions.upkeep.edit_users import pseudonymize_stored
 
     names = pseudonyms(source)
     if names is None:
@@ -273,9 +273,9 @@ def forget(user: str | None) -> None:
     named = (user or click.prompt("E-mail address of the user", hide_input=False, err=True)).strip()
     if not named:
         _fail("The user to forget has no name. Write the e-mail address.")
-    from sigma_impressions.defs.resources import pseudonyms
-    from sigma_impressions.exports.classify import is_excluded
-    from sigma_impressions.stored_users import forget_stored
+    from sigma_impressions.defs.sigma_source import pseudonyms
+    from sigma_impressions.exports.reading.classify import is_excluded
+    from sigma_impressions.upkeep.edit_users import forget_stored
 
     found = _edit_users(source, lambda stored, report: forget_stored(stored, named, pseudonyms(source), report))
     console = Console(highlight=False)
@@ -342,13 +342,13 @@ def _fail(message: str) -> NoReturn:
 
 def _edit_users(source: Source, edit: Callable[[Tables, Callable[[str], None]], list[Edited]]) -> bool:
     """Edit stored users and publish again; whether a table held something to edit."""
-    from sigma_impressions.defs.resources import insight_rules, query_limits, tables
+    from sigma_impressions.defs.sigma_source import insight_rules, query_limits, tables
+    from sigma_impressions.lake.storage import StorageError
+    from sigma_impressions.lake.tables import InputsChanged, TablesError
     from sigma_impressions.publish.settle import publish_settled
     from sigma_impressions.report.read import ReportError
     from sigma_impressions.report.write import write_report
     from sigma_impressions.scan import refuse_under_way
-    from sigma_impressions.storage import StorageError
-    from sigma_impressions.tables import InputsChanged, TablesError
 
     console = Console(highlight=False)
 
@@ -382,9 +382,9 @@ def _edit_users(source: Source, edit: Callable[[Tables, Callable[[str], None]], 
 
 def _scan(source: Source, chunks: Sequence[Sequence[date]], options: ScanOptions, trigger: str) -> None:
     from sigma_impressions.console import print_summary
-    from sigma_impressions.defs.resources import tables
+    from sigma_impressions.defs.sigma_source import tables
+    from sigma_impressions.lake.storage import StorageError
     from sigma_impressions.scan import scan_all
-    from sigma_impressions.storage import StorageError
 
     console = Console(highlight=False)
     started = datetime.now(UTC)

@@ -15,10 +15,10 @@ from rich.console import Console
 from rich.table import Table as RichTable
 from rich.text import Text
 
-from sigma_impressions.metrics import engine
+from sigma_impressions.lake import engine
+from sigma_impressions.lake.schemas import EXPORT_FILES
+from sigma_impressions.lake.tables import Tables
 from sigma_impressions.publish.database import DATABASE_NAME, top_workbooks
-from sigma_impressions.schemas import EXPORT_FILES
-from sigma_impressions.tables import Tables
 
 
 class Progress(logging.Handler):

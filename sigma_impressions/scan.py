@@ -17,11 +17,11 @@ from rich.text import Text
 
 from sigma_impressions.console import Progress
 from sigma_impressions.defs.build import JOB_NAME, build_definitions
-from sigma_impressions.defs.event_log import engines_kept
 from sigma_impressions.defs.maintenance import MAINTENANCE_ASSET, MAINTENANCE_JOB_NAME
 from sigma_impressions.defs.runs import PROCESS_TAG, TRIGGER_TAG, end_dead_runs, range_tags, runs_under_way
-from sigma_impressions.scratch import locked
-from sigma_impressions.settings import MAX_DAYS_BACK
+from sigma_impressions.defs.sqlite_engines import engines_kept
+from sigma_impressions.lake.scratch import locked
+from sigma_impressions.settings.declared import MAX_DAYS_BACK
 
 
 @dataclass(frozen=True)

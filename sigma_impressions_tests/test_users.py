@@ -13,11 +13,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sigma_impressions.exports.headers import read_header
-from sigma_impressions.exports.normalize import normalize_file
-from sigma_impressions.exports.refused import RefusedFile
-from sigma_impressions.exports.rules import ReadingRules, holds_pseudonyms, pseudonymous_fingerprint
-from sigma_impressions.exports.small_files import SmallFile, normalize_small_files
+from sigma_impressions.exports.reading.headers import read_header
+from sigma_impressions.exports.reading.normalize import normalize_file
+from sigma_impressions.exports.reading.refused import RefusedFile
+from sigma_impressions.exports.reading.rules import ReadingRules, holds_pseudonyms, pseudonymous_fingerprint
+from sigma_impressions.exports.reading.small_files import SmallFile, normalize_small_files
 from sigma_impressions.upstream.contract import SCHEMA
 from sigma_impressions.users import PSEUDONYM, Pseudonyms, pseudonymous_resources, shape_of, shortened
 

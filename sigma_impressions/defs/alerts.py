@@ -6,10 +6,10 @@ from functools import partial
 
 import dagster as dg
 
-from sigma_impressions.alerts import send_alerts
 from sigma_impressions.defs.failures import clear_ticks
 from sigma_impressions.defs.names import PLAIN_NAMES, Names
 from sigma_impressions.defs.runs import TRIGGER_TAG, days_of_run, pipeline_runs
+from sigma_impressions.webhook import send_alerts
 
 ALERTS_NAME = "alerts"
 ALERTS_VARIABLE = "SIGMA_IMPRESSIONS_ALERT_WEBHOOK"

@@ -8,7 +8,6 @@ from dagster._core.definitions.unresolved_asset_job_definition import Unresolved
 
 from sigma_impressions.defs.failures import clear_ticks
 from sigma_impressions.defs.names import PLAIN_NAMES, Names
-from sigma_impressions.defs.resources import file_date_pattern, object_store, tables
 from sigma_impressions.defs.runs import (
     REQUEST_TAG,
     SOURCE_TAG,
@@ -18,12 +17,13 @@ from sigma_impressions.defs.runs import (
     requested_runs,
     scan_runs,
 )
-from sigma_impressions.exports.decision import Rules, Stored, World, decide
+from sigma_impressions.defs.sigma_source import file_date_pattern, object_store, tables
 from sigma_impressions.exports.manifest import uncaptured_files
+from sigma_impressions.exports.sensor import Rules, Stored, World, decide
 from sigma_impressions.publish.settle import is_complete
-from sigma_impressions.setting_values import is_cron
-from sigma_impressions.settings import DEFAULT_SCHEDULE
-from sigma_impressions.source import Source
+from sigma_impressions.settings.declared import DEFAULT_SCHEDULE
+from sigma_impressions.settings.parse import is_cron
+from sigma_impressions.settings.read import Source
 
 SENSOR_NAME = "new_export_files"
 SCHEDULE_NAME = "daily_scan"

@@ -10,6 +10,7 @@ import dagster as dg
 
 from sigma_impressions.defs.alerts import build_alerts
 from sigma_impressions.defs.automation import build_schedule, build_sensor
+from sigma_impressions.defs.check_job import build_source_test
 from sigma_impressions.defs.datahub import build_datahub_assets
 from sigma_impressions.defs.exports import build_export_assets
 from sigma_impressions.defs.maintenance import MAINTENANCE_ASSET, MAINTENANCE_JOB_NAME, build_maintenance_assets
@@ -19,12 +20,11 @@ from sigma_impressions.defs.observations import WorkbookKey, dagster_sigma_key
 from sigma_impressions.defs.partitions import daily_partitions, first_day
 from sigma_impressions.defs.publish import build_publish_assets
 from sigma_impressions.defs.report import build_report_assets
-from sigma_impressions.defs.resources import SigmaSource
 from sigma_impressions.defs.runs import SOURCE_TAG
-from sigma_impressions.defs.source_test import build_source_test
+from sigma_impressions.defs.sigma_source import SigmaSource
 from sigma_impressions.defs.staleness import build_staleness
 from sigma_impressions.defs.upstream import build_upstream, resources_are_external
-from sigma_impressions.uris import parse_bucket_uri
+from sigma_impressions.settings.uris import parse_bucket_uri
 
 JOB_NAME = "sigma_impressions"
 

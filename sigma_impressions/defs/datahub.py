@@ -6,8 +6,8 @@ from sigma_impressions.defs.failures import clear_failures
 from sigma_impressions.defs.metadata import OWNERS, documentation
 from sigma_impressions.defs.names import PLAIN_NAMES, Names
 from sigma_impressions.defs.publish import DATABASE_ASSET
-from sigma_impressions.defs.resources import datahub_target, query_limits, tables
-from sigma_impressions.publish.datahub import export_usage
+from sigma_impressions.defs.sigma_source import datahub_target, query_limits, tables
+from sigma_impressions.destinations.datahub import export_usage
 
 DATAHUB_ASSET = "datahub_usage"
 

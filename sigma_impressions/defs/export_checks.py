@@ -9,8 +9,8 @@ import dagster as dg
 import polars as pl
 
 from sigma_impressions.defs.metadata import table_of
-from sigma_impressions.schemas import NORMALIZED_IMPRESSIONS, RAW_EXPORT_FILES, REJECTED_ROWS
-from sigma_impressions.tables import Tables
+from sigma_impressions.lake.schemas import NORMALIZED_IMPRESSIONS, RAW_EXPORT_FILES, REJECTED_ROWS
+from sigma_impressions.lake.tables import Tables
 from sigma_impressions.windows import LONGEST_WINDOW
 
 RAW_KEY = dg.AssetKey(RAW_EXPORT_FILES.name)

@@ -16,18 +16,18 @@ from sigma_impressions.defs.lineage import column_lineage
 from sigma_impressions.defs.metadata import OWNERS, definition_metadata, location, preview, table_of
 from sigma_impressions.defs.names import PLAIN_NAMES, Names
 from sigma_impressions.defs.partitions import BACKFILL_POLICY
-from sigma_impressions.defs.resources import (
+from sigma_impressions.defs.runs import tag_run
+from sigma_impressions.defs.sigma_source import (
     file_date_pattern,
     object_store,
     reading_rules,
     tables,
 )
-from sigma_impressions.defs.runs import tag_run
 from sigma_impressions.exports.listing import Listing, sort_out
 from sigma_impressions.exports.manifest import Recorded, forget_missing, read_manifest, record_listing
-from sigma_impressions.schemas import EXPORT_FILES, NORMALIZED_IMPRESSIONS, RAW_EXPORT_FILES
-from sigma_impressions.stored_users import refuse_stored_addresses
-from sigma_impressions.tables import Tables
+from sigma_impressions.lake.schemas import EXPORT_FILES, NORMALIZED_IMPRESSIONS, RAW_EXPORT_FILES
+from sigma_impressions.lake.tables import Tables
+from sigma_impressions.upkeep.edit_users import refuse_stored_addresses
 
 _EXAMPLES = 10
 

@@ -7,18 +7,18 @@ from contextlib import contextmanager
 
 import dagster as dg
 
-from sigma_impressions.alerts import AlertsNotSent
-from sigma_impressions.exports.objects import StoreError
+from sigma_impressions.clouds.objects import StoreError
+from sigma_impressions.destinations.datahub import DataHubError
+from sigma_impressions.lake.storage import StorageError
+from sigma_impressions.lake.tables import InputsChanged, TablesError
 from sigma_impressions.metrics.conservation import ConservationError
-from sigma_impressions.publish.datahub import DataHubError
 from sigma_impressions.report.read import ReportError
-from sigma_impressions.source import SettingsError
-from sigma_impressions.storage import StorageError
-from sigma_impressions.stored_users import AddressesStored
-from sigma_impressions.tables import InputsChanged, TablesError
+from sigma_impressions.settings.read import SettingsError
+from sigma_impressions.upkeep.edit_users import AddressesStored
 from sigma_impressions.upstream.contract import ResourcesRefused
 from sigma_impressions.upstream.sigma_api import SigmaApiError, SigmaRefused
 from sigma_impressions.upstream.snapshot_file import ResourcesUnreadable
+from sigma_impressions.webhook import AlertsNotSent
 
 _FOR_GOOD = (SettingsError, TablesError, AddressesStored, ResourcesRefused, ResourcesUnreadable, ConservationError)
 """Errors that another try does not mend."""

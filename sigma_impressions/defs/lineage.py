@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 
 import dagster as dg
 
-from sigma_impressions.schemas import (
+from sigma_impressions.lake.schemas import (
     DAILY_IMPRESSIONS,
     NORMALIZED_IMPRESSIONS,
     RAW_EXPORT_FILES,

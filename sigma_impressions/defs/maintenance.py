@@ -9,10 +9,10 @@ from pydantic import Field
 from sigma_impressions.defs.failures import clear_failures
 from sigma_impressions.defs.metadata import OWNERS, documentation, table_of
 from sigma_impressions.defs.names import PLAIN_NAMES, Names
-from sigma_impressions.defs.resources import tables
-from sigma_impressions.maintenance import maintain
-from sigma_impressions.retention import Dropped, drop_detail
-from sigma_impressions.settings import DEFAULT_KEEP_DAYS
+from sigma_impressions.defs.sigma_source import tables
+from sigma_impressions.settings.declared import DEFAULT_KEEP_DAYS
+from sigma_impressions.upkeep.compact import maintain
+from sigma_impressions.upkeep.drop_detail import Dropped, drop_detail
 
 MAINTENANCE_ASSET = "storage_maintenance"
 MAINTENANCE_JOB_NAME = "maintenance"

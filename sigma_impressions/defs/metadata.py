@@ -9,8 +9,8 @@ import dagster as dg
 import polars as pl
 from polars.datatypes import DataTypeClass
 
-from sigma_impressions.schemas import Table
-from sigma_impressions.tables import Tables
+from sigma_impressions.lake.schemas import Table
+from sigma_impressions.lake.tables import Tables
 from sigma_impressions.users import shortened
 
 OWNERS = ["team:data-platform"]

@@ -8,9 +8,9 @@ import dagster as dg
 import polars as pl
 
 from sigma_impressions.defs.metadata import table_of
+from sigma_impressions.lake.schemas import DAILY_IMPRESSIONS, RESOURCE_IMPRESSIONS, UNMATCHED_IMPRESSIONS
 from sigma_impressions.metrics.conservation import unbalanced, uncovered
-from sigma_impressions.metrics.usual import compared_days, unusual_days
-from sigma_impressions.schemas import DAILY_IMPRESSIONS, RESOURCE_IMPRESSIONS, UNMATCHED_IMPRESSIONS
+from sigma_impressions.metrics.weekdays import compared_days, unusual_days
 from sigma_impressions.windows import WINDOW_DAYS
 
 _DAILY_KEY = dg.AssetKey(DAILY_IMPRESSIONS.name)

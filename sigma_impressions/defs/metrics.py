@@ -14,11 +14,8 @@ from sigma_impressions.defs.lineage import column_lineage
 from sigma_impressions.defs.metadata import OWNERS, definition_metadata, location, preview
 from sigma_impressions.defs.names import PLAIN_NAMES, Names
 from sigma_impressions.defs.partitions import BACKFILL_POLICY
-from sigma_impressions.defs.resources import query_limits, tables
-from sigma_impressions.metrics.as_of import read_as_of, refresh_metrics
-from sigma_impressions.metrics.daily import refresh_daily_impressions
-from sigma_impressions.retention import late_files
-from sigma_impressions.schemas import (
+from sigma_impressions.defs.sigma_source import query_limits, tables
+from sigma_impressions.lake.schemas import (
     AS_OF_DATES,
     DAILY_IMPRESSIONS,
     EVENT_DATES,
@@ -30,8 +27,11 @@ from sigma_impressions.schemas import (
     USER_ACTIVITY,
     Table,
 )
-from sigma_impressions.source import Problem, SettingsError
-from sigma_impressions.tables import Tables
+from sigma_impressions.lake.tables import Tables
+from sigma_impressions.metrics.as_of import read_as_of, refresh_metrics
+from sigma_impressions.metrics.daily import refresh_daily_impressions
+from sigma_impressions.settings.read import Problem, SettingsError
+from sigma_impressions.upkeep.drop_detail import late_files
 from sigma_impressions.windows import WINDOW_DAYS
 
 _DESCRIPTIONS = {

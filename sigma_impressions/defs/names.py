@@ -10,7 +10,7 @@ from typing import Any, cast
 import dagster as dg
 
 from sigma_impressions.defs.metadata import GROUP
-from sigma_impressions.defs.resources import SigmaSource
+from sigma_impressions.defs.sigma_source import SigmaSource
 
 _RESOURCE = "source"
 

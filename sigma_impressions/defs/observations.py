@@ -9,7 +9,7 @@ from typing import Any
 import dagster as dg
 from dagster._utils.names import clean_name
 
-from sigma_impressions.publish.usage import workbook_usage
+from sigma_impressions.destinations.workbook_usage import workbook_usage
 
 WorkbookKey = Callable[[Mapping[str, Any]], dg.AssetKey | None]
 """The asset key of a workbook, given its row of `workbook_usage`; None if it has no asset."""

@@ -7,7 +7,7 @@ from datetime import date
 
 import dagster as dg
 
-from sigma_impressions.settings import DEFAULT_START_DATE, MAX_DAYS_BACK
+from sigma_impressions.settings.declared import DEFAULT_START_DATE, MAX_DAYS_BACK
 
 BACKFILL_POLICY = dg.BackfillPolicy.multi_run(max_partitions_per_run=MAX_DAYS_BACK)
 """One constant for the look-back of a scan and for the days of one backfill run."""

@@ -6,7 +6,7 @@ from sigma_impressions.defs.failures import clear_failures
 from sigma_impressions.defs.metadata import OWNERS, documentation
 from sigma_impressions.defs.names import PLAIN_NAMES, Names
 from sigma_impressions.defs.publish import DATABASE_ASSET
-from sigma_impressions.defs.resources import tables
+from sigma_impressions.defs.sigma_source import tables
 from sigma_impressions.publish.database import DATABASE_NAME
 from sigma_impressions.report.preview import preview
 from sigma_impressions.report.read import read_headlines

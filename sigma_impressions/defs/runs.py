@@ -17,7 +17,7 @@ from dagster._core.storage.tags import (
     PARTITION_NAME_TAG,
 )
 
-from sigma_impressions.exports.decision import ScanRun
+from sigma_impressions.exports.sensor import ScanRun
 
 PROCESS_TAG = "sigma_impressions/process"
 """Host and process that executes the run, where no run launcher of Dagster watches it."""

@@ -5,14 +5,14 @@ from datetime import UTC, datetime
 import dagster as dg
 import polars as pl
 
+from sigma_impressions.clouds.objects import ObjectGone
 from sigma_impressions.defs.export_checks import freshness
 from sigma_impressions.defs.failures import clear_ticks
 from sigma_impressions.defs.names import PLAIN_NAMES, Names
 from sigma_impressions.defs.resource_checks import resource_age
-from sigma_impressions.defs.resources import resources_modified, tables
-from sigma_impressions.exports.objects import ObjectGone
-from sigma_impressions.schemas import RAW_EXPORT_FILES
-from sigma_impressions.source import Source
+from sigma_impressions.defs.sigma_source import resources_modified, tables
+from sigma_impressions.lake.schemas import RAW_EXPORT_FILES
+from sigma_impressions.settings.read import Source
 
 STALENESS_NAME = "staleness"
 

@@ -10,7 +10,8 @@ from sigma_impressions.defs.failures import clear_failures
 from sigma_impressions.defs.metadata import OWNERS, definition_metadata, location, preview, table_of
 from sigma_impressions.defs.names import PLAIN_NAMES, Names
 from sigma_impressions.defs.resource_checks import resource_age, resource_shrinkage, resource_specs
-from sigma_impressions.defs.resources import (
+from sigma_impressions.defs.runs import TRIGGER_TAG, range_tags
+from sigma_impressions.defs.sigma_source import (
     pseudonyms,
     resources_location,
     resources_modified,
@@ -18,14 +19,13 @@ from sigma_impressions.defs.resources import (
     snapshot_storage_options,
     tables,
 )
-from sigma_impressions.defs.runs import TRIGGER_TAG, range_tags
-from sigma_impressions.schemas import RESOURCE_SNAPSHOTS, SIGMA_RESOURCES
-from sigma_impressions.setting_values import resources_asset
-from sigma_impressions.source import Source
-from sigma_impressions.stored_users import refuse_stored_addresses
-from sigma_impressions.upstream.capture import capture_snapshot
+from sigma_impressions.lake.schemas import RESOURCE_SNAPSHOTS, SIGMA_RESOURCES
+from sigma_impressions.settings.parse import resources_asset
+from sigma_impressions.settings.read import Source
+from sigma_impressions.upkeep.edit_users import refuse_stored_addresses
 from sigma_impressions.upstream.discovery import Discovered, discover_resources
 from sigma_impressions.upstream.snapshot_file import read_snapshot
+from sigma_impressions.upstream.snapshots import capture_snapshot
 from sigma_impressions.users import pseudonymous_resources
 
 COMPLETE_CHECK = "elements_are_complete"

@@ -18,7 +18,7 @@ from rich.console import Console
 from rich.text import Text
 
 from sigma_impressions.console import print_summary
-from sigma_impressions.defs.resources import tables
+from sigma_impressions.defs.sigma_source import tables
 from sigma_impressions.demo.fake_sigma import FakeSigma, Organization
 from sigma_impressions.demo.generate import (
     FILE_DATE_PATTERN,
@@ -29,12 +29,12 @@ from sigma_impressions.demo.generate import (
     resources,
 )
 from sigma_impressions.demo.object_store import EmbeddedObjectStore
+from sigma_impressions.lake.schemas import RAW_EXPORT_FILES
+from sigma_impressions.lake.tables import Tables
 from sigma_impressions.project import project_folder
 from sigma_impressions.scan import ScanOptions, chunks, scan_all
-from sigma_impressions.schemas import RAW_EXPORT_FILES
-from sigma_impressions.settings import MAX_DAYS_BACK
-from sigma_impressions.source import environment_values, read_source
-from sigma_impressions.tables import Tables
+from sigma_impressions.settings.declared import MAX_DAYS_BACK
+from sigma_impressions.settings.read import environment_values, read_source
 
 BUCKET = "sigma-demo"
 

@@ -14,19 +14,19 @@ from typing import Any
 
 import polars as pl
 
+from sigma_impressions.clouds.objects import ObjectChanged, ObjectGone, ObjectStore, StoreError
 from sigma_impressions.exports.file_dates import file_date
 from sigma_impressions.exports.listing import ExportFile
 from sigma_impressions.exports.manifest import MISSING, export_file, read_manifest, record_file
-from sigma_impressions.exports.normalize import NormalizedFile, normalize_file
-from sigma_impressions.exports.objects import ObjectChanged, ObjectGone, ObjectStore, StoreError
-from sigma_impressions.exports.parquet import write_frames
-from sigma_impressions.exports.refused import RefusedFile
-from sigma_impressions.exports.rules import ReadingRules
-from sigma_impressions.exports.small_files import SmallFile, normalize_small_files
-from sigma_impressions.schemas import EXPORT_FILES, NORMALIZED_IMPRESSIONS, REJECTED_ROWS
-from sigma_impressions.scratch import scratch_folder
-from sigma_impressions.tables import WORK_FOLDER, StagedFile, Tables, retry_conflicts, scan
-from sigma_impressions.tables import replace as replace_rows
+from sigma_impressions.exports.reading.normalize import NormalizedFile, normalize_file
+from sigma_impressions.exports.reading.parquet import write_frames
+from sigma_impressions.exports.reading.refused import RefusedFile
+from sigma_impressions.exports.reading.rules import ReadingRules
+from sigma_impressions.exports.reading.small_files import SmallFile, normalize_small_files
+from sigma_impressions.lake.schemas import EXPORT_FILES, NORMALIZED_IMPRESSIONS, REJECTED_ROWS
+from sigma_impressions.lake.scratch import scratch_folder
+from sigma_impressions.lake.tables import WORK_FOLDER, StagedFile, Tables, retry_conflicts, scan
+from sigma_impressions.lake.tables import replace as replace_rows
 
 Report = Callable[[str], None]
 """Where progress goes: one line a call."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from datetime import UTC, date
 
-from sigma_impressions.exports.objects import StoredObject
+from sigma_impressions.clouds.objects import StoredObject
 
 
 def file_date(item: StoredObject, pattern: re.Pattern[str] | None) -> tuple[date, bool]:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import hashlib
 import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
 
+from sigma_impressions.clouds.objects import StoredObject, is_export_key
 from sigma_impressions.exports.file_dates import file_date
-from sigma_impressions.exports.objects import StoredObject, is_export_key
+from sigma_impressions.lake.digests import digest
 
 
 @dataclass(frozen=True)
@@ -27,8 +27,7 @@ class ExportFile:
 
 def file_id(item: StoredObject) -> str:
     """The ID of the export file that an object is at its version."""
-    identity = f"{item.key}\0{item.version}"
-    return hashlib.sha256(identity.encode()).hexdigest()[:32]
+    return digest([f"{item.key}\0{item.version}"], 32)
 
 
 @dataclass

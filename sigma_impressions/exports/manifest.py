@@ -9,10 +9,10 @@ from typing import Any
 
 import polars as pl
 
+from sigma_impressions.clouds.objects import StoredObject
 from sigma_impressions.exports.listing import ExportFile, Listing
-from sigma_impressions.exports.objects import StoredObject
-from sigma_impressions.schemas import EXPORT_FILES, RAW_EXPORT_FILES
-from sigma_impressions.tables import Tables, append_rows, replace, retry_conflicts, scan
+from sigma_impressions.lake.schemas import EXPORT_FILES, RAW_EXPORT_FILES
+from sigma_impressions.lake.tables import Tables, append_rows, replace, retry_conflicts, scan
 
 MISSING = "missing"
 """Status of a file that was listed, and deleted or overwritten before it could be read."""

@@ -10,14 +10,9 @@ from typing import TYPE_CHECKING
 
 import polars as pl
 
-from sigma_impressions.metrics import engine
-from sigma_impressions.metrics.conservation import check_windows
-from sigma_impressions.metrics.daily import Refreshed
-from sigma_impressions.metrics.engine import DEFAULT_LIMITS, Limits
-from sigma_impressions.metrics.state import AsOfDate, built_as_of_dates, expected_as_of_dates
-from sigma_impressions.metrics.used import with_used
-from sigma_impressions.metrics.writing import replace_days
-from sigma_impressions.schemas import (
+from sigma_impressions.lake import engine
+from sigma_impressions.lake.engine import DEFAULT_LIMITS, Limits
+from sigma_impressions.lake.schemas import (
     AS_OF_DATES,
     DAILY_TABLES,
     METRIC_TABLES,
@@ -28,8 +23,14 @@ from sigma_impressions.schemas import (
     WORKBOOK_ALIASES,
     Table,
 )
-from sigma_impressions.scratch import scratch_folder
-from sigma_impressions.tables import WORK_FOLDER, Tables, data_files, retry_conflicts
+from sigma_impressions.lake.scratch import scratch_folder
+from sigma_impressions.lake.tables import WORK_FOLDER, Tables, data_files, retry_conflicts
+from sigma_impressions.metrics import QUERIES
+from sigma_impressions.metrics.conservation import check_windows
+from sigma_impressions.metrics.daily import Refreshed
+from sigma_impressions.metrics.fingerprints import AsOfDate, built_as_of_dates, expected_as_of_dates
+from sigma_impressions.metrics.user_lists import with_used
+from sigma_impressions.metrics.writing import replace_days
 from sigma_impressions.windows import WINDOW_DAYS
 
 if TYPE_CHECKING:
@@ -97,11 +98,10 @@ def _compute(
             engine.view(connection, table, data_files(tables.newest(table), "snapshot_id", [snapshot_id]))
         connection.execute("CREATE TEMP TABLE resources AS SELECT * EXCLUDE (snapshot_id) FROM sigma_resources")
         connection.register("segments", _segments(event_dates, wanted).to_arrow())
-        for name in ("viewed_ids", "viewed_resources", "viewed", "viewers", "active_days"):
-            connection.execute(engine.query(name))
+        QUERIES.execute(connection, "viewed_ids", "viewed_resources", "viewed", "viewers", "active_days")
         _give_keys(connection)
         if len(wanted) > 1:
-            connection.execute(engine.query("segment_impressions"))
+            QUERIES.execute(connection, "segment_impressions")
         else:
             # Of a single as-of date every daily row is read once in any case.
             connection.execute("CREATE TEMP VIEW segment_impressions AS FROM keyed_impressions")
@@ -114,11 +114,11 @@ def _give_keys(connection: duckdb.DuckDBPyConnection) -> None:
     Hashes are quicker than numbers by a fifth of the grouping. Texts that are alike, as addresses with two numbers in
     them, may have the same hash: then numbers are taken, since counts are exact.
     """
-    connection.execute(engine.query("hashed_keys"))
-    ((shared,),) = connection.execute(engine.query("shared_keys")).fetchall()
+    QUERIES.execute(connection, "hashed_keys")
+    shared = QUERIES.frame(connection, "shared_keys").item()
     if shared:
-        connection.execute(engine.query("numbered_keys"))
-    connection.execute(engine.query("numbered_impressions" if shared else "hashed_impressions"))
+        QUERIES.execute(connection, "numbered_keys")
+    QUERIES.execute(connection, "numbered_impressions" if shared else "hashed_impressions")
 
 
 def _segments(event_dates: Iterable[date], as_of_dates: Iterable[date]) -> pl.DataFrame:
@@ -133,17 +133,17 @@ def _segments(event_dates: Iterable[date], as_of_dates: Iterable[date]) -> pl.Da
 
 def _compute_date(connection: duckdb.DuckDBPyConnection, as_of: date, wanted: AsOfDate) -> dict[str, pl.DataFrame]:
     parameters = {"as_of": as_of}
-    connection.execute(engine.query("matched_impressions"), parameters)
-    connection.execute(engine.query("viewed_workbooks"))
+    QUERIES.execute(connection, "matched_impressions", parameters=parameters)
+    QUERIES.execute(connection, "viewed_workbooks")
     results: dict[str, pl.DataFrame] = {}
     for table in METRIC_TABLES:
-        result = engine.run(connection, table.name, parameters)
+        result = QUERIES.run(connection, table.name, parameters)
         connection.register(table.name, result)
         rows = engine.frame(result)
         if table is RESOURCE_IMPRESSIONS:
             rows = with_used(connection, rows)
         results[table.name] = rows.with_columns(fingerprint=pl.lit(wanted.fingerprint))
-    figures = engine.frame(engine.run(connection, "conservation", parameters))
+    figures = QUERIES.frame(connection, "conservation", parameters)
     check_windows(as_of, figures.row(0, named=True))
     results[AS_OF_DATES.name] = figures.with_columns(
         as_of_date=pl.lit(as_of),

@@ -9,14 +9,21 @@ from pathlib import Path
 
 import polars as pl
 
-from sigma_impressions.metrics import engine
+from sigma_impressions.lake import engine
+from sigma_impressions.lake.engine import DEFAULT_LIMITS, Limits
+from sigma_impressions.lake.schemas import (
+    DAILY_IMPRESSIONS,
+    DAILY_TABLES,
+    DAILY_TOTALS,
+    EVENT_DATES,
+    NORMALIZED_IMPRESSIONS,
+)
+from sigma_impressions.lake.scratch import scratch_folder
+from sigma_impressions.lake.tables import WORK_FOLDER, InputsChanged, Tables, data_files, retry_conflicts
+from sigma_impressions.metrics import QUERIES
 from sigma_impressions.metrics.conservation import check_claims
-from sigma_impressions.metrics.engine import DEFAULT_LIMITS, Limits
-from sigma_impressions.metrics.state import EventDate, built_event_dates, expected_event_dates
+from sigma_impressions.metrics.fingerprints import EventDate, built_event_dates, expected_event_dates
 from sigma_impressions.metrics.writing import replace_days
-from sigma_impressions.schemas import DAILY_IMPRESSIONS, DAILY_TABLES, DAILY_TOTALS, EVENT_DATES, NORMALIZED_IMPRESSIONS
-from sigma_impressions.scratch import scratch_folder
-from sigma_impressions.tables import WORK_FOLDER, InputsChanged, Tables, data_files, retry_conflicts
 
 _ROWS_AT_ONCE = 1_500_000
 """Captured rows that one query counts, which bounds what is held in memory: larger queries were seen to spill to
@@ -116,9 +123,9 @@ def _build(
             "captured_files",
             pl.DataFrame(list(captures), schema=["file_id", "capture_id"], orient="row").to_arrow(),
         )
-        connection.execute(engine.query("captured_impressions"))
-        counted = engine.run(connection, "daily_impressions", {"overlapping_exports": overlapping_exports})
-        claims = engine.frame(engine.run(connection, "largest_claims", {}))
+        QUERIES.execute(connection, "captured_impressions")
+        counted = QUERIES.run(connection, "daily_impressions", {"overlapping_exports": overlapping_exports})
+        claims = QUERIES.frame(connection, "largest_claims")
     daily = engine.frame(counted).join(dates.select("event_date", "fingerprint"), on="event_date")
     totals = _totals(daily)
     registered = _registered(dates.join(claims, on="event_date", how="left"), daily, totals)

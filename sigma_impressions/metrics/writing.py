@@ -8,7 +8,7 @@ from datetime import date
 
 import polars as pl
 
-from sigma_impressions.tables import StoredTable, replace
+from sigma_impressions.lake.tables import StoredTable, replace
 
 
 def replace_days(

@@ -9,19 +9,14 @@ from typing import TYPE_CHECKING
 
 import polars as pl
 
-from sigma_impressions.metrics import engine
-from sigma_impressions.metrics.engine import DEFAULT_LIMITS, Limits
-from sigma_impressions.metrics.state import (
-    AsOfDate,
-    built_as_of_dates,
-    built_event_dates,
-    digest,
-    expected_as_of_dates,
-)
-from sigma_impressions.publish.history import History, read_history
-from sigma_impressions.publish.insights import create_insights
-from sigma_impressions.publish.rules import DEFAULT_RULES, InsightRules
-from sigma_impressions.schemas import (
+from sigma_impressions import metrics
+from sigma_impressions.insights.history import History, read_history
+from sigma_impressions.insights.insight_tables import create_insights
+from sigma_impressions.insights.thresholds import DEFAULT_RULES, InsightRules
+from sigma_impressions.lake import engine
+from sigma_impressions.lake.digests import digest
+from sigma_impressions.lake.engine import DEFAULT_LIMITS, Limits
+from sigma_impressions.lake.schemas import (
     AS_OF_DATES,
     DAILY_IMPRESSIONS,
     DAILY_TABLES,
@@ -33,8 +28,15 @@ from sigma_impressions.schemas import (
     SIGMA_RESOURCES,
     WORKBOOK_ALIASES,
 )
-from sigma_impressions.scratch import locked, scratch_folder
-from sigma_impressions.tables import WORK_FOLDER, InputsChanged, Tables, data_files
+from sigma_impressions.lake.scratch import locked, scratch_folder
+from sigma_impressions.lake.tables import WORK_FOLDER, InputsChanged, Tables, data_files
+from sigma_impressions.metrics.fingerprints import (
+    AsOfDate,
+    built_as_of_dates,
+    built_event_dates,
+    expected_as_of_dates,
+)
+from sigma_impressions.publish import QUERIES
 from sigma_impressions.windows import window
 
 if TYPE_CHECKING:
@@ -157,8 +159,8 @@ def _build(tables: Tables, contents: _Contents, scratch: Path, limits: Limits) -
         connection.begin()
         read_history(connection, handles, contents.history)
         for table in METRIC_TABLES:
-            metrics = {as_of: wanted.fingerprint}
-            engine.view_days(connection, handles[table.name], "as_of_date", metrics, may_lack_rows=True)
+            stated = {as_of: wanted.fingerprint}
+            engine.view_days(connection, handles[table.name], "as_of_date", stated, may_lack_rows=True)
             _create(connection, table.name, f"SELECT * EXCLUDE (fingerprint) FROM {table.name}")
         for table in DAILY_TABLES:
             engine.view_days(connection, handles[table.name], "event_date", wanted.event_dates)
@@ -172,9 +174,9 @@ def _build(tables: Tables, contents: _Contents, scratch: Path, limits: Limits) -
                 "ORDER BY resource_type, workbook_url_id, element_id NULLS FIRST",
             )
         connection.execute("CREATE TEMP VIEW resources AS FROM published.sigma_resources")
-        for name in ("viewed_ids_ever", "viewed_resources", "viewed"):
-            connection.execute(engine.query(name))
-        _create(connection, DAILY_IMPRESSIONS.name, engine.query("published_daily_impressions"))
+        QUERIES.execute(connection, "viewed_ids_ever")
+        metrics.QUERIES.execute(connection, "viewed_resources", "viewed")
+        _create(connection, DAILY_IMPRESSIONS.name, QUERIES.text("published_daily_impressions"))
         files = _export_files(contents.registry, as_of)
         connection.register("files", files.to_arrow())
         _create(
@@ -187,7 +189,7 @@ def _build(tables: Tables, contents: _Contents, scratch: Path, limits: Limits) -
             REJECTED_ROWS,
             data_files(tables.newest(REJECTED_ROWS), "file_date", files["file_date"].unique()),
         )
-        _create(connection, REJECTED_ROWS.name, engine.query("published_rejected_rows"))
+        _create(connection, REJECTED_ROWS.name, QUERIES.text("published_rejected_rows"))
         create_insights(connection, contents.history, contents.event_dates, contents.rules)
         connection.execute(
             "CREATE TABLE published.publication AS "

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Collection
 from datetime import date
 
+from sigma_impressions.insights.thresholds import DEFAULT_RULES, InsightRules
+from sigma_impressions.lake.engine import DEFAULT_LIMITS, Limits
+from sigma_impressions.lake.tables import InputsChanged, Tables
 from sigma_impressions.metrics.as_of import refresh_metrics, stale_as_of_dates
 from sigma_impressions.metrics.daily import refresh_daily_impressions
-from sigma_impressions.metrics.engine import DEFAULT_LIMITS, Limits
-from sigma_impressions.metrics.state import built_event_dates, expected_fingerprints
+from sigma_impressions.metrics.fingerprints import built_event_dates, expected_fingerprints
 from sigma_impressions.publish.database import Published, publish_database
-from sigma_impressions.publish.rules import DEFAULT_RULES, InsightRules
-from sigma_impressions.tables import InputsChanged, Tables
 
 _ROUNDS = 20
 """More rounds than that mean that another process captures files without a pause; the result is then its task."""

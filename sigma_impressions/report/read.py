@@ -6,14 +6,14 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date, datetime
-from importlib.resources import files as package_files
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
-from sigma_impressions.metrics import engine
+from sigma_impressions.lake import engine
 from sigma_impressions.publish.database import missing_database
+from sigma_impressions.report import QUERIES
 
 if TYPE_CHECKING:
     import duckdb
@@ -187,5 +187,4 @@ def _table(connection: duckdb.DuckDBPyConnection, name: str, columns: tuple[str,
 
 
 def _query(connection: duckdb.DuckDBPyConnection, name: str) -> pl.DataFrame:
-    text = package_files("sigma_impressions.report.sql").joinpath(f"{name}.sql").read_text(encoding="utf-8")
-    return engine.frame(connection.sql(text).to_arrow_table())
+    return QUERIES.frame(connection, name)

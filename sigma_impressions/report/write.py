@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
 
-from sigma_impressions.metrics.state import digest
+from sigma_impressions.lake.digests import digest
+from sigma_impressions.lake.scratch import locked, partial_path, replacing
 from sigma_impressions.publish.database import DATABASE_NAME
 from sigma_impressions.report.read import Publication, read_publication, read_usage
-from sigma_impressions.scratch import locked, partial_path, replacing
 
 REPORT_NAME = "usage_report.html"
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import polars as pl
 
-from sigma_impressions.schemas import RESOURCE_COLUMNS, UTC_TIME
+from sigma_impressions.lake.schemas import RESOURCE_COLUMNS, UTC_TIME
 
 WORKBOOK = "sigma_workbook"
 ELEMENT = "sigma_element"

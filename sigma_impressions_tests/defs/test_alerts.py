@@ -12,12 +12,12 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
-from sigma_impressions.alerts import AlertsNotSent, send_alerts
 from sigma_impressions.defs.alerts import build_alerts
 from sigma_impressions.defs.failures import TickFailed
-from sigma_impressions.defs.resources import SigmaSource
 from sigma_impressions.defs.runs import TRIGGER_TAG, range_tags
-from sigma_impressions_tests.exports.http_stub import Answer, HttpStub, Request, http_stub
+from sigma_impressions.defs.sigma_source import SigmaSource
+from sigma_impressions.webhook import AlertsNotSent, send_alerts
+from sigma_impressions_tests.clouds.http_stub import Answer, HttpStub, Request, http_stub
 
 SECRET_PATH = "/services/T000/B000/not-to-be-shown"
 KEY = dg.AssetKey("watched")

@@ -18,7 +18,6 @@ from dagster._core.definitions.sensor_definition import SensorExecutionData
 
 from sigma_impressions.defs.build import JOB_NAME, build_definitions
 from sigma_impressions.defs.failures import TickFailed
-from sigma_impressions.defs.resources import SigmaSource
 from sigma_impressions.defs.runs import (
     PROCESS_TAG,
     REQUEST_TAG,
@@ -29,6 +28,7 @@ from sigma_impressions.defs.runs import (
     requested_runs,
     scan_runs,
 )
+from sigma_impressions.defs.sigma_source import SigmaSource
 from sigma_impressions.demo.generate import resources
 from sigma_impressions.scan import ScanOptions, scan
 from sigma_impressions_tests.conftest import LISTER, READER

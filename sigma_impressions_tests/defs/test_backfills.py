@@ -15,8 +15,8 @@ from dagster._core.definitions.events import AssetKeyPartitionKey
 from sigma_impressions.defs.build import JOB_NAME, build_definitions
 from sigma_impressions.defs.runs import days_of_run, range_tags
 from sigma_impressions.demo.generate import FILE_DATE_PATTERN, PREFIX, export_period, resources
-from sigma_impressions.schemas import AS_OF_DATES, EXPORT_FILES
-from sigma_impressions.tables import Tables
+from sigma_impressions.lake.schemas import AS_OF_DATES, EXPORT_FILES
+from sigma_impressions.lake.tables import Tables
 
 LAST = datetime.now(UTC).date() - timedelta(days=1)
 EXPORTS = ("raw_export_files", "normalized_impressions", "daily_impressions")

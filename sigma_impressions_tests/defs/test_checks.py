@@ -23,11 +23,11 @@ from sigma_impressions.defs.metric_checks import (
     impressions_are_matched,
 )
 from sigma_impressions.defs.resource_checks import resource_age, resource_shrinkage
-from sigma_impressions.defs.resources import SigmaSource, tables
+from sigma_impressions.defs.sigma_source import SigmaSource, tables
 from sigma_impressions.defs.staleness import build_staleness
-from sigma_impressions.metrics.usual import compared_days, unusual_days
-from sigma_impressions.schemas import RAW_EXPORT_FILES, REJECTED_ROWS, UNMATCHED_IMPRESSIONS
-from sigma_impressions.tables import Tables, append_rows
+from sigma_impressions.lake.schemas import RAW_EXPORT_FILES, REJECTED_ROWS, UNMATCHED_IMPRESSIONS
+from sigma_impressions.lake.tables import Tables, append_rows
+from sigma_impressions.metrics.weekdays import compared_days, unusual_days
 from sigma_impressions.windows import WINDOW_DAYS
 
 NOW = datetime(2026, 11, 23, 12, tzinfo=UTC)

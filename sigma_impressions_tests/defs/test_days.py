@@ -17,7 +17,7 @@ from sigma_impressions.defs.days import days_of, note_days
 from sigma_impressions.defs.partitions import BACKFILL_POLICY, daily_partitions, first_day
 from sigma_impressions.defs.runs import end_dead_runs
 from sigma_impressions.scan import chunks
-from sigma_impressions.settings import DEFAULT_START_DATE
+from sigma_impressions.settings.declared import DEFAULT_START_DATE
 from sigma_impressions_tests.commands import environment
 
 

@@ -20,9 +20,9 @@ from dagster._serdes import serialize_value
 import sigma_impressions
 from sigma_impressions.defs.build import build_definitions
 from sigma_impressions.defs.partitions import BACKFILL_POLICY
-from sigma_impressions.defs.resources import SigmaSource
+from sigma_impressions.defs.sigma_source import SigmaSource
 from sigma_impressions.scan import ScanOptions, scan
-from sigma_impressions.settings import MAX_DAYS_BACK, SETTINGS
+from sigma_impressions.settings.declared import MAX_DAYS_BACK, SETTINGS
 from sigma_impressions_tests.commands import environment
 
 PARTITIONED = {
@@ -208,14 +208,9 @@ def test_a_run_fails_with_what_to_set(
 
 def test_the_calculation_knows_nothing_of_dagster() -> None:
     package = Path(sigma_impressions.__file__).parent
-    files = [
-        package / "schemas.py",
-        package / "tables.py",
-        package / "windows.py",
-        package / "source.py",
-        package / "scratch.py",
-    ]
-    for folder in ("exports", "metrics", "upstream", "publish", "report"):
+    files = [package / f"{name}.py" for name in ("project", "users", "webhook", "windows")]
+    folders = ("destinations", "exports", "insights", "lake", "metrics", "publish", "report", "settings", "upkeep")
+    for folder in (*folders, "upstream"):
         files += sorted((package / folder).rglob("*.py"))
     importing = re.compile(r"^\s*(import|from) dagster", re.MULTILINE)
     assert [file.name for file in files if importing.search(file.read_text(encoding="utf-8"))] == []

@@ -6,7 +6,7 @@ import dagster as dg
 import pytest
 
 from sigma_impressions.defs.lineage import column_lineage
-from sigma_impressions.schemas import (
+from sigma_impressions.lake.schemas import (
     DAILY_IMPRESSIONS,
     METRIC_TABLES,
     NORMALIZED_IMPRESSIONS,

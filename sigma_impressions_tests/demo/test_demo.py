@@ -11,9 +11,9 @@ import pytest
 from polars.testing import assert_frame_equal
 
 from sigma_impressions.demo.generate import resources
-from sigma_impressions.metrics import engine
-from sigma_impressions.schemas import RESOURCE_SNAPSHOTS
-from sigma_impressions.tables import Tables
+from sigma_impressions.lake import engine
+from sigma_impressions.lake.schemas import RESOURCE_SNAPSHOTS
+from sigma_impressions.lake.tables import Tables
 from sigma_impressions.upstream.contract import SCHEMA, conform
 from sigma_impressions_tests.commands import environment, sigma_impressions
 

@@ -15,10 +15,10 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from sigma_impressions.exports.normalize import normalize_file
-from sigma_impressions.exports.refused import RefusedFile
-from sigma_impressions.exports.rules import ReadingRules
-from sigma_impressions.scratch import scratch_folder
+from sigma_impressions.exports.reading.normalize import normalize_file
+from sigma_impressions.exports.reading.refused import RefusedFile
+from sigma_impressions.exports.reading.rules import ReadingRules
+from sigma_impressions.lake.scratch import scratch_folder
 from sigma_impressions_tests.exports.reading import LAST_MODIFIED
 
 _EVERY = 0.005

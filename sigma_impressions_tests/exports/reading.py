@@ -10,10 +10,10 @@ from pathlib import Path
 
 import polars as pl
 
-from sigma_impressions.exports.classify import ACCEPTED_SCHEMA
-from sigma_impressions.exports.normalize import REJECTED_SCHEMA, NormalizedFile, normalize_file
-from sigma_impressions.exports.refused import RefusedFile
-from sigma_impressions.exports.rules import ReadingRules
+from sigma_impressions.exports.reading.classify import ACCEPTED_SCHEMA
+from sigma_impressions.exports.reading.normalize import REJECTED_SCHEMA, NormalizedFile, normalize_file
+from sigma_impressions.exports.reading.refused import RefusedFile
+from sigma_impressions.exports.reading.rules import ReadingRules
 from sigma_impressions_tests.exports import reference
 
 LAST_MODIFIED = datetime(2026, 11, 20, 6, tzinfo=UTC)

@@ -13,21 +13,21 @@ from typing import Any
 import polars as pl
 import pytest
 
+from sigma_impressions.clouds.objects import ObjectChanged, ObjectGone, ObjectStore, StoredObject, StoreError
 from sigma_impressions.exports import capture
 from sigma_impressions.exports.capture import capture_pending
 from sigma_impressions.exports.listing import Listing, sort_out
 from sigma_impressions.exports.manifest import forget_missing, read_manifest, record_listing
-from sigma_impressions.exports.objects import ObjectChanged, ObjectGone, ObjectStore, StoredObject, StoreError
-from sigma_impressions.exports.rules import ReadingRules
-from sigma_impressions.metrics.daily import refresh_daily_impressions
-from sigma_impressions.schemas import (
+from sigma_impressions.exports.reading.rules import ReadingRules
+from sigma_impressions.lake.schemas import (
     DAILY_IMPRESSIONS,
     EXPORT_FILES,
     NORMALIZED_IMPRESSIONS,
     RAW_EXPORT_FILES,
     REJECTED_ROWS,
 )
-from sigma_impressions.tables import WORK_FOLDER, Tables, append_rows
+from sigma_impressions.lake.tables import WORK_FOLDER, Tables, append_rows
+from sigma_impressions.metrics.daily import refresh_daily_impressions
 
 DAY = date(2026, 11, 20)
 NOON = datetime(2026, 11, 20, 12, tzinfo=UTC)

@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sigma_impressions.exports import decoding
-from sigma_impressions.exports.decoding import decode
-from sigma_impressions.exports.refused import RefusedFile
+from sigma_impressions.exports.reading import decoding
+from sigma_impressions.exports.reading.decoding import decode
+from sigma_impressions.exports.reading.refused import RefusedFile
 from sigma_impressions_tests.exports import reference
 
 TEXT = "request_time,user_email\n2026-11-19,zoë@example.com\n"

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from sigma_impressions.clouds.objects import StoredObject
 from sigma_impressions.exports.file_dates import file_date, listing_start
-from sigma_impressions.exports.objects import StoredObject
 
 ISO = re.compile(r"(?P<year>\d+)-(?P<month>\d+)-(?P<day>\d+)")
 MODIFIED = datetime(2026, 3, 1, 12, tzinfo=UTC)

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sigma_impressions.exports.headers import (
+from sigma_impressions.exports.reading.headers import (
     COLUMN_LIMIT,
     COLUMNS,
     WHITE_SPACE,
@@ -14,7 +14,7 @@ from sigma_impressions.exports.headers import (
     normalize_name,
     read_header,
 )
-from sigma_impressions.exports.refused import RefusedFile
+from sigma_impressions.exports.reading.refused import RefusedFile
 from sigma_impressions_tests.exports import reference
 
 REQUIRED = ["request_time", "user_email", "workbook_url_id"]

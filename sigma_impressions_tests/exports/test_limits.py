@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from sigma_impressions.exports.decoding import EXPANSION_FLOOR
-from sigma_impressions.scratch import scratch_folder
+from sigma_impressions.exports.reading.decoding import EXPANSION_FLOOR
+from sigma_impressions.lake.scratch import scratch_folder
 from sigma_impressions_tests.exports.measured import Measured, command, measure, size_of
 
 pytestmark = pytest.mark.slow

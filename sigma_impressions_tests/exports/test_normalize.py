@@ -17,18 +17,18 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
 
-from sigma_impressions.exports import normalize, records
-from sigma_impressions.exports import rules as rules_module
-from sigma_impressions.exports.classify import (
+from sigma_impressions.exports.reading import normalize, records
+from sigma_impressions.exports.reading import rules as rules_module
+from sigma_impressions.exports.reading.classify import (
     ACCEPTED_SCHEMA,
     parse_counts,
     reduce_workbook_urls,
 )
-from sigma_impressions.exports.decoding import DecodedText
-from sigma_impressions.exports.normalize import REJECTED_SCHEMA, NormalizedFile
-from sigma_impressions.exports.records import exact_piece, open_export, pieces, well_formed_piece
-from sigma_impressions.exports.refused import RefusedFile
-from sigma_impressions.exports.rules import ReadingRules
+from sigma_impressions.exports.reading.decoding import DecodedText
+from sigma_impressions.exports.reading.normalize import REJECTED_SCHEMA, NormalizedFile
+from sigma_impressions.exports.reading.records import exact_piece, open_export, pieces, well_formed_piece
+from sigma_impressions.exports.reading.refused import RefusedFile
+from sigma_impressions.exports.reading.rules import ReadingRules
 from sigma_impressions_tests.exports import reference
 from sigma_impressions_tests.exports.reading import assert_as_reference, read
 

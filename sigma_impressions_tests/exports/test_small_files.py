@@ -12,12 +12,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sigma_impressions.exports import small_files
-from sigma_impressions.exports.classify import ACCEPTED_SCHEMA
-from sigma_impressions.exports.normalize import REJECTED_SCHEMA
-from sigma_impressions.exports.refused import RefusedFile
-from sigma_impressions.exports.rules import ReadingRules
-from sigma_impressions.exports.small_files import SmallFile, normalize_small_files
+from sigma_impressions.exports.reading import small_files
+from sigma_impressions.exports.reading.classify import ACCEPTED_SCHEMA
+from sigma_impressions.exports.reading.normalize import REJECTED_SCHEMA
+from sigma_impressions.exports.reading.refused import RefusedFile
+from sigma_impressions.exports.reading.rules import ReadingRules
+from sigma_impressions.exports.reading.small_files import SmallFile, normalize_small_files
 from sigma_impressions_tests.exports.reading import LAST_MODIFIED, read
 from sigma_impressions_tests.exports.test_normalize import files as files_of_all_kinds
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sigma_impressions.exports.times import parse_times
+from sigma_impressions.exports.reading.times import parse_times
 from sigma_impressions_tests.exports import reference
 
 

@@ -6,8 +6,8 @@ from datetime import UTC, date, datetime
 
 import polars as pl
 
-from sigma_impressions.schemas import EXPORT_FILES, NORMALIZED_IMPRESSIONS
-from sigma_impressions.tables import Tables, append_rows
+from sigma_impressions.lake.schemas import EXPORT_FILES, NORMALIZED_IMPRESSIONS
+from sigma_impressions.lake.tables import Tables, append_rows
 from sigma_impressions_tests.metrics.reference import Row
 
 

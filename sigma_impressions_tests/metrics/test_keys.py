@@ -9,12 +9,12 @@ import duckdb
 import polars as pl
 import pytest
 
+from sigma_impressions.lake.schemas import RESOURCE_IMPRESSIONS, UNMATCHED_IMPRESSIONS, USER_ACTIVITY
+from sigma_impressions.lake.tables import Tables
 from sigma_impressions.metrics.as_of import read_as_of, refresh_metrics
 from sigma_impressions.metrics.daily import refresh_daily_impressions
-from sigma_impressions.schemas import RESOURCE_IMPRESSIONS, UNMATCHED_IMPRESSIONS, USER_ACTIVITY
-from sigma_impressions.tables import Tables
-from sigma_impressions.upstream.capture import capture_snapshot
 from sigma_impressions.upstream.contract import conform
+from sigma_impressions.upstream.snapshots import capture_snapshot
 from sigma_impressions_tests.metrics.captured import capture
 from sigma_impressions_tests.metrics.reference import Row
 

@@ -12,17 +12,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from sigma_impressions.metrics.as_of import read_as_of, refresh_metrics
-from sigma_impressions.metrics.conservation import ConservationError, check_claims, check_windows
-from sigma_impressions.metrics.daily import refresh_daily_impressions
-from sigma_impressions.metrics.state import (
-    built_event_dates,
-    expected_event_dates,
-    expected_fingerprints,
-    snapshot_for,
-)
-from sigma_impressions.publish.settle import is_complete
-from sigma_impressions.schemas import (
+from sigma_impressions.lake.schemas import (
     AS_OF_DATES,
     DAILY_IMPRESSIONS,
     EVENT_DATES,
@@ -31,9 +21,19 @@ from sigma_impressions.schemas import (
     UNMATCHED_IMPRESSIONS,
     USER_ACTIVITY,
 )
-from sigma_impressions.tables import Tables
-from sigma_impressions.upstream.capture import capture_snapshot
+from sigma_impressions.lake.tables import Tables
+from sigma_impressions.metrics.as_of import read_as_of, refresh_metrics
+from sigma_impressions.metrics.conservation import ConservationError, check_claims, check_windows
+from sigma_impressions.metrics.daily import refresh_daily_impressions
+from sigma_impressions.metrics.fingerprints import (
+    built_event_dates,
+    expected_event_dates,
+    expected_fingerprints,
+    snapshot_for,
+)
+from sigma_impressions.publish.settle import is_complete
 from sigma_impressions.upstream.contract import conform
+from sigma_impressions.upstream.snapshots import capture_snapshot
 from sigma_impressions_tests.metrics.captured import capture
 from sigma_impressions_tests.metrics.reference import Reference, Row, count_once
 

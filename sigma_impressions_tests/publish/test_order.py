@@ -8,12 +8,12 @@ from pathlib import Path
 import duckdb
 import polars as pl
 
+from sigma_impressions.lake.tables import Tables
 from sigma_impressions.metrics.as_of import refresh_metrics
 from sigma_impressions.metrics.daily import refresh_daily_impressions
 from sigma_impressions.publish.database import publish_database
-from sigma_impressions.tables import Tables
-from sigma_impressions.upstream.capture import capture_snapshot
 from sigma_impressions.upstream.contract import conform
+from sigma_impressions.upstream.snapshots import capture_snapshot
 from sigma_impressions_tests.metrics.captured import capture
 from sigma_impressions_tests.metrics.reference import Row
 

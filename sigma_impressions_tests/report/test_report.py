@@ -17,7 +17,7 @@ import polars as pl
 import pytest
 
 from sigma_impressions.defs.report import build_report_assets
-from sigma_impressions.defs.resources import SigmaSource
+from sigma_impressions.defs.sigma_source import SigmaSource
 from sigma_impressions.publish.database import DATABASE_NAME
 from sigma_impressions.report import render
 from sigma_impressions.report.preview import preview

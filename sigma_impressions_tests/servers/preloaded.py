@@ -7,7 +7,7 @@ import pyarrow.parquet  # noqa: F401
 
 import sigma_impressions.cli
 import sigma_impressions.console
-import sigma_impressions.defs.resources
+import sigma_impressions.defs.sigma_source
 import sigma_impressions.exports.capture
 import sigma_impressions.publish.settle
 import sigma_impressions.scan

@@ -112,7 +112,7 @@ def pipeline(days: Sequence[date]) -> Work:
 
 
 def _pipeline(days: Sequence[date]) -> None:
-    from sigma_impressions.defs.resources import (
+    from sigma_impressions.defs.sigma_source import (
         file_date_pattern,
         object_store,
         reading_rules,
@@ -126,9 +126,9 @@ def _pipeline(days: Sequence[date]) -> None:
     from sigma_impressions.metrics.as_of import refresh_metrics
     from sigma_impressions.metrics.daily import refresh_daily_impressions
     from sigma_impressions.publish.settle import publish_settled
-    from sigma_impressions.source import environment_values, read_source
-    from sigma_impressions.upstream.capture import capture_snapshot
+    from sigma_impressions.settings.read import environment_values, read_source
     from sigma_impressions.upstream.snapshot_file import read_snapshot
+    from sigma_impressions.upstream.snapshots import capture_snapshot
 
     settings = read_source(environment_values(os.environ))
     stored, store, pattern = tables(settings), object_store(settings), file_date_pattern(settings)

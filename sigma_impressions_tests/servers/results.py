@@ -12,7 +12,7 @@ from polars.testing import assert_frame_equal
 
 from sigma_impressions.demo.generate import FILE_DATE_PATTERN, PREFIX, export_period, resources
 from sigma_impressions.exports.manifest import read_manifest
-from sigma_impressions.schemas import (
+from sigma_impressions.lake.schemas import (
     ALL_TABLES,
     EXPORT_FILES,
     NORMALIZED_IMPRESSIONS,
@@ -23,7 +23,7 @@ from sigma_impressions.schemas import (
     SIGMA_RESOURCES,
     WORKBOOK_ALIASES,
 )
-from sigma_impressions.tables import Tables
+from sigma_impressions.lake.tables import Tables
 
 # The demo's workbooks have no versions, so that table is empty.
 DELTA_TABLES = tuple(table for table in ALL_TABLES if table is not WORKBOOK_ALIASES)

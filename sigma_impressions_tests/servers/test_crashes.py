@@ -15,10 +15,10 @@ import duckdb
 import pytest
 
 from sigma_impressions.demo.generate import export_period
-from sigma_impressions.maintenance import maintain
-from sigma_impressions.schemas import ALL_TABLES
-from sigma_impressions.storage import LocalStorage
-from sigma_impressions.tables import WORK_FOLDER, Tables
+from sigma_impressions.lake.schemas import ALL_TABLES
+from sigma_impressions.lake.storage import LocalStorage
+from sigma_impressions.lake.tables import WORK_FOLDER, Tables
+from sigma_impressions.upkeep.compact import maintain
 from sigma_impressions_tests.servers.processes import Machine, command, nothing, pipeline
 from sigma_impressions_tests.servers.results import (
     DATABASE,
@@ -29,7 +29,7 @@ from sigma_impressions_tests.servers.results import (
     settings,
     state,
 )
-from sigma_impressions_tests.test_maintenance import age
+from sigma_impressions_tests.upkeep.test_compact import age
 
 pytestmark = pytest.mark.timeout(600)
 

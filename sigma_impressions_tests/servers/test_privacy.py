@@ -14,7 +14,7 @@ import polars as pl
 import pytest
 
 from sigma_impressions.demo.vocabulary import MAIL_DOMAIN
-from sigma_impressions.schemas import (
+from sigma_impressions.lake.schemas import (
     ALL_TABLES,
     DAILY_IMPRESSIONS,
     NORMALIZED_IMPRESSIONS,
@@ -22,7 +22,7 @@ from sigma_impressions.schemas import (
     SIGMA_RESOURCES,
     USER_ACTIVITY,
 )
-from sigma_impressions.tables import Tables
+from sigma_impressions.lake.tables import Tables
 from sigma_impressions.users import PSEUDONYM, Pseudonyms
 from sigma_impressions_tests.commands import environment
 from sigma_impressions_tests.servers.processes import sigma_impressions

@@ -17,8 +17,8 @@ from rich.console import Console
 
 from sigma_impressions.demo.generate import PREFIX, export_period
 from sigma_impressions.demo.vocabulary import MAIL_DOMAIN
+from sigma_impressions.lake.schemas import RAW_EXPORT_FILES
 from sigma_impressions.scan import ScanOptions, chunks, scan_all
-from sigma_impressions.schemas import RAW_EXPORT_FILES
 from sigma_impressions_tests.commands import environment
 from sigma_impressions_tests.conftest import LISTER, READER
 from sigma_impressions_tests.servers.processes import sigma_impressions

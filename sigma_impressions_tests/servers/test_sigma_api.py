@@ -16,7 +16,7 @@ from rich.console import Console
 from sigma_impressions.check import Step, check_source
 from sigma_impressions.demo.fake_sigma import FakeSigma, Organization
 from sigma_impressions.scan import ScanOptions, scan_all
-from sigma_impressions.source import environment_values
+from sigma_impressions.settings.read import environment_values
 from sigma_impressions_tests.commands import environment
 from sigma_impressions_tests.servers.processes import sigma_impressions
 

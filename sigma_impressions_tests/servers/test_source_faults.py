@@ -16,8 +16,8 @@ from click.testing import CliRunner
 from sigma_impressions.cli import main
 from sigma_impressions.defs.build import build_definitions
 from sigma_impressions.demo.object_store import EmbeddedObjectStore, Identity
+from sigma_impressions_tests.clouds.http_stub import Answer, Request, http_stub
 from sigma_impressions_tests.conftest import LISTER, READER, GcsBucket, S3Bucket
-from sigma_impressions_tests.exports.http_stub import Answer, Request, http_stub
 
 KEY = "sigma/2026-11-01 audit.csv"
 EXPORT = b"request_time,user_email,workbook_url_id\n2026-11-01 10:00:00,ana@example.com,wb1\n"

@@ -20,22 +20,22 @@ from polars.testing import assert_frame_equal
 from rich.console import Console
 
 from sigma_impressions.check import Step, check_source
-from sigma_impressions.defs.resources import tables
-from sigma_impressions.maintenance import maintain
-from sigma_impressions.metrics.daily import refresh_daily_impressions
-from sigma_impressions.publish.database import DATABASE_NAME
-from sigma_impressions.scan import ScanOptions, scan_all
-from sigma_impressions.schemas import (
+from sigma_impressions.defs.sigma_source import tables
+from sigma_impressions.lake.schemas import (
     ALL_TABLES,
     DAILY_IMPRESSIONS,
     EXPORT_FILES,
     NORMALIZED_IMPRESSIONS,
     RESOURCE_SNAPSHOTS,
 )
-from sigma_impressions.source import environment_values, read_source
-from sigma_impressions.stored_users import pseudonymize_stored
-from sigma_impressions.tables import Tables, replace, retry_conflicts
-from sigma_impressions.tables import scan as scan_table
+from sigma_impressions.lake.tables import Tables, replace, retry_conflicts
+from sigma_impressions.lake.tables import scan as scan_table
+from sigma_impressions.metrics.daily import refresh_daily_impressions
+from sigma_impressions.publish.database import DATABASE_NAME
+from sigma_impressions.scan import ScanOptions, scan_all
+from sigma_impressions.settings.read import environment_values, read_source
+from sigma_impressions.upkeep.compact import maintain
+from sigma_impressions.upkeep.edit_users import pseudonymize_stored
 from sigma_impressions.users import Pseudonyms
 from sigma_impressions_tests import cases
 from sigma_impressions_tests.commands import environment

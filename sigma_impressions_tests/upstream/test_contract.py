@@ -8,11 +8,11 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from sigma_impressions.schemas import SIGMA_RESOURCES
-from sigma_impressions.tables import Tables
-from sigma_impressions.upstream.capture import capture_snapshot
+from sigma_impressions.lake.schemas import SIGMA_RESOURCES
+from sigma_impressions.lake.tables import Tables
 from sigma_impressions.upstream.contract import SCHEMA, ResourcesRefused, conform
 from sigma_impressions.upstream.snapshot_file import ResourcesUnreadable, read_snapshot
+from sigma_impressions.upstream.snapshots import capture_snapshot
 
 WORKBOOK = {"resource_type": "sigma_workbook", "workbook_url_id": "w1", "name": "Sales"}
 ELEMENT = {"resource_type": "sigma_workbook_element", "workbook_url_id": "w1", "element_id": "e1"}

@@ -22,7 +22,7 @@ from sigma_impressions.upstream.sigma_api import (
     SigmaUnavailable,
     path_of,
 )
-from sigma_impressions_tests.exports.http_stub import Answer, HttpStub, Request, http_stub
+from sigma_impressions_tests.clouds.http_stub import Answer, HttpStub, Request, http_stub
 from sigma_impressions_tests.upstream.sigma import credentials, read_list
 
 SECRET = "the-secret-of-the-client-0123456789"

@@ -1,1 +1,1 @@
-"""The queries of the metrics, one file each."""
+"""Queries of the metrics."""

@@ -1,1 +1,1 @@
-"""The queries of the usage report over the published database."""
+"""Queries of the usage report over the published database."""

@@ -10,7 +10,7 @@ import zlib
 from collections.abc import Callable
 from itertools import chain
 
-from sigma_impressions.exports.headers import COLUMNS
+from sigma_impressions.exports.reading.headers import COLUMNS
 from sigma_impressions_tests.exports.fuzz.target import ENLARGED_HERE, SETTINGS_BYTES
 
 _TIMES = (

@@ -12,12 +12,12 @@ from unittest.mock import patch
 
 import polars as pl
 
-from sigma_impressions.exports import decoding, normalize, records
-from sigma_impressions.exports.classify import ACCEPTED_SCHEMA
-from sigma_impressions.exports.normalize import REJECTED_SCHEMA
-from sigma_impressions.exports.refused import RefusedFile
-from sigma_impressions.exports.rules import ReadingRules
-from sigma_impressions.exports.small_files import SmallFile, normalize_small_files
+from sigma_impressions.exports.reading import decoding, normalize, records
+from sigma_impressions.exports.reading.classify import ACCEPTED_SCHEMA
+from sigma_impressions.exports.reading.normalize import REJECTED_SCHEMA
+from sigma_impressions.exports.reading.refused import RefusedFile
+from sigma_impressions.exports.reading.rules import ReadingRules
+from sigma_impressions.exports.reading.small_files import SmallFile, normalize_small_files
 from sigma_impressions_tests.exports import reference
 from sigma_impressions_tests.exports.reading import LAST_MODIFIED, Read, assert_equal, read_or_refuse, reference_of
 

@@ -1,0 +1,91 @@
+"""The usage of every workbook and element, per day and user and in all, and what of it a catalog does not have yet."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from sigma_impressions import metrics
+from sigma_impressions.destinations import QUERIES
+from sigma_impressions.lake import engine
+from sigma_impressions.lake.engine import DEFAULT_LIMITS, Limits
+from sigma_impressions.lake.schemas import DAILY_TABLES, SIGMA_RESOURCES, WORKBOOK_ALIASES
+from sigma_impressions.lake.scratch import replacing, scratch_folder
+from sigma_impressions.lake.tables import WORK_FOLDER, Tables, data_files
+from sigma_impressions.metrics.fingerprints import built_event_dates, expected_as_of_dates
+from sigma_impressions.publish.database import newest_as_of
+from sigma_impressions.windows import window
+
+if TYPE_CHECKING:
+    import duckdb
+
+_BATCH_ROWS = 2_000
+_NOTHING_SENT = "SELECT resource_type, entity_id, event_date, digest FROM entity_usage LIMIT 0"
+
+
+@dataclass(frozen=True)
+class EntityUsage:
+    """The usage as of the newest as-of date; valid inside the `with` of `entity_usage` that has made it.
+
+    `rows` counts all rows, `unnamed` the workbooks without a `workbook_id`, which no catalog could name.
+    """
+
+    as_of: date
+    rows: int
+    unnamed: int
+    _first: date
+    _connection: duckdb.DuckDBPyConnection
+
+    def changes(self, sent: Path | None) -> Iterator[list[Mapping[str, Any]]]:
+        """Batches of the rows that differ from what was `remember`ed in the file `sent`; without it, of all rows.
+
+        A row is the usage of a workbook or element (`resource_type`, `entity_id`) on an event date of the 60 days
+        up to the as-of date, or without `event_date` its total over all days that are captured: `impressions`,
+        `distinct_users`, `last_impression_at` (of a total only) and `used`, a list of `user_email` and
+        `impressions` (of a day only).
+        """
+        is_known = sent is not None and sent.exists()
+        remembered = f"FROM read_parquet({engine.quoted(str(sent))})" if is_known else _NOTHING_SENT
+        self._connection.execute(f"CREATE OR REPLACE TEMP TABLE sent AS {remembered}")
+        changes = self._connection.sql(QUERIES.text("entity_usage_changes"), params={"first": self._first})
+        for batch in changes.to_arrow_reader(_BATCH_ROWS):
+            yield batch.to_pylist()
+
+    def remember(self, sent: Path) -> None:
+        """Note in a file that a catalog now has all of this."""
+        with replacing(sent) as partial:
+            self._connection.execute(
+                "COPY (SELECT resource_type, entity_id, event_date, digest FROM entity_usage) "
+                f"TO {engine.quoted(str(partial))} (FORMAT parquet)"
+            )
+
+
+@contextmanager
+def entity_usage(tables: Tables, limits: Limits = DEFAULT_LIMITS) -> Iterator[EntityUsage]:
+    """Compute the usage as of the newest as-of date, and of the 60 days up to it.
+
+    Raises `LookupError` if no as-of date is computed yet, `InputsChanged` if another process restates days meanwhile.
+    """
+    as_of = newest_as_of(tables)
+    days = {day: fingerprint for day, fingerprint in built_event_dates(tables).items() if day <= as_of}
+    snapshot_id = expected_as_of_dates(tables, [as_of])[as_of].snapshot_id
+    first = window(as_of)[0]
+    with scratch_folder(tables.root / WORK_FOLDER) as scratch, engine.connect(scratch, limits) as connection:
+        for table in DAILY_TABLES:
+            engine.view_days(connection, tables.newest(table), "event_date", days)
+        for table in (SIGMA_RESOURCES, WORKBOOK_ALIASES):
+            engine.view(connection, table, data_files(tables.newest(table), "snapshot_id", [snapshot_id]))
+        connection.execute("CREATE TEMP VIEW resources AS FROM sigma_resources")
+        metrics.QUERIES.execute(connection, "viewed_ids", "viewed_resources")
+        QUERIES.execute(connection, "entity_views")
+        QUERIES.execute(connection, "entity_usage", parameters={"first": first})
+        ((rows,),) = connection.execute("SELECT count(*) FROM entity_usage").fetchall()
+        ((unnamed,),) = connection.execute(
+            "SELECT count(*) FROM resources "
+            "WHERE resource_type = 'sigma_workbook' AND workbook_id IS NULL AND is_deleted IS NOT TRUE"
+        ).fetchall()
+        yield EntityUsage(as_of, rows, unnamed, first, connection)

@@ -1,0 +1,74 @@
+"""The published tables as files for other programs: CSV for spreadsheets, Parquet for everything else."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from sigma_impressions.lake import engine
+from sigma_impressions.lake.scratch import replacing
+
+if TYPE_CHECKING:
+    import duckdb
+
+FORMULA = r"^[=+\-@\t\r\n＝＋－＠]"
+"""Text that a spreadsheet may take for a formula, by its beginning; full-width characters count in some of them."""
+
+_NESTED = ("STRUCT", "MAP", "UNION")
+
+
+@dataclass(frozen=True)
+class ExportedFile:
+    """A table that was written to the file `path`, and its rows."""
+
+    table: str
+    path: Path
+    rows: int
+
+
+def export_tables(database: Path, folder: Path, form: Literal["csv", "parquet"]) -> Iterator[ExportedFile]:
+    """Write every table of a published database to `folder`, one file each, and tell of each when it is complete.
+
+    In CSV (UTF-8, with a header) lists of records are JSON, and text that a spreadsheet would take for a formula has
+    an apostrophe before it. Parquet holds everything as it is. Raises `OSError` if the folder cannot be written.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    with engine.open_database(database) as connection:
+        names = connection.execute("SELECT table_name FROM duckdb_tables() ORDER BY table_name").fetchall()
+        for (table,) in names:
+            path = folder / f"{table}.{form}"
+            with replacing(path) as partial:
+                # Opened here, so that a folder without rights gives the operating system's error.
+                partial.touch()
+                query, options = (
+                    _csv(connection, table) if form == "csv" else (f"FROM {_name(table)}", "COMPRESSION zstd")
+                )
+                copy = f"COPY ({query}) TO {engine.quoted(str(partial))} (FORMAT {form}, {options})"
+                ((rows,),) = connection.execute(copy).fetchall()
+            yield ExportedFile(table, path, rows)
+
+
+def _csv(connection: duckdb.DuckDBPyConnection, table: str) -> tuple[str, str]:
+    """The query and the options for a table as CSV.
+
+    Texts are quoted, so that none is cut in two by a program that takes another delimiter.
+    """
+    columns = connection.execute(f"DESCRIBE {_name(table)}").fetchall()
+    texts = [_name(name) for name, kind, *_ in columns if kind == "VARCHAR"]
+    cells = []
+    for name, kind in ((_name(name), kind) for name, kind, *_ in columns):
+        if kind == "VARCHAR":
+            inert = f"CASE WHEN regexp_matches({name}, {engine.quoted(FORMULA)}) THEN '''' || {name} ELSE {name} END"
+            cells.append(f"{inert} AS {name}")
+        elif kind.endswith("]") or kind.startswith(_NESTED):
+            cells.append(f"to_json({name})::VARCHAR AS {name}")
+        else:
+            cells.append(name)
+    forced = f", FORCE_QUOTE ({', '.join(texts)})" if texts else ""
+    return f"SELECT {', '.join(cells)} FROM {_name(table)}", f"HEADER, DELIMITER ','{forced}"
+
+
+def _name(text: str) -> str:
+    return '"' + text.replace('"', '""') + '"'

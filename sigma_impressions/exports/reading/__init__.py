@@ -1,0 +1,1 @@
+"""From the bytes of an export file to its rows."""

@@ -1,0 +1,214 @@
+"""From an object's bytes to plain UTF-8 text: compression and encodings, streamed within bounded memory."""
+
+from __future__ import annotations
+
+import codecs
+import os
+import zlib
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import BinaryIO
+
+import numpy as np
+
+from sigma_impressions.exports.reading.refused import RefusedFile
+
+GZIP_MAGIC = b"\x1f\x8b"
+
+EXPANDED_LIMIT = 20 * 10**9
+"""Bytes of text one file may decompress to. Sigma writes at most 5 GB; more would only fill the disk."""
+
+EXPANSION_LIMIT = 200
+"""How many times its compressed size a file may decompress to; audit logs compress 5 to 40 times."""
+
+EXPANSION_FLOOR = 2**30
+"""Bytes below which the ratio is not looked at: a file of equal rows may well compress 500 times."""
+
+_PART = 32 * 2**20
+"""Bytes of a file that are worth a thread."""
+
+_BLOCK = 256 * 2**10
+"""Small enough that a decoded block stays in the processor's cache: bigger ones were seen to be slower."""
+
+
+@dataclass(frozen=True)
+class DecodedText:
+    """A local file that holds an export's text as valid UTF-8 from byte `start` on (after a byte order mark).
+
+    `path` is the object's own file if that is such text already, else a new file in the scratch folder.
+    """
+
+    path: Path
+    start: int
+    warnings: tuple[str, ...]
+
+
+def decode(path: Path, scratch: Path) -> DecodedText:
+    """Decompress and decode the file `path` as spec §3 says, writing into the folder `scratch` if needed.
+
+    Raises RefusedFile: "empty file", "cannot be decompressed", "cannot be decoded", "expands too far".
+    """
+    with path.open("rb") as source:
+        magic = source.read(2)
+    if not magic:
+        raise RefusedFile("empty file", "The file has no bytes at all; export it again.")
+    plain = magic != GZIP_MAGIC
+    content = _Content(partial(_blocks, path) if plain else partial(_decompressed, path))
+    mark = content.head(3)
+    if mark[:2] in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE):
+        return DecodedText(content.transcode("utf-16", "strict", 0, scratch / "decoded"), 0, ())
+    start = len(codecs.BOM_UTF8) if mark == codecs.BOM_UTF8 else 0
+    text = path if plain else content.copy(scratch / "decompressed")
+    invalid = _first_invalid_utf8(text, start)
+    if invalid is None:
+        return DecodedText(text, start, ())
+    if _holds_multibyte_utf8(text, start):
+        encoding, answer = "utf-8", "invalid bytes are read as U+FFFD"
+    else:
+        encoding, answer = "cp1252", "the file is read as Windows-1252"
+    if not plain:
+        text.unlink()  # the scratch folder never holds the text twice
+    decoded = content.transcode(encoding, "replace", start, scratch / "decoded")
+    return DecodedText(decoded, 0, (f"not valid UTF-8 (byte {invalid + 1:,}): {answer}",))
+
+
+@dataclass(frozen=True)
+class _Content:
+    """The bytes of an object once they are decompressed; `blocks` begins with the first one each time."""
+
+    blocks: Callable[[], Iterator[bytes]]
+
+    def head(self, size: int) -> bytes:
+        """Its first bytes."""
+        found = b""
+        for block in self.blocks():
+            found += block
+            if len(found) >= size:
+                break
+        return found[:size]
+
+    def copy(self, target: Path) -> Path:
+        """Write it to a file."""
+        with target.open("wb") as out:
+            for block in self.blocks():
+                out.write(block)
+        return target
+
+    def transcode(self, encoding: str, errors: str, start: int, target: Path) -> Path:
+        """Write it to a file as UTF-8, from byte `start` on. Raises RefusedFile: "cannot be decoded"."""
+        decoder = codecs.getincrementaldecoder(encoding)(errors)
+        try:
+            with target.open("wb") as out:
+                for block in _from_byte(self.blocks(), start):
+                    out.write(decoder.decode(block, False).encode("utf-8"))
+                out.write(decoder.decode(b"", True).encode("utf-8"))
+        except UnicodeDecodeError as error:
+            raise RefusedFile(
+                "cannot be decoded",
+                f"The file begins with the byte order mark of UTF-16 but is not UTF-16 ({error.reason}); "
+                "export it again, best as UTF-8.",
+            ) from error
+        return target
+
+
+def _from_byte(blocks: Iterator[bytes], start: int) -> Iterator[bytes]:
+    for block in blocks:
+        yield block[start:]
+        start = max(0, start - len(block))
+
+
+def _decompressed(path: Path) -> Iterator[bytes]:
+    """The decompressed blocks of a gzip file. Raises RefusedFile: "cannot be decompressed", "expands too far"."""
+    compressed = path.stat().st_size
+    limit = min(EXPANDED_LIMIT, max(EXPANSION_FLOOR, EXPANSION_LIMIT * compressed))
+    size = 0
+    with path.open("rb") as source:
+        for block in _inflate(source):
+            size += len(block)
+            if size > limit:
+                raise RefusedFile(
+                    "expands too far",
+                    f"Its {compressed:,} compressed bytes hold more than the {limit:,} bytes of text that are "
+                    "accepted; export fewer rows per file, or not compressed.",
+                )
+            yield block
+
+
+def _inflate(source: BinaryIO) -> Iterator[bytes]:
+    """The decompressed blocks of all gzip members; zero bytes after a member are padding, as for `gzip -d`."""
+    member = zlib.decompressobj(wbits=31)
+    begun = True  # inside the first member even before its first byte
+    while pending := source.read(_BLOCK):
+        while pending:
+            if not begun:
+                pending = pending.lstrip(b"\0")
+                if not pending:
+                    break
+                member, begun = zlib.decompressobj(wbits=31), True
+            try:
+                yield member.decompress(pending, _BLOCK)
+            except zlib.error as error:
+                raise RefusedFile(
+                    "cannot be decompressed",
+                    f"The gzip data is damaged before compressed byte {source.tell():,} ({error}); "
+                    "export the file again.",
+                ) from error
+            pending = member.unused_data if member.eof else member.unconsumed_tail
+            begun = not member.eof
+    if begun:
+        raise RefusedFile(
+            "cannot be decompressed",
+            f"The gzip data breaks off at compressed byte {source.tell():,}, before its end mark; the upload was "
+            "probably cut short: export the file again.",
+        )
+
+
+def _blocks(path: Path, start: int = 0) -> Iterator[bytes]:
+    with path.open("rb") as source:
+        source.seek(start)
+        while block := source.read(_BLOCK):
+            yield block
+
+
+def _first_invalid_utf8(path: Path, start: int) -> int | None:
+    """Offset of the first byte that is not valid UTF-8; None if all are."""
+    if _is_ascii(path):
+        return None
+    decoder = codecs.getincrementaldecoder("utf-8")()
+    offset = start
+    pending = 0  # bytes of an unfinished character that the decoder keeps from the block before
+    try:
+        for block in _blocks(path, start):
+            if pending or not block.isascii():
+                decoder.decode(block)
+                pending = len(decoder.getstate()[0])
+            offset += len(block)
+        decoder.decode(b"", final=True)
+    except UnicodeDecodeError as error:
+        return offset - pending + error.start
+    return None
+
+
+def _is_ascii(path: Path) -> bool:
+    """Whether the whole file is ASCII, as most exports are; looked at by all processors, since the rest waits."""
+    size = path.stat().st_size
+    parts = range(0, size, max(_PART, -(-size // (os.cpu_count() or 1))))
+    with path.open("rb") as source, ThreadPoolExecutor(len(parts) or 1) as pool:
+        ends = (min(begin + parts.step, size) for begin in parts)
+        return all(pool.map(lambda begin, end: _is_part_ascii(source.fileno(), begin, end), parts, ends))
+
+
+def _is_part_ascii(file: int, begin: int, end: int) -> bool:
+    for offset in range(begin, end, _BLOCK):
+        block = os.pread(file, min(_BLOCK, end - offset), offset)
+        if np.frombuffer(block, np.uint8).max() > 0x7F:
+            return False
+    return True
+
+
+def _holds_multibyte_utf8(path: Path, start: int) -> bool:
+    decoder = codecs.getincrementaldecoder("utf-8")("ignore")
+    return any(not decoder.decode(block).isascii() for block in _blocks(path, start))

@@ -1,0 +1,176 @@
+"""From export files to their accepted and their rejected rows, in Parquet."""
+
+from __future__ import annotations
+
+import tempfile
+from collections import Counter, deque
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
+from datetime import date, datetime
+from itertools import chain
+from pathlib import Path
+from typing import TypeVar
+
+import polars as pl
+
+from sigma_impressions.exports.reading.classify import ACCEPTED_SCHEMA, Classified, classify
+from sigma_impressions.exports.reading.decoding import decode
+from sigma_impressions.exports.reading.parquet import write_frames
+from sigma_impressions.exports.reading.records import PIECE, Piece, open_export, pieces
+from sigma_impressions.exports.reading.rules import ReadingRules
+from sigma_impressions.users import shape_of
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+REJECTED_SCHEMA: dict[str, pl.DataType] = {
+    "row_number": pl.Int64(),
+    "reason": pl.String(),
+    "text": pl.String(),
+}
+REJECTED_TEXT_LIMIT = 2_000
+"""Characters of a rejected row that are kept."""
+
+_WORKERS = 2
+"""Pieces of a file that are worked on at the same time."""
+
+
+@dataclass(frozen=True)
+class NormalizedFile:
+    """What a file held: `rows` = `accepted` + `rejected` + `skipped`, exactly.
+
+    `reasons`: rejected rows per reason. `event_dates`: the distinct UTC days of the accepted rows, sorted.
+    `warnings`: sentences about what was repaired. `unused_columns`: header cells nothing was read from.
+    """
+
+    rows: int
+    accepted: int
+    rejected: int
+    skipped: int
+    reasons: dict[str, int]
+    event_dates: tuple[date, ...]
+    warnings: tuple[str, ...]
+    unused_columns: tuple[str, ...]
+
+
+def normalize_file(
+    path: Path,
+    *,
+    last_modified: datetime,
+    rules: ReadingRules,
+    accepted_to: Path,
+    rejected_to: Path,
+    scratch: Path,
+    labels: Mapping[str, str] | None = None,
+) -> NormalizedFile:
+    """Read the export file whose bytes are at `path` and write its accepted and its rejected rows.
+
+    `last_modified` is the object's, with its time zone; no row may be more than 24 h later. The Parquet files
+    `accepted_to` and `rejected_to` have ACCEPTED_SCHEMA and REJECTED_SCHEMA, in row order, and a column with one
+    value for each of the `labels`. What is put into the folder `scratch` meanwhile is gone at the end. Memory
+    does not grow with the file.
+
+    Raises RefusedFile if the file as a whole is unusable; the two Parquet files then do not exist.
+    """
+    constants = [pl.lit(value).alias(name) for name, value in (labels or {}).items()]
+    with tempfile.TemporaryDirectory(dir=scratch) as folder:
+        decoded = decode(path, Path(folder))
+        opened = open_export(decoded, rules.extra_aliases)
+        tally = Tally()
+        rejected = _Spool(Path(folder), pl.DataFrame(schema=REJECTED_SCHEMA).with_columns(constants))
+        nothing = pl.DataFrame(schema=ACCEPTED_SCHEMA).with_columns(constants)
+
+        def outcome(piece: Piece) -> tuple[Classified, pl.DataFrame]:
+            rows = classify(piece.rows(), pl.lit(last_modified), rules)
+            return rows, with_texts(rows.rejected, piece, rules).with_columns(constants)
+
+        def accepted() -> Iterator[pl.DataFrame]:
+            for rows, bad in _map_ahead(outcome, pieces(opened, PIECE)):
+                tally.add(rows)
+                rejected.add(bad)
+                yield rows.accepted.with_columns(constants)
+
+        write_frames(accepted(), nothing, accepted_to)
+        write_frames(rejected.frames(), rejected.nothing, rejected_to)
+    return tally.of_file(decoded.warnings, opened.header.unused_columns)
+
+
+def with_texts(rejected: pl.DataFrame, piece: Piece, rules: ReadingRules) -> pl.DataFrame:
+    """Rejected rows of a piece, as REJECTED_SCHEMA says; with pseudonyms, only the shape of their texts."""
+    if not rejected.height:
+        return rejected.with_columns(text=pl.lit(None, pl.String))
+    written = piece.texts(rejected.get_column("row_number"))
+    kept = written.str.strip_chars_end("\r\n").str.head(REJECTED_TEXT_LIMIT)
+    texts = rejected.with_columns(kept.alias("text"))
+    return texts if rules.pseudonyms is None else texts.with_columns(shape_of(pl.col("text")))
+
+
+@dataclass
+class Tally:
+    """The counts of a file, while its rows go by."""
+
+    accepted: int = 0
+    skipped: int = 0
+    reasons: Counter[str] = field(default_factory=Counter)
+    event_dates: set[date] = field(default_factory=set)
+
+    def add(self, rows: Classified) -> None:
+        """Count some more rows of the file."""
+        self.accepted += rows.accepted.height
+        self.skipped += rows.skipped.height
+        self.reasons.update(rows.rejected.get_column("reason"))
+        self.event_dates.update(rows.accepted.get_column("event_date").unique())
+
+    def of_file(self, warnings: tuple[str, ...], unused_columns: tuple[str, ...]) -> NormalizedFile:
+        """What the whole file held."""
+        rejected = self.reasons.total()
+        return NormalizedFile(
+            rows=self.accepted + rejected + self.skipped,
+            accepted=self.accepted,
+            rejected=rejected,
+            skipped=self.skipped,
+            reasons=dict(self.reasons),
+            event_dates=tuple(sorted(self.event_dates)),
+            warnings=warnings,
+            unused_columns=unused_columns,
+        )
+
+
+class _Spool:
+    """Rejected rows, kept on disk until the file ends: there may be as many as rows."""
+
+    def __init__(self, folder: Path, nothing: pl.DataFrame) -> None:
+        self.nothing = nothing
+        self._folder = folder
+        self._last = nothing
+        self._parts: list[Path] = []
+
+    def add(self, rows: pl.DataFrame) -> None:
+        if not rows.height:
+            return
+        if self._last.height:
+            self._parts.append(self._folder / f"rejected-{len(self._parts)}.arrow")
+            self._last.write_ipc(self._parts[-1], compression="zstd")
+        self._last = rows
+
+    def frames(self) -> Iterator[pl.DataFrame]:
+        for part in self._parts:
+            yield pl.read_ipc(part)
+        yield self._last
+
+
+def _map_ahead(function: Callable[[Item], Result], items: Iterator[Item]) -> Iterator[Result]:
+    """Like `map`, with the next items worked on in threads: polars alone does not keep the processors busy."""
+    first, second = next(items, None), next(items, None)
+    if first is None or second is None:
+        yield from map(function, () if first is None else (first,))
+        return
+    waiting: deque[Future[Result]] = deque()
+    with ThreadPoolExecutor(_WORKERS) as pool:
+        for item in chain((first, second), items):
+            waiting.append(pool.submit(function, item))
+            if len(waiting) > _WORKERS:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()

@@ -1,0 +1,474 @@
+"""From decoded text to frames of raw strings, one row per record, by a fast and by an exact reader.
+
+The fast reader takes whatever is well-formed (`structure.py`) at the speed of polars; the exact one is Python's
+`csv` module and takes over, piece by piece, where the text is anything else. Both give the same frames.
+"""
+
+from __future__ import annotations
+
+import codecs
+import csv
+import io
+import mmap
+import os
+import re
+from collections import deque
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO, NamedTuple, Protocol
+
+import numpy as np
+import polars as pl
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from sigma_impressions.exports.reading.decoding import DecodedText
+from sigma_impressions.exports.reading.headers import COLUMNS, WHITE_SPACE, Header, detect_delimiter, read_header
+from sigma_impressions.exports.reading.refused import RefusedFile
+from sigma_impressions.exports.reading.structure import Records, find_records
+
+_Marks = NDArray[np.bool_]
+
+FIELD_LIMIT = 2**20
+"""Characters a field may have (spec §3: 1 MiB)."""
+
+RECORD_LIMIT = 32 * 2**20
+"""Bytes a whole record may have: a line without end is refused before it fills the memory."""
+
+PIECE = 8 * 2**20
+"""Bytes of text that are best turned into one frame: smaller ones cost time, bigger ones only memory."""
+
+PIECE_ROWS = 250_000
+"""Rows a piece has at most: those of a few bytes each take a hundred times that in memory."""
+
+_BLOCK = 256 * 2**10
+
+ABSENT_VALUES = ("", r"\N", "null", "NULL")
+"""What stands for no value (spec §4), after trimming."""
+
+RAW_SCHEMA = {
+    "row_number": pl.Int64,
+    "is_complete": pl.Boolean,
+    **dict.fromkeys(COLUMNS, pl.String),
+}
+"""The frames of raw rows: `is_complete` tells whether a row has as many fields as the header; the columns are
+trimmed texts, null where the value is absent, the file lacks the column or the row is not complete."""
+
+
+@dataclass(frozen=True)
+class Opened:
+    """A decoded export file whose header is understood; its rows begin at byte `rows_start`."""
+
+    path: Path
+    header: Header
+    rows_start: int
+
+
+def open_export(text: DecodedText, extra_aliases: Mapping[str, Sequence[str]]) -> Opened:
+    """Read the header line.
+
+    Raises RefusedFile: "no header line", "malformed quoting", "field too large", "too many columns",
+    "ambiguous header", "missing required column".
+    """
+    with text.path.open("rb") as source:
+        start = _skip_blank_lines(source, text.start)
+        delimiter = detect_delimiter(_header_line(source, start))
+        record = next(_exact_records(source, start, delimiter, 0), None)
+    if record is None:
+        raise RefusedFile("no header line", "The file holds nothing but white space; export it again.")
+    return Opened(text.path, read_header(record.fields, delimiter, extra_aliases), record.end)
+
+
+class Piece(Protocol):
+    """Consecutive records of a file; they are turned into rows by whoever wants them, in a thread of its own."""
+
+    @property
+    def height(self) -> int:
+        """The number of rows."""
+        ...
+
+    def rows(self) -> pl.DataFrame:
+        """The rows as a frame of RAW_SCHEMA, in order."""
+        ...
+
+    def texts(self, row_numbers: pl.Series) -> pl.Series:
+        """Those rows as they are written in the file, with their line ends."""
+        ...
+
+
+def pieces(opened: Opened, size: int) -> Iterator[Piece]:
+    """Cut the rows of a file into pieces of about `size` bytes of text.
+
+    Blank lines give no row and no number. Raises RefusedFile: "malformed quoting", "field too large".
+    """
+    offset = opened.rows_start
+    row_number = 1
+    with opened.path.open("rb") as source:
+        end = source.seek(0, os.SEEK_END)
+        while offset < end:
+            source.seek(offset)
+            text = source.read(size)
+            piece: WellFormedPiece | ExactPiece | None = well_formed_piece(
+                text, opened.header, row_number, ends_here=offset + len(text) == end
+            )
+            if piece is None:
+                piece = exact_piece(source, offset, opened.header, row_number, size)
+            offset += piece.size
+            row_number += piece.height
+            yield piece
+
+
+# --- the fast reader
+
+
+@dataclass(frozen=True)
+class WellFormedPiece:
+    """A piece whose records were found by their bytes: the fast reader's.
+
+    `is_blank` marks the records that are blank lines; None if there is none. `height` is the number of rows.
+    """
+
+    text: bytes
+    header: Header
+    records: Records
+    row_number: int
+    height: int
+    is_blank: _Marks | None
+
+    @property
+    def size(self) -> int:
+        """Bytes of the file that it takes."""
+        return int(self.records.bounds[-1])
+
+    def rows(self) -> pl.DataFrame:
+        """The rows as a frame of RAW_SCHEMA."""
+        is_complete = self.records.delimiters == self.header.width - 1
+        if is_complete.all():
+            frame = self._parse(memoryview(self.text)[: self.size])
+            if frame.height == self.height:
+                return frame.insert_column(0, self._row_numbers()).insert_column(1, _all_true(self.height))
+        else:
+            frame = self._parse(_join(self.text, self.records, is_complete))
+            if frame.height == np.count_nonzero(is_complete):
+                keys = pl.DataFrame([self._row_numbers(), pl.Series("is_complete", is_complete[self._is_row()])])
+                complete, broken = keys.filter("is_complete"), keys.filter(~pl.col("is_complete"))
+                both = pl.concat([pl.concat([complete, frame], how="horizontal"), broken], how="diagonal")
+                return both.sort("row_number")
+        # polars sees other records than the bytes show. No such text is known; the exact reader is always right.
+        return self._read_exactly().rows()
+
+    def texts(self, row_numbers: pl.Series) -> pl.Series:
+        """Those rows as they are written in the file, with their line ends."""
+        records = np.flatnonzero(self._is_row())[(row_numbers - self.row_number).to_numpy()]
+        return _texts(self.text, self.records).gather(records)
+
+    def _row_numbers(self) -> pl.Series:
+        return pl.Series("row_number", np.arange(self.row_number, self.row_number + self.height))
+
+    def _is_row(self) -> _Marks:
+        return np.ones(self.height, np.bool_) if self.is_blank is None else ~self.is_blank
+
+    def _read_exactly(self) -> ExactPiece:
+        return exact_piece(io.BytesIO(self.text[: self.size]), 0, self.header, self.row_number, self.size)
+
+    def _parse(self, text: bytes | memoryview) -> pl.DataFrame:
+        """The columns of records that all have the header's number of fields."""
+        positions = self.header.positions
+        names = [f"field_{i}" for i in range(self.header.width)]
+        # A header line of our own in front: at a file's very beginning polars would take some characters for a
+        # byte order mark or a compressed file.
+        source = b"".join(((self.header.delimiter.join(names) + "\n").encode(), text))
+        frame = pl.read_csv(
+            source,
+            columns=[names[i] for i in sorted(positions.values())],
+            separator=self.header.delimiter,
+            quote_char='"' if self.records.quoted else None,
+            infer_schema=False,
+            empty_string_is_null=True,
+        )
+        columns = {name: pl.col(names[at]).alias(name) for name, at in positions.items()}
+        # polars parses in chunks; all that follows is quicker over one.
+        return _values(frame.select(columns.values()).rechunk(), is_trimmed=not self.records.padded)
+
+
+def well_formed_piece(text: bytes, header: Header, row_number: int, *, ends_here: bool) -> WellFormedPiece | None:
+    """The complete records at the beginning of `text`; `ends_here` if the file ends with it.
+
+    None if the text is not well-formed, holds no complete record, or a field might be over the limit.
+    """
+    records = find_records(text, header.delimiter, ends_here=ends_here)
+    if records is None or len(records.bounds) < 2 or np.diff(records.bounds).max() > FIELD_LIMIT:
+        return None
+    records = records.head(PIECE_ROWS)
+    height = len(records.delimiters)
+    single = np.flatnonzero(records.delimiters == 0)
+    if not len(single):
+        return WellFormedPiece(text, header, records, row_number, height, None)
+    is_blank = np.zeros(height, np.bool_)
+    is_blank[single] = (_texts(text, records).gather(single).str.strip_chars() == "").to_numpy()
+    return WellFormedPiece(text, header, records, row_number, height - int(is_blank.sum()), is_blank)
+
+
+def _texts(text: bytes, records: Records) -> pl.Series:
+    """The text of every record, without a copy."""
+    array = pa.LargeStringArray.from_buffers(len(records.delimiters), pa.py_buffer(records.bounds), pa.py_buffer(text))
+    series = pl.from_arrow(array)
+    assert isinstance(series, pl.Series)
+    return series.alias("text")
+
+
+def _all_true(height: int) -> pl.Series:
+    return pl.repeat(True, height, eager=True).alias("is_complete")
+
+
+def _values(fields: pl.DataFrame, *, is_trimmed: bool) -> pl.DataFrame:
+    """The values of some of COLUMNS, as RAW_SCHEMA says, from what stands in the fields; the others are added."""
+    trimmed = fields if is_trimmed else fields.select(pl.all().str.strip_chars())
+    columns = dict(zip(trimmed.columns, map(_present, trimmed), strict=True))
+    lacking = pl.repeat(None, fields.height, dtype=pl.String, eager=True)
+    return pl.DataFrame([columns.get(column, lacking.alias(column)) for column in COLUMNS])
+
+
+def _present(texts: pl.Series) -> pl.Series:
+    """The texts, null where one stands for no value."""
+    lengths = texts.str.len_bytes()
+    if not any((lengths == length).any() for length in _ABSENT_LENGTHS):
+        return texts  # the usual case, and ten times as fast to tell
+    return texts.set(texts.is_in(ABSENT_VALUES), None)
+
+
+_ABSENT_LENGTHS = sorted({len(value) for value in ABSENT_VALUES})
+
+
+def _join(text: bytes, records: Records, wanted: _Marks) -> bytes:
+    """The text of the wanted records; neighbours are copied together."""
+    changes = np.flatnonzero(np.diff(wanted, prepend=False, append=False))
+    edges = records.bounds[changes].tolist()
+    return b"".join(text[begin:end] for begin, end in zip(edges[::2], edges[1::2], strict=True))
+
+
+# --- the exact reader
+
+
+class _Record(NamedTuple):
+    """A record, its text with its line end, and the offset behind it."""
+
+    fields: list[str]
+    text: str
+    end: int
+
+    @property
+    def is_blank(self) -> bool:
+        return len(self.fields) <= 1 and not self.text.strip(WHITE_SPACE)
+
+
+@dataclass(frozen=True)
+class ExactPiece:
+    """A piece that is read already: the exact reader's. It takes `size` bytes of the file."""
+
+    frame: pl.DataFrame
+    written: pl.Series
+    row_number: int
+    size: int
+
+    @property
+    def height(self) -> int:
+        """The number of rows."""
+        return self.frame.height
+
+    def rows(self) -> pl.DataFrame:
+        """The rows as a frame of RAW_SCHEMA."""
+        return self.frame
+
+    def texts(self, row_numbers: pl.Series) -> pl.Series:
+        """Those rows as they are written in the file, with their line ends."""
+        return self.written.gather(row_numbers - self.row_number)
+
+
+def exact_piece(source: BinaryIO, offset: int, header: Header, row_number: int, size: int) -> ExactPiece:
+    """Read the records from byte `offset` on until they fill `size` bytes or the file ends.
+
+    Raises RefusedFile: "malformed quoting", "field too large".
+    """
+    end = offset
+    texts: list[str] = []
+    is_complete: list[bool] = []
+    complete: list[list[str] | None] = []
+    for record in _exact_records(source, offset, header.delimiter, row_number):
+        end = record.end
+        if len(record.fields) == header.width or not record.is_blank:
+            texts.append(record.text)
+            is_complete.append(len(record.fields) == header.width)
+            complete.append(record.fields if is_complete[-1] else None)
+        if end - offset >= size or len(texts) == PIECE_ROWS:
+            break
+    fields = {
+        column: [None if record is None else record[at] for record in complete]
+        for column, at in header.positions.items()
+    }
+    keys = {"row_number": range(row_number, row_number + len(texts)), "is_complete": is_complete}
+    values = _values(pl.DataFrame(fields, dict.fromkeys(fields, pl.String)), is_trimmed=False)
+    frame = pl.concat([pl.DataFrame(keys, {name: RAW_SCHEMA[name] for name in keys}), values], how="horizontal")
+    return ExactPiece(frame, pl.Series(texts, dtype=pl.String), row_number, end - offset)
+
+
+class _Lines:
+    r"""The lines of a file from an offset on, for `csv.reader`; remembers those of the current record.
+
+    A line ends with `\n`, `\r\n` or, as in every spreadsheet, a lone `\r`.
+    """
+
+    def __init__(self, source: BinaryIO, offset: int) -> None:
+        source.seek(offset)
+        self._source = source
+        self._parts: deque[str] = deque()
+        self.offset = offset
+        self.record: list[str] = []
+        self.record_size = 0
+
+    def __iter__(self) -> _Lines:
+        return self
+
+    def __next__(self) -> str:
+        if self._parts:
+            text = self._parts.popleft()
+            size = len(text.encode())
+        else:
+            line = self._source.readline(RECORD_LIMIT + 1)
+            if not line:
+                raise StopIteration
+            text = line.decode("utf-8", "replace")  # only a line that is too long can be cut within a character
+            size = len(line)
+            if "\r" in text and "\r" in text.removesuffix("\r\n"):
+                text, *more = _LONE_CARRIAGE_RETURN.split(text)
+                self._parts.extend(filter(None, more))
+                size = len(text.encode())
+        self.offset += size
+        self.record_size += size
+        if self.record_size > RECORD_LIMIT:
+            raise _RecordTooLarge
+        self.record.append(text)
+        return text
+
+    def next_record(self) -> None:
+        self.record = []
+        self.record_size = 0
+
+
+_LONE_CARRIAGE_RETURN = re.compile(r"(?<=\r)(?!\n)")
+
+
+class _RecordTooLarge(Exception):
+    """A record is over RECORD_LIMIT."""
+
+
+def _exact_records(source: BinaryIO, offset: int, delimiter: str, row_number: int) -> Iterator[_Record]:
+    """The records from byte `offset` on; `row_number` is that of the first, 0 for the header line."""
+    if csv.field_size_limit() < FIELD_LIMIT:
+        csv.field_size_limit(FIELD_LIMIT)  # it is the process's; raised only, so that nobody else is disturbed
+    lines = _Lines(source, offset)
+    reader = csv.reader(lines, delimiter=delimiter, strict=True)
+    while True:
+        begin = lines.offset
+        lines.next_record()
+        try:
+            fields = next(reader, None)
+        except csv.Error as error:
+            is_too_large = "field limit" in str(error) and not _is_never_closed(source, begin, delimiter)
+            raise (_too_large if is_too_large else _malformed)(begin, row_number) from error
+        except _RecordTooLarge as error:
+            raise _too_large(begin, row_number) from error
+        if fields is None:
+            return
+        record = _Record(fields, "".join(lines.record), lines.offset)
+        if len(record.text) > FIELD_LIMIT and max(map(len, fields)) > FIELD_LIMIT:
+            raise _too_large(begin, row_number)
+        yield record
+        row_number += not record.is_blank
+
+
+def _is_never_closed(source: BinaryIO, begin: int, delimiter: str) -> bool:
+    """Whether the first field over the limit, of the record at byte `begin`, has a quote that is never closed."""
+    ends = rb"%s\r\n" % re.escape(delimiter.encode())
+    # A field of so few bytes has as few characters; most are skipped like this, many at once.
+    short_plain_fields = re.compile(rb'(?:(?:[^"%s][^%s]{0,%d}+)?+[%s])*+' % (ends, ends, FIELD_LIMIT - 1, ends))
+    plain_field = re.compile(rb'[^"%s][^%s]*+' % (ends, ends))
+    quoted_field = re.compile(rb'"(?:[^"]++|"")*+')
+    with mmap.mmap(source.fileno(), 0, access=mmap.ACCESS_READ) as data:
+        while True:
+            short = short_plain_fields.match(data, begin)
+            begin = short.end() if short else begin
+            if quoted := quoted_field.match(data, begin):
+                if quoted.end() == len(data):
+                    return True
+                start, end, next_field = begin + 1, quoted.end(), quoted.end() + 2
+            elif plain := plain_field.match(data, begin):
+                start, end, next_field = begin, plain.end(), plain.end() + 1
+            else:
+                return False
+            # More bytes than so many characters can have need no copy.
+            if end - start > 4 * FIELD_LIMIT:
+                return False
+            field = data[start:end].replace(b'""', b'"') if quoted else data[start:end]
+            if len(field.decode("utf-8", "replace")) > FIELD_LIMIT:
+                return False
+            begin = next_field
+
+
+def _too_large(begin: int, row_number: int) -> RefusedFile:
+    return RefusedFile(
+        "field too large",
+        f"{_place(begin, row_number)} has a field of more than {FIELD_LIMIT:,} characters, or more than "
+        f"{RECORD_LIMIT:,} bytes in all; shorten the field or leave its column out of the export.",
+    )
+
+
+def _malformed(begin: int, row_number: int) -> RefusedFile:
+    return RefusedFile(
+        "malformed quoting",
+        f"In {_place(begin, row_number).lower()} a quote is never closed, or text follows a closing quote; a field "
+        "that begins with a quote must end with one, and quotes within it must be doubled.",
+    )
+
+
+def _place(begin: int, row_number: int) -> str:
+    return (
+        f"{f'Row {row_number:,}' if row_number else 'The header line'}, which begins at byte {begin + 1:,} of the text,"
+    )
+
+
+# --- the header line
+
+
+def _skip_blank_lines(source: BinaryIO, start: int) -> int:
+    """Offset of the first line that holds more than white space, or of the file's end.
+
+    There may be a gigabyte of blank lines before it, hence not line by line.
+    """
+    source.seek(start)
+    decoder = codecs.getincrementaldecoder("utf-8")()
+    line_start = offset = start
+    while block := source.read(_BLOCK):
+        text = decoder.decode(block)
+        white = text[: len(text) - len(text.lstrip(WHITE_SPACE))]
+        last_line = max(white.rfind("\n"), white.rfind("\r")) + 1
+        if last_line:
+            line_start = offset + len(white[:last_line].encode())
+        if len(white) < len(text):
+            return line_start
+        offset += len(text.encode())
+    return offset
+
+
+def _header_line(source: BinaryIO, start: int) -> str:
+    """The header line; it goes on behind a line end that is inside quotes."""
+    source.seek(start)
+    text = source.read(FIELD_LIMIT).decode("utf-8", "replace")
+    quotes = begin = 0
+    for line_end in re.finditer(r"[\r\n]|\Z", text):
+        quotes += text.count('"', begin, line_end.start())
+        if quotes % 2 == 0:
+            return text[: line_end.start()]
+        begin = line_end.start()
+    return re.split(r"[\r\n]", text, maxsplit=1)[0]  # a quote that is never closed: the reader will say so

@@ -1,0 +1,117 @@
+"""Many small export files at once: a query over all their rows takes hardly longer than one over a single file's."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+from polars._typing import PolarsDataType
+
+from sigma_impressions.exports.reading.classify import ACCEPTED_SCHEMA, Classified, classify
+from sigma_impressions.exports.reading.decoding import decode
+from sigma_impressions.exports.reading.normalize import REJECTED_SCHEMA, NormalizedFile, Tally, with_texts
+from sigma_impressions.exports.reading.parquet import write_frames
+from sigma_impressions.exports.reading.records import RAW_SCHEMA, Piece, open_export, pieces
+from sigma_impressions.exports.reading.refused import RefusedFile
+from sigma_impressions.exports.reading.rules import ReadingRules
+
+SMALL_TEXT = 2**20
+"""Bytes of text up to which files are read together."""
+
+
+@dataclass(frozen=True)
+class SmallFile:
+    """An export file whose bytes are at `path`; its rows are labelled with `file_id`."""
+
+    path: Path
+    last_modified: datetime
+    file_id: str
+
+
+def normalize_small_files(
+    files: Sequence[SmallFile],
+    *,
+    rules: ReadingRules,
+    accepted_to: Path,
+    rejected_to: Path,
+    scratch: Path,
+    labels: Mapping[str, str],
+) -> list[NormalizedFile | RefusedFile | None]:
+    """Like `normalize_file` for each of the files, with their rows in the same two Parquet files.
+
+    All rows have their `file_id` beside the `labels`. An unusable file gives its refusal and no row; one whose
+    text is longer than SMALL_TEXT gives None and no row, and is to be read by `normalize_file`.
+    """
+    with tempfile.TemporaryDirectory(dir=scratch) as folder:
+        texts = [_read(file.path, rules, Path(folder)) for file in files]
+    parts = [(file, piece) for file, text in enumerate(texts) if isinstance(text, _Text) for piece in text.pieces]
+    rows = classify(
+        pl.concat([_NOTHING, *(piece.rows() for _, piece in parts)]).with_columns(
+            _repeated("part", pl.Int64, range(len(parts)), parts),
+            _repeated("last_modified", _TIME, (files[file].last_modified for file, _ in parts), parts),
+            _repeated("file_id", pl.String, (files[file].file_id for file, _ in parts), parts),
+        ),
+        pl.col("last_modified"),
+        rules,
+        keep=("file_id", "part"),
+    )
+    accepted, rejected, skipped = (
+        frame.partition_by("part", as_dict=True) for frame in (rows.accepted, rows.rejected, rows.skipped)
+    )
+    tallies = [Tally() for _ in files]
+    with_text = [rows.rejected.clear().with_columns(text=pl.lit(None, pl.String))]
+    for part, (file, piece) in enumerate(parts):
+        bad = rejected.get((part,), rows.rejected.clear())
+        good, other = accepted.get((part,), rows.accepted.clear()), skipped.get((part,), rows.skipped.clear())
+        tallies[file].add(Classified(good, bad, other))
+        if bad.height:
+            with_text.append(with_texts(bad, piece, rules))
+    constants = [pl.lit(value).alias(name) for name, value in labels.items()]
+    for frame, schema, path in (
+        (rows.accepted, ACCEPTED_SCHEMA, accepted_to),
+        (pl.concat(with_text), REJECTED_SCHEMA, rejected_to),
+    ):
+        labelled = frame.select(*schema, "file_id", *constants)
+        write_frames([labelled], labelled.clear(), path)
+    return [
+        tally.of_file(text.warnings, text.unused_columns) if isinstance(text, _Text) else text
+        for tally, text in zip(tallies, texts, strict=True)
+    ]
+
+
+_NOTHING = pl.DataFrame(schema=RAW_SCHEMA)
+_TIME = pl.Datetime("us", "UTC")
+
+
+@dataclass(frozen=True)
+class _Text:
+    """A file that was cut into pieces; they do not need the file any more."""
+
+    pieces: list[Piece]
+    warnings: tuple[str, ...]
+    unused_columns: tuple[str, ...]
+
+
+def _read(path: Path, rules: ReadingRules, folder: Path) -> _Text | RefusedFile | None:
+    """What a file holds; its decoded text in `folder` takes the place of the file's before."""
+    try:
+        decoded = decode(path, folder)
+        if decoded.path.stat().st_size > SMALL_TEXT:
+            return None
+        opened = open_export(decoded, rules.extra_aliases)
+        return _Text(list(pieces(opened, SMALL_TEXT)), decoded.warnings, opened.header.unused_columns)
+    except RefusedFile as refusal:
+        return refusal
+
+
+def _repeated(
+    name: str, dtype: PolarsDataType, values: Iterable[object], parts: Sequence[tuple[int, Piece]]
+) -> pl.Series:
+    """A column with the value of each part for each of its rows."""
+    rows = np.repeat(np.arange(len(parts)), [piece.height for _, piece in parts])
+    return pl.Series(name, list(values), dtype).gather(rows)

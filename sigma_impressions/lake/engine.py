@@ -1,0 +1,154 @@
+"""DuckDB as the engine of queries over the tables: connections, queries from .sql files, Delta data files as views.
+
+DuckDB is loaded by the first connection: most processes that import this, such as a sensor's tick, never make one.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from datetime import date
+from importlib.resources import files as package_files
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import polars as pl
+
+from sigma_impressions.lake.schemas import Table
+from sigma_impressions.lake.scratch import scratch_folder
+from sigma_impressions.lake.tables import InputsChanged, StoredTable, data_files, partition_fingerprints
+
+if TYPE_CHECKING:
+    import duckdb
+    import pyarrow as pa
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What a query may use: `memory_gigabytes`, and beyond it the disk under `spill_to`, by default the work folder."""
+
+    memory_gigabytes: int = 1
+    spill_to: Path | None = None
+
+
+DEFAULT_LIMITS = Limits()
+
+
+@contextmanager
+def connect(scratch: Path, limits: Limits = DEFAULT_LIMITS) -> Iterator[duckdb.DuckDBPyConnection]:
+    """An in-memory database that speaks UTC, with a thread per processor."""
+    import duckdb
+
+    with ExitStack() as stack:
+        spill_to = scratch if limits.spill_to is None else stack.enter_context(scratch_folder(limits.spill_to))
+        connection = stack.enter_context(
+            duckdb.connect(
+                config={
+                    "memory_limit": f"{limits.memory_gigabytes}GB",
+                    "temp_directory": str(spill_to),
+                    "threads": os.cpu_count() or 1,
+                }
+            )
+        )
+        connection.execute("SET TimeZone = 'UTC'")
+        # It would stand among what a command prints, or in a log.
+        connection.execute("SET enable_progress_bar = false")
+        yield connection
+
+
+def open_database(path: Path) -> duckdb.DuckDBPyConnection:
+    """Read a published database, in UTC. Raises `duckdb.Error` if it cannot be opened."""
+    import duckdb
+
+    connection = duckdb.connect(str(path), read_only=True)
+    connection.execute("SET TimeZone = 'UTC'")
+    return connection
+
+
+@dataclass(frozen=True)
+class Queries:
+    """The queries of a package: its files `sql/<name>.sql`."""
+
+    package: str
+
+    def text(self, name: str) -> str:
+        """The text of a query."""
+        return package_files(f"{self.package}.sql").joinpath(f"{name}.sql").read_text(encoding="utf-8")
+
+    def execute(
+        self, connection: duckdb.DuckDBPyConnection, *names: str, parameters: Mapping[str, object] | None = None
+    ) -> None:
+        """Run queries that make tables and views, one after the other, each with the same parameters."""
+        for name in names:
+            connection.execute(self.text(name), parameters)
+
+    def run(
+        self, connection: duckdb.DuckDBPyConnection, name: str, parameters: Mapping[str, object] | None = None
+    ) -> pa.Table:
+        """The result of a query as an Arrow table."""
+        return connection.sql(self.text(name), params=dict(parameters or {})).to_arrow_table()
+
+    def frame(
+        self, connection: duckdb.DuckDBPyConnection, name: str, parameters: Mapping[str, object] | None = None
+    ) -> pl.DataFrame:
+        """The result of a query as a polars frame."""
+        return frame(self.run(connection, name, parameters))
+
+
+def view_days(
+    connection: duckdb.DuckDBPyConnection,
+    handle: StoredTable,
+    column: str,
+    fingerprints: Mapping[date, str],
+    *,
+    may_lack_rows: bool = False,
+) -> None:
+    """A view named as the derived table, over its partitions of some days.
+
+    Raises `InputsChanged` unless each of them is still built from the given fingerprint; a day for which the table
+    has no rows is one that changed, unless it `may_lack_rows`.
+    """
+    held = partition_fingerprints(handle, column)
+    for day, fingerprint in fingerprints.items():
+        if held.get(str(day), {fingerprint} if may_lack_rows else set()) != {fingerprint}:
+            raise InputsChanged(f"{handle.table.name} of {day} was rebuilt in between.")
+    view(connection, handle.table, data_files(handle, column, fingerprints))
+
+
+def view(connection: duckdb.DuckDBPyConnection, table: Table, files: Sequence[str]) -> None:
+    """A view named as the Delta table, over some of its data files.
+
+    The values of partition columns stand in the files' paths, not in the files.
+    """
+    if not files:
+        # By way of another name: what is registered does not take the place of a view.
+        connection.register(f"no_{table.name}", table.no_rows().to_arrow())
+        connection.execute(f"CREATE OR REPLACE TEMP VIEW {table.name} AS FROM no_{table.name}")
+        return
+    listed = ", ".join(quoted(path) for path in files)
+    # By name: files that were written before a column was added lack it.
+    source = f"read_parquet([{listed}], hive_partitioning = true, hive_types_autocast = false, union_by_name = true)"
+    held = {name for name, *_ in connection.execute(f"DESCRIBE FROM {source}").fetchall()}
+    columns = ", ".join(_column(table, name, name in held) for name in table.schema)
+    connection.execute(f"CREATE OR REPLACE TEMP VIEW {table.name} AS SELECT {columns} FROM {source}")
+
+
+def _column(table: Table, name: str, held: bool) -> str:
+    if not held:
+        return f"NULL AS {name}"
+    is_date = name in table.partition_by and table.schema[name] == pl.Date
+    return f"{name}::DATE AS {name}" if is_date else name
+
+
+def quoted(text: str) -> str:
+    """`text` as an SQL string literal."""
+    return "'" + text.replace("'", "''") + "'"
+
+
+def frame(table: pa.Table) -> pl.DataFrame:
+    """An Arrow table as a polars frame."""
+    result = pl.from_arrow(table)
+    assert isinstance(result, pl.DataFrame)
+    return result

@@ -1,0 +1,33 @@
+"""The lists of users of the resources: built from sorted columns, which takes a fifth of what SQL's `list` takes."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import polars as pl
+
+from sigma_impressions.metrics import QUERIES
+from sigma_impressions.metrics.conservation import ConservationError
+
+if TYPE_CHECKING:
+    import duckdb
+
+
+def with_used(connection: duckdb.DuckDBPyConnection, resources: pl.DataFrame) -> pl.DataFrame:
+    """The result of `sql/resource_impressions.sql` with the list of users of each resource (`used`).
+
+    Reads what `sql/used.sql` reads; its rows are cut into the lists as they are, and copied no more.
+    """
+    import pyarrow as pa
+
+    users = QUERIES.frame(connection, "used")
+    viewed = resources.get_column("resource_no").drop_nulls()
+    lengths = resources.get_column("distinct_impressions_users_60d")
+    found = users.get_column("resource_no").rle().struct
+    if not (found.field("value").equals(viewed) and found.field("len").equals(lengths.filter(lengths > 0))):
+        raise ConservationError("The lists of users do not fit the resources. Nothing was written; please report this.")
+    values = users.select(pl.struct(pl.exclude("resource_no"))).to_series().to_arrow()
+    # Not of numpy arrays, for which pyarrow would import pandas where it is installed.
+    bounds = pl.concat([pl.Series([0], dtype=pl.Int64), lengths.cum_sum()]).to_arrow()
+    used = pl.Series("used", pa.LargeListArray.from_arrays(bounds, values))
+    return resources.drop("resource_no").with_columns(used)

@@ -1,0 +1,1 @@
+"""Settings of a source: declared once, read from texts, validated."""

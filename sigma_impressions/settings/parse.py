@@ -1,0 +1,322 @@
+"""How the text of a setting becomes its value; each raises `RefusedValue` with what to write instead."""
+
+from __future__ import annotations
+
+import re
+import zoneinfo
+from datetime import date, datetime
+from typing import Literal, TypeVar
+
+import polars as pl
+
+from sigma_impressions.exports.reading.rules import ReadingRules
+from sigma_impressions.insights.thresholds import ACTIVITY_DAYS
+from sigma_impressions.settings.declared import (
+    DEFAULT_SCHEDULE,
+    MAX_DAYS_BACK,
+    MIN_KEEP_DETAIL_DAYS,
+    MIN_USERS_KEY_CHARACTERS,
+    RefusedValue,
+)
+from sigma_impressions.settings.uris import location
+from sigma_impressions.upstream.regions import parse_base_url
+
+Choice = TypeVar("Choice", bound=str)
+
+SHOWN_CHARACTERS = 60
+"""How much of a text a message repeats at most."""
+
+_FILE_DATE_GROUPS = ("year", "month", "day")
+
+
+def quoted(text: str) -> str:
+    """A text as a message repeats it: in quotes, and not all of a long one."""
+    return repr(text if len(text) <= SHOWN_CHARACTERS else f"{text[:SHOWN_CHARACTERS]}…")
+
+
+def _one_of(text: str, one: Choice, other: Choice) -> Choice:
+    for choice in (one, other):
+        if text.lower() == choice:
+            return choice
+    raise RefusedValue(f"must be {one} or {other}, not {quoted(text)}")
+
+
+def _whole_number(text: str, least: int, most: int, kind: str) -> int:
+    if not re.fullmatch(r"0*[0-9]{1,9}", text) or not least <= int(text) <= most:
+        raise RefusedValue(f"must be a whole number of {kind}, not {quoted(text)}")
+    return int(text)
+
+
+def name(text: str) -> str:
+    """A name of one line."""
+    if not text.isprintable():
+        raise RefusedValue("holds a control character. Write a name on one line")
+    return text
+
+
+def days_back(text: str) -> int:
+    """File dates that a run scans, up to the hard cap."""
+    if not re.fullmatch(rf"0*[1-{MAX_DAYS_BACK}]", text):
+        raise RefusedValue(
+            f"must be a whole number from 1 to {MAX_DAYS_BACK}, not {quoted(text)}. The maximum is "
+            f"{MAX_DAYS_BACK}; older days are read with a backfill"
+        )
+    return int(text)
+
+
+def key(text: str) -> str:
+    """A secret of one line without spaces."""
+    # In an HTTP header a line end makes the SDK raise an error that repeats the header, key included.
+    if not text.isprintable() or any(c.isspace() for c in text):
+        raise RefusedValue("holds white space or a control character. Paste it again, in one piece")
+    return text
+
+
+def region(text: str) -> str:
+    """The name of an AWS region."""
+    if not re.fullmatch(r"[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?", text):
+        raise RefusedValue("is not the name of a region. Write it as AWS does, for example eu-central-1")
+    return text
+
+
+def storage(text: str) -> str:
+    """Where the tables are kept: a local folder, or a URI of S3 or Google Cloud Storage."""
+    place = location(text, "where to keep the tables")
+    if "://" in place:
+        place = place.rstrip("/")
+        # Other characters are written in different ways by the libraries that read and write there.
+        if not re.fullmatch(r"(?!.*//)[A-Za-z0-9._/-]+", place.partition("://")[2]):
+            raise RefusedValue(
+                "has a prefix with characters that are not supported. Write one of letters, digits, dots, hyphens, "
+                "underscores and single slashes, for example s3://bucket/sigma-impressions"
+            )
+    return place
+
+
+def local_directory(text: str) -> str:
+    """The path of a local folder."""
+    if "://" in text or not text.isprintable():
+        raise RefusedValue("is not a local directory. Write a path on one line, without ://")
+    return text
+
+
+def percent(text: str) -> int:
+    """Percent from 0 to 100."""
+    return _whole_number(text, 0, 100, "percent from 0 to 100, without a sign")
+
+
+def change(text: str) -> int:
+    """Percent of a change, which may be more than 100."""
+    return _whole_number(text, 1, 9_999, "percent from 1 to 9999, without a sign")
+
+
+def days(text: str) -> int:
+    """A number of days."""
+    return _whole_number(text, 1, 999, "days from 1 to 999")
+
+
+def active_days(text: str) -> int:
+    """Active days of those that tell the tier of a user."""
+    return _whole_number(text, 1, ACTIVITY_DAYS, f"days from 1 to {ACTIVITY_DAYS}")
+
+
+def users_count(text: str) -> int:
+    """A number of users."""
+    return _whole_number(text, 1, 999_999_999, "users, 1 or more")
+
+
+def gigabytes(text: str) -> int:
+    """A number of gigabytes."""
+    return _whole_number(text, 1, 999_999, "gigabytes, 1 or more")
+
+
+def resources(text: str) -> str:
+    """Where the file with the resources is: a path or a URI."""
+    return location(text, "where the file with the resources is")
+
+
+def resources_asset(text: str) -> Literal["own", "external"]:
+    """Who materializes `sigma_resources`."""
+    return _one_of(text, "own", "external")
+
+
+def on_or_off(text: str) -> bool:
+    """Whether something is switched on."""
+    return _one_of(text, "on", "off") == "on"
+
+
+def base_url(text: str) -> str:
+    """The base URL of Sigma's REST API, which may be given by the name of the region."""
+    try:
+        return parse_base_url(text)
+    except ValueError as error:
+        raise RefusedValue(str(error)) from None
+
+
+def datahub(text: str) -> str:
+    """The URL of DataHub's metadata service, or a local file that ends in .json."""
+    advice = "Write the URL of DataHub's metadata service, for example https://datahub.example.com:8080, or the path "
+    advice += "of a local file that ends in .json"
+    if not text.isprintable():
+        raise RefusedValue(f"holds a control character. {advice}")
+    if "://" not in text and text.lower().endswith(".json"):
+        return text
+    if re.fullmatch(r"https?://[^\s/@?#]+(/[^\s@?#]*)?", text) is None:
+        raise RefusedValue(f"is neither a URL without credentials and query nor a file. {advice}")
+    return text.rstrip("/")
+
+
+def time_zone(text: str) -> str:
+    """An IANA time zone that polars knows too."""
+    advice = "Write an IANA name, for example Europe/Berlin or UTC"
+    try:
+        zoneinfo.ZoneInfo(text)
+        # polars brings its own list, without the names that depend on the machine ("localtime").
+        pl.Series([datetime(2026, 1, 1)]).dt.replace_time_zone(text)
+    except (zoneinfo.ZoneInfoNotFoundError, ValueError, OSError, pl.exceptions.PolarsError):
+        raise RefusedValue(f"there is no time zone {quoted(text)}. {advice}") from None
+    return text
+
+
+def excluded_users(text: str) -> tuple[str, ...]:
+    """Addresses and patterns of addresses, in lower case."""
+    users = tuple(user for user in (part.strip().lower() for part in text.split(",")) if user)
+    for user in users:
+        if re.search(r"[\[\]{}\\]", user):
+            raise RefusedValue(
+                f"{quoted(user)} is not an e-mail or a glob with * and ? only. Write, for example, "
+                "*@bots.example.com; brackets, braces and backslashes have no meaning here"
+            )
+        if re.search(r"[\s;]", user) or not user.isprintable():
+            raise RefusedValue(f"{quoted(user)} looks like more than one entry. Separate the entries with commas")
+    return users
+
+
+def file_date_pattern(text: str) -> str:
+    """A regular expression with the groups of a date."""
+    example = r"for example (?P<year>\d{4})-(?P<month>\d{2})-(?P<day>\d{2})"
+    try:
+        pattern = re.compile(text)
+    except (re.error, OverflowError, RecursionError) as error:
+        reason = error.msg if isinstance(error, re.error) else "too large"
+        raise RefusedValue(
+            f"is not a regular expression that can be used ({reason}). Write one with the named groups year, "
+            f"month and day, {example}"
+        ) from None
+    missing = [group for group in _FILE_DATE_GROUPS if group not in pattern.groupindex]
+    if missing:
+        raise RefusedValue(f"lacks the named groups {', '.join(missing)}. Name all three, {example}")
+    return text
+
+
+def header_aliases(text: str) -> dict[str, tuple[str, ...]]:
+    """By column, the names of header cells that stand for it too."""
+    aliases: dict[str, tuple[str, ...]] = {}
+    for entry in filter(None, (part.strip() for part in text.split(","))):
+        column, sign, header = (part.strip() for part in entry.partition("="))
+        if not (column and sign and header):
+            raise RefusedValue(f"{quoted(entry)} is not a pair. Write column=header name, for example user_email=Login")
+        aliases[column] = (*aliases.get(column, ()), header)
+    try:
+        ReadingRules(extra_aliases=aliases)
+    except ValueError as error:
+        raise RefusedValue(f"{error}. Write column=header name, for example user_email=Login") from None
+    return aliases
+
+
+def users(text: str) -> Literal["email", "pseudonym"]:
+    """How users are stored."""
+    return _one_of(text, "email", "pseudonym")
+
+
+def users_key(text: str) -> str:
+    """The key of the pseudonyms."""
+    if len(text) < MIN_USERS_KEY_CHARACTERS:
+        raise RefusedValue(
+            f"is too short: {MIN_USERS_KEY_CHARACTERS} characters are the least. Write a longer random key, "
+            "or leave it unset"
+        )
+    if not text.isprintable():
+        raise RefusedValue("holds a control character, perhaps a line end. Paste the key again, in one piece")
+    return text
+
+
+def keep_detail_days(text: str) -> int:
+    """Days for which single views are kept."""
+    if not re.fullmatch(r"0*[1-9][0-9]{0,4}", text) or int(text) < MIN_KEEP_DETAIL_DAYS:
+        raise RefusedValue(
+            f"must be a whole number of days, {MIN_KEEP_DETAIL_DAYS} or more, not {quoted(text)}: Sigma exports the "
+            "events of 30 days, and what is exported again can only be recognised while the first copy is kept. "
+            "Leave it unset to keep single views for good"
+        )
+    return int(text)
+
+
+def overlapping_exports(text: str) -> Literal["largest", "sum"]:
+    """How views that several exports of one time hold are counted."""
+    return _one_of(text, "largest", "sum")
+
+
+def start_date(text: str) -> date:
+    """A day of the calendar."""
+    advice = "Write the first day as YYYY-MM-DD, for example 2026-01-01"
+    if not re.fullmatch(r"[0-9]{4}-[0-9]{2}-[0-9]{2}", text):
+        raise RefusedValue(f"{quoted(text)} is not an ISO date. {advice}")
+    try:
+        return date.fromisoformat(text)
+    except ValueError:
+        raise RefusedValue(f"{quoted(text)} is not a day of the calendar. {advice}") from None
+
+
+# Minute, hour, day of month, month, day of week: the smallest and the largest number of each.
+_CRON_FIELDS = ((0, 59), (0, 23), (1, 31), (1, 12), (0, 6))
+_CRON_PART = re.compile(r"(?:\*|([0-9]{1,2})(?:-([0-9]{1,2}))?)(?:/([0-9]{1,2}))?")
+
+
+def is_cron(text: str) -> bool:
+    """Whether the text is a cron expression of five fields in numbers: `*`, lists, ranges and steps."""
+    fields = text.split()
+    if len(fields) != len(_CRON_FIELDS):
+        return False
+    for written, (least, most) in zip(fields, _CRON_FIELDS, strict=True):
+        if not all(_is_cron_part(part, least, most) for part in written.split(",")):
+            return False
+    days, month = fields[2].split(","), fields[3]
+    # The 30th of February never comes.
+    return not (month in ("2", "02") and all(day in ("30", "31") for day in days))
+
+
+def _is_cron_part(part: str, least: int, most: int) -> bool:
+    match = _CRON_PART.fullmatch(part)
+    if match is None:
+        return False
+    first, last, step = (int(number) if number else None for number in match.groups())
+    bounds = [number for number in (first, last) if number is not None]
+    return (
+        all(least <= number <= most for number in bounds)
+        and bounds == sorted(bounds)
+        and (step is None or 1 <= step <= most)
+        # A step needs something to step through.
+        and (step is None or first is None or last is not None)
+    )
+
+
+def schedule(text: str) -> str:
+    """A cron expression, in one form."""
+    if not is_cron(text):
+        raise RefusedValue(
+            f"{quoted(text)} is not a cron expression. Write five fields in numbers, minute, hour, day of month, "
+            f"month and day of week (0 is Sunday), for example {DEFAULT_SCHEDULE} for every day at 06:00 UTC"
+        )
+    return " ".join(text.split())
+
+
+def alert_webhook(text: str) -> str:
+    """The URL of a webhook."""
+    # The text is a secret: whoever knows it can post.
+    advice = "Paste the URL of the webhook, beginning with https://"
+    if not text.isprintable() or any(c.isspace() for c in text):
+        raise RefusedValue(f"holds white space or a control character. {advice}")
+    if re.fullmatch(r"https?://[^/@?#]+(/[^@#]*)?", text, re.IGNORECASE) is None:
+        raise RefusedValue(f"is not the URL of a webhook. {advice}")
+    return text

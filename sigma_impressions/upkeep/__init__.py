@@ -1,0 +1,1 @@
+"""What is done to stored tables later: compact them, drop detail, edit users."""

@@ -1,0 +1,273 @@
+"""Users in what is stored already: addresses become pseudonyms, and one user nobody, with every number as it was."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Iterator
+from datetime import UTC, date, datetime
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import polars as pl
+import pytest
+
+from sigma_impressions.exports.reading.rules import ReadingRules
+from sigma_impressions.insights.insight_tables import INSIGHT_TABLES
+from sigma_impressions.lake import tables as tables_module
+from sigma_impressions.lake.schemas import (
+    ALL_TABLES,
+    EXPORT_FILES,
+    NORMALIZED_IMPRESSIONS,
+    REJECTED_ROWS,
+    SIGMA_RESOURCES,
+)
+from sigma_impressions.lake.tables import Tables
+from sigma_impressions.metrics.as_of import refresh_metrics
+from sigma_impressions.metrics.daily import refresh_daily_impressions
+from sigma_impressions.publish.database import publish_database
+from sigma_impressions.upkeep import edit_users as stored_users
+from sigma_impressions.upkeep.edit_users import (
+    AddressesStored,
+    forget_stored,
+    pseudonymize_stored,
+    refuse_stored_addresses,
+)
+from sigma_impressions.upstream.contract import conform
+from sigma_impressions.upstream.snapshots import capture_snapshot
+from sigma_impressions.users import Pseudonyms, pseudonymous_resources
+from sigma_impressions_tests import cases
+from sigma_impressions_tests.exports.test_capture import Bucket, scanned
+
+pytestmark = pytest.mark.slow
+
+DAY = date(2026, 11, 20)
+PSEUDONYMS = Pseudonyms("a key that nobody knows")
+EMAIL, PSEUDONYM = ReadingRules(excluded_users=("bot@x.org",)), ReadingRules("UTC", ("bot@x.org",), {}, PSEUDONYMS)
+USERS = ("ann.lee@x.org", "bob@x.org", "cyd@x.org", "dan@x.org")
+FILES = {
+    "a.csv": """request_time,user_email,workbook_url_id,element_id
+2026-11-18 09:00:00,ann.lee@x.org,wb1,
+2026-11-19 09:00:00,Bob@x.org,wb1,
+2026-11-19 09:00:00,cyd@x.org,wb1,
+2026-11-19 09:00:00,bot@x.org,wb1,
+2026-11-19 09:00:00,ann.lee@x.org
+,dan@x.org,wb1,
+""",
+    "b.csv": """request_time,user_email,workbook_url_id,element_id
+2026-11-19 09:00:00,bob@x.org,wb1,
+2026-11-20 09:00:00,ann.lee@x.org,wb2,el1
+2026-11-20 09:00:00,ann.lee@x.org,gone,
+""",
+    "c.csv": "2026-11-19 09:00:00,dan@x.org,wb1\n",
+}
+RESOURCES: list[dict[str, str | None]] = [
+    {"workbook_url_id": "wb1", "element_id": None, "name": "Of cyd@x.org", "owner_email": "Ann.Lee@x.org"},
+    {"workbook_url_id": "wb2", "element_id": None, "name": "Sales", "owner_email": "eve@x.org"},
+    {"workbook_url_id": "wb2", "element_id": "el1", "name": "Revenue", "owner_email": None},
+]
+
+
+def store(root: Path, bucket: Bucket, rules: ReadingRules) -> Tables:
+    """The tables after a run over all files."""
+    tables = Tables(root)
+    is_workbook = pl.col("element_id").is_null()
+    kind = pl.when(is_workbook).then(pl.lit("sigma_workbook")).otherwise(pl.lit("sigma_element"))
+    resources = conform(pl.DataFrame(RESOURCES).with_columns(resource_type=kind), "here")
+    if rules.pseudonyms is not None:
+        resources = pseudonymous_resources(resources, rules.pseudonyms)
+    capture_snapshot(tables, resources, "here", datetime(2026, 11, 1, tzinfo=UTC))
+    scanned(tables, bucket, rules=rules)
+    refresh(tables)
+    return tables
+
+
+def refresh(tables: Tables) -> None:
+    refresh_daily_impressions(tables, "largest")
+    refresh_metrics(tables, [DAY])
+    publish_database(tables)
+
+
+def published(tables: Tables) -> dict[str, Any]:
+    """Everything that the published database shows, whenever it was published."""
+    path = publish_database(tables).path
+    with duckdb.connect(str(path), read_only=True) as connection:
+        rejected = connection.execute("SELECT key, row_number, reason, text FROM rejected_rows ORDER BY ALL").fetchall()
+        daily = connection.execute("FROM daily_impressions ORDER BY ALL").fetchall()
+        owners = connection.execute("SELECT workbook_url_id, name, owner_email FROM sigma_resources").fetchall()
+        insights = {name: connection.execute(f"FROM {name}").fetchall() for name in INSIGHT_TABLES}
+    return {**cases.published(path), "rejected": rejected, "daily": daily, "owners": owners, **insights}
+
+
+def holding(root: Path, texts: Iterator[str] | tuple[str, ...]) -> set[str]:
+    """Where one of the texts stands, in any case: bytes of files, values of the tables, and checkpoints."""
+    needles = [text.lower().encode() for text in texts]
+    files = {str(path.relative_to(root)): path.read_bytes().lower() for path in root.rglob("*") if path.is_file()}
+    tables = Tables(root)
+    contents = {table.name: json.dumps(tables.read(table).collect().to_dicts(), default=str) for table in ALL_TABLES}
+    for path in root.rglob("*.checkpoint.parquet"):
+        contents[f"{path.parts[-3]} checkpoint"] = json.dumps(pl.read_parquet(path).to_dicts(), default=str)
+    if (root / "sigma_impressions.duckdb").exists():
+        contents["published"] = json.dumps(published(tables), default=str)
+    files |= {name: content.lower().encode() for name, content in contents.items()}
+    return {name for name, content in files.items() if any(needle in content for needle in needles)}
+
+
+@pytest.fixture
+def bucket() -> Bucket:
+    return filled()
+
+
+def filled() -> Bucket:
+    bucket = Bucket()
+    for key, text in FILES.items():
+        bucket.put(key, text.encode())
+    return bucket
+
+
+@pytest.fixture(scope="module")
+def originals(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The tables with addresses and those with pseudonyms, for the tests to copy."""
+    folder = tmp_path_factory.mktemp("originals")
+    with pytest.MonkeyPatch.context() as patched:
+        # Checkpoints of the log hold statistics too.
+        patched.setattr(tables_module, "_CHECKPOINT_INTERVAL", 1)
+        store(folder / "addresses", filled(), EMAIL)
+        store(folder / "pseudonyms", filled(), PSEUDONYM)
+    return folder
+
+
+@pytest.fixture
+def tables(tmp_path: Path, originals: Path) -> Tables:
+    return Tables(Path(shutil.copytree(originals / "addresses", tmp_path / "addresses")))
+
+
+@pytest.fixture
+def pseudonymous(tmp_path: Path, originals: Path) -> Tables:
+    return Tables(Path(shutil.copytree(originals / "pseudonyms", tmp_path / "pseudonyms")))
+
+
+def silent(_: str) -> None:
+    pass
+
+
+def test_what_is_captured_with_pseudonyms_holds_no_address(pseudonymous: Tables) -> None:
+    assert holding(pseudonymous.root, (*USERS, "eve@x.org")) == set()
+    refuse_stored_addresses(pseudonymous)
+
+
+def test_stored_addresses_become_what_reading_again_would_give(
+    bucket: Bucket, tables: Tables, pseudonymous: Tables
+) -> None:
+    numbers = published(tables)
+    # Where the search looks, it finds.
+    found_in = holding(tables.root, USERS)
+    names = {"normalized_impressions", "rejected_rows", "daily_totals", "sigma_resources", "published"}
+    assert names | {"resource_impressions", "user_activity"} <= found_in
+    assert any("_delta_log" in name for name in found_in)
+    assert "daily_impressions checkpoint" in found_in
+    with pytest.raises(AddressesStored, match="sigma-impressions pseudonymize"):
+        refuse_stored_addresses(tables)
+    pseudonymize_stored(tables, PSEUDONYMS, silent)
+    assert not (tables.root / "sigma_impressions.duckdb").exists()
+    refuse_stored_addresses(tables)
+
+    # Nothing is stale: what was counted stands.
+    assert refresh_daily_impressions(tables, "largest").built == ()
+    assert refresh_metrics(tables, [DAY]).built == ()
+    found = published(tables)
+    assert holding(tables.root, (*USERS, "eve@x.org")) == set()
+    assert found == published(pseudonymous)
+    fingerprints = [set(each.read(EXPORT_FILES).collect()["rules_fingerprint"]) for each in (tables, pseudonymous)]
+    assert fingerprints[0] == fingerprints[1] == {PSEUDONYM.fingerprint()}
+    for row, before in zip(found["resource_impressions"], numbers["resource_impressions"], strict=True):
+        assert {name: value for name, value in row.items() if "impressions" in name and name != "used"} == {
+            name: value for name, value in before.items() if "impressions" in name and name != "used"
+        }
+    # Files that come later are counted with those that were captured before.
+    bucket.put("d.csv", FILES["b.csv"].encode() + b"2026-11-20 10:00:00,ann.lee@x.org,wb1,\n")
+    for each in (tables, pseudonymous):
+        scanned(each, bucket, rules=PSEUDONYM)
+        refresh(each)
+    assert published(tables) == published(pseudonymous)
+    assert sum(row[3] for row in found["daily"]) + 1 == sum(row[3] for row in published(tables)["daily"])
+
+
+def test_an_interrupted_change_is_begun_again(
+    tables: Tables, pseudonymous: Tables, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    edit = stored_users._edit_table
+
+    def edit_until_rejected(tables: Tables, table: Any, *rest: Any) -> Any:
+        if table is REJECTED_ROWS:
+            raise KeyboardInterrupt
+        return edit(tables, table, *rest)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(stored_users, "_edit_table", edit_until_rejected)
+        with pytest.raises(KeyboardInterrupt):
+            pseudonymize_stored(tables, PSEUDONYMS, silent)
+    with pytest.raises(AddressesStored):
+        refuse_stored_addresses(tables)
+    pseudonymize_stored(tables, PSEUDONYMS, silent)
+    assert published(tables) == published(pseudonymous)
+    assert sum(edited.changed_files for edited in pseudonymize_stored(tables, PSEUDONYMS, silent)) == 0
+
+
+@pytest.mark.parametrize("rules", [EMAIL, PSEUDONYM], ids=["addresses", "pseudonyms"])
+def test_a_user_is_forgotten_everywhere_and_every_number_stays(
+    rules: ReadingRules, request: pytest.FixtureRequest
+) -> None:
+    tables: Tables = request.getfixturevalue("tables" if rules is EMAIL else "pseudonymous")
+    ann = {"ann.lee@x.org", PSEUDONYMS.of_one("ann.lee@x.org")}
+    before = published(tables)
+    forget_stored(tables, " Ann.Lee@X.org ", rules.pseudonyms, silent)
+    found = published(tables)
+    assert holding(tables.root, tuple(ann)) == set()
+    assert refresh_metrics(tables, [DAY]).built == ()
+
+    (nobody,) = {row["user_email"] for row in found["user_activity"]} - {
+        row["user_email"] for row in before["user_activity"]
+    }
+    assert nobody.startswith("forgotten_")
+
+    def named(value: Any) -> Any:
+        if isinstance(value, dict):
+            return {name: named(inner) for name, inner in value.items()}
+        if isinstance(value, list | tuple):
+            return [named(inner) for inner in value]
+        return nobody if isinstance(value, str) and value.lower() in ann else value
+
+    unordered = [sorted(each["user_activity"], key=lambda row: row["user_email"]) for each in (found, named(before))]
+    assert unordered[0] == unordered[1]
+    for row, old in zip(found["resource_impressions"], named(before["resource_impressions"]), strict=True):
+        assert sorted(row.pop("used"), key=str) == sorted(old.pop("used"), key=str)
+        assert row == old
+    assert found["unmatched_impressions"] == before["unmatched_impressions"]
+    assert found["daily"] == before["daily"]
+    # Of the others, everything is as it was.
+    if rules is EMAIL:
+        texts = [text for *_, text in found["rejected"]]
+        assert texts == ["0000-00-00 00:00:00,xxx.xxx@x.xxx", ",dan@x.org,wb1,"]
+        assert "Of cyd@x.org" in {name for _, name, _ in found["owners"]}
+
+
+def test_a_machine_that_published_before_publishes_anew(tables: Tables) -> None:
+    old = (tables.root / "sigma_impressions.duckdb").read_bytes()
+    forget_stored(tables, "bob@x.org", None, silent)
+    # Another machine's file, over the same tables.
+    (tables.root / "sigma_impressions.duckdb").write_bytes(old)
+    assert publish_database(tables).is_new
+    assert holding(tables.root, ("bob@x.org",)) == set()
+
+
+def test_files_without_such_a_user_are_left_alone(tables: Tables) -> None:
+    before = published(tables)
+    assert not any(edited.changed_files for edited in forget_stored(tables, "nobody@x.org", None, silent))
+    assert published(tables) == before
+    kept = {row["path"] for row in stored_users._files(tables.open(NORMALIZED_IMPRESSIONS))}
+    forget_stored(tables, "eve@x.org", None, silent)
+    assert {row["path"] for row in stored_users._files(tables.open(NORMALIZED_IMPRESSIONS))} == kept
+    assert holding(tables.root, ("eve@x.org",)) == set()
+    assert tables.read(SIGMA_RESOURCES).collect()["owner_email"].str.starts_with("forgotten_").any()

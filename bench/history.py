@@ -14,8 +14,8 @@ from sigma_impressions.exports.reading.classify import ACCEPTED_SCHEMA
 from sigma_impressions.exports.reading.parquet import write_frames
 from sigma_impressions.lake.schemas import EXPORT_FILES, NORMALIZED_IMPRESSIONS
 from sigma_impressions.lake.tables import StagedFile, Tables, append_rows
-from sigma_impressions.settings.declared import MAX_DAYS_BACK
 from sigma_impressions.upstream.contract import conform
+from sigma_impressions.windows import MAX_DAYS_BACK
 
 _USERS = 12_000
 _WORKBOOKS = 3_000

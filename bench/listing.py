@@ -80,13 +80,14 @@ def prepare(folder: str) -> None:
 def _settled_cursor() -> str:
     import polars as pl
 
-    from sigma_impressions.defs.sigma_source import SigmaSource, file_date_pattern, object_store, tables
+    from sigma_impressions.defs.sigma_source import SigmaSource
     from sigma_impressions.exports.listing import survey
     from sigma_impressions.exports.sensor import Rules, Stored, World, decide
     from sigma_impressions.lake.schemas import EXPORT_FILES
     from sigma_impressions.lake.tables import append_rows
+    from sigma_impressions.wiring import file_date_pattern, object_store, tables
 
-    source = SigmaSource.from_environment().process_config_and_initialize().source()
+    source = SigmaSource.from_environment().process_config_and_initialize().settings()
     uri, pattern = source.bucket_uri, file_date_pattern(source)
     found = list(object_store(source).list(uri.prefix))
     captured = [

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import tempfile
 import uuid
 from collections.abc import Generator, Iterator, Mapping
@@ -11,35 +12,36 @@ from pathlib import Path
 
 import polars as pl
 
-from sigma_impressions.clouds.objects import (
+from sigma_impressions.clouds.objects import ObjectStore, StoredObject
+from sigma_impressions.errors import (
     ObjectChanged,
     ObjectGone,
-    ObjectStore,
-    StoredObject,
+    OperatorError,
+    SettingsError,
+    StorageError,
     StoreError,
-    is_export_key,
-)
-from sigma_impressions.defs.sigma_source import (
-    file_date_pattern,
-    found_credentials,
-    object_store,
-    reading_rules,
-    resources_location,
-    sigma_credentials,
-    snapshot_storage_options,
-    tables,
 )
 from sigma_impressions.exports.file_dates import file_date
+from sigma_impressions.exports.listing import is_export_key
 from sigma_impressions.exports.reading.normalize import normalize_file
 from sigma_impressions.exports.reading.refused import RefusalReason, RefusedFile
 from sigma_impressions.lake.schemas import Table
-from sigma_impressions.lake.storage import BucketStorage, StorageError, writable
+from sigma_impressions.lake.storage import BucketStorage, writable
 from sigma_impressions.lake.tables import append_rows
-from sigma_impressions.settings.read import SettingsError, Source, read_source
-from sigma_impressions.upstream.contract import WORKBOOK, ResourcesRefused
+from sigma_impressions.settings.declared import Settings
+from sigma_impressions.settings.read import misspelt, read_settings
+from sigma_impressions.upstream.contract import WORKBOOK
 from sigma_impressions.upstream.discovery import list_workbooks
-from sigma_impressions.upstream.sigma_api import SigmaApiError
-from sigma_impressions.upstream.snapshot_file import ResourcesUnreadable, read_snapshot
+from sigma_impressions.upstream.snapshot_file import read_snapshot
+from sigma_impressions.wiring import (
+    cloud,
+    file_date_pattern,
+    reading_rules,
+    resources_location,
+    resources_options,
+    sigma_credentials,
+    tables,
+)
 
 _EXPORT_STEPS = ("credentials", "list", "get", "header", "rows")
 _OF_ROWS: tuple[RefusalReason, ...] = ("malformed quoting", "field too large")
@@ -58,15 +60,17 @@ class Step:
 def check_source(values: Mapping[str, str | None]) -> Iterator[Step]:
     """Try the settings, storage, credentials, bucket, newest export file and resources, in this order."""
     try:
-        source = read_source(values)
+        settings = read_settings(values)
     except SettingsError as error:
         yield Step("settings", False, "\n      ".join(str(error).splitlines()))
         return
-    yield Step("settings", True, f"{source.bucket_uri}, {source.days_back} days back, time zone {source.time_zone}")
-    yield _check_storage(source)
+    used = f"{settings.bucket_uri}, {settings.days_back} days back, time zone {settings.time_zone}"
+    unused = [f"{problem.environment_variable} {problem.message}" for problem in misspelt(os.environ)]
+    yield Step("settings", True, ". ".join([used, *unused]))
+    yield _check_storage(settings)
     with tempfile.TemporaryDirectory(prefix="sigma-impressions-check-") as folder:
-        viewed = yield from _check_exports(source, Path(folder))
-        yield from _check_resources(source, viewed)
+        viewed = yield from _check_exports(settings, Path(folder))
+        yield from _check_resources(settings, viewed)
 
 
 def _failed(name: str, message: str) -> Iterator[Step]:
@@ -76,9 +80,9 @@ def _failed(name: str, message: str) -> Iterator[Step]:
         yield Step(later, None, f"not tried, as the step {name} failed")
 
 
-def _check_storage(source: Source) -> Step:
+def _check_storage(settings: Settings) -> Step:
     """Whether tables can be written; in a bucket also whether two writers of one version get in each other's way."""
-    stored = tables(source)
+    stored = tables(settings)
     if not isinstance(stored.storage, BucketStorage):
         problem = writable(stored.storage)
         return Step("storage", problem is None, problem or f"{stored.root} can be written")
@@ -95,33 +99,34 @@ def _check_storage(source: Source) -> Step:
         return Step(
             "storage",
             False,
-            f"{source.storage} can be written, but of two commits at once only {rows} stayed: the store ignores "
+            f"{settings.storage} can be written, but of two commits at once only {rows} stayed: the store ignores "
             "conditional writes (If-None-Match), so runs at the same time would lose rows. Use another store, or a "
             "local directory",
         )
-    return Step("storage", True, f"{source.storage} can be written; local copies in {stored.root}")
+    return Step("storage", True, f"{settings.storage} can be written; local copies in {stored.root}")
 
 
-def _check_exports(source: Source, folder: Path) -> Generator[Step, None, pl.Series | None]:
+def _check_exports(settings: Settings, folder: Path) -> Generator[Step, None, pl.Series | None]:
+    exports = cloud(settings, settings.bucket_uri.scheme)
     try:
-        yield Step("credentials", True, found_credentials(source))
+        yield Step("credentials", True, exports.found_credentials())
     except StoreError as error:
         yield from _failed("credentials", str(error))
         return None
     try:
-        store = object_store(source)
-        newest, listed = _newest_export(store, source)
+        store = exports.objects(settings.bucket_uri.bucket)
+        newest, listed = _newest_export(store, settings)
     except StoreError as error:
         yield from _failed("list", str(error))
         return None
     if newest is None:
         yield from _failed(
             "list",
-            f"allowed, but none of the {listed} objects under {source.bucket_uri} ends in .csv or .csv.gz. "
+            f"allowed, but none of the {listed} objects under {settings.bucket_uri} ends in .csv or .csv.gz. "
             "Is the prefix right, and has Sigma's export run?",
         )
         return None
-    yield Step("list", True, f"{listed} objects under {source.bucket_uri}, the newest export is {newest.key}")
+    yield Step("list", True, f"{listed} objects under {settings.bucket_uri}, the newest export is {newest.key}")
     file = folder / "newest"
     try:
         store.download(newest, file)
@@ -133,7 +138,7 @@ def _check_exports(source: Source, folder: Path) -> Generator[Step, None, pl.Ser
         read = normalize_file(
             file,
             last_modified=newest.last_modified,
-            rules=reading_rules(source),
+            rules=reading_rules(settings),
             accepted_to=folder / "accepted.parquet",
             rejected_to=folder / "rejected.parquet",
             scratch=folder,
@@ -152,12 +157,12 @@ def _check_exports(source: Source, folder: Path) -> Generator[Step, None, pl.Ser
     return pl.read_parquet(folder / "accepted.parquet", columns=["workbook_url_id"])["workbook_url_id"]
 
 
-def _newest_export(store: ObjectStore, source: Source) -> tuple[StoredObject | None, int]:
+def _newest_export(store: ObjectStore, settings: Settings) -> tuple[StoredObject | None, int]:
     """The export of the newest file date, of several the last modified one; and how many objects were listed."""
-    pattern = file_date_pattern(source)
+    pattern = file_date_pattern(settings)
     newest: tuple[tuple[date, datetime], StoredObject] | None = None
     listed = 0
-    for item in store.list(source.bucket_uri.prefix):
+    for item in store.list(settings.bucket_uri.prefix):
         listed += 1
         if is_export_key(item.key):
             age = (file_date(item, pattern)[0], item.last_modified)
@@ -166,10 +171,10 @@ def _newest_export(store: ObjectStore, source: Source) -> tuple[StoredObject | N
     return (newest[1] if newest else None), listed
 
 
-def _check_resources(source: Source, viewed: pl.Series | None) -> Iterator[Step]:
+def _check_resources(settings: Settings, viewed: pl.Series | None) -> Iterator[Step]:
     try:
-        workbooks, found = _workbooks(source)
-    except (SettingsError, ResourcesUnreadable, ResourcesRefused, SigmaApiError) as error:
+        workbooks, found = _workbooks(settings)
+    except OperatorError as error:
         yield Step("resources", False, str(error))
         return
     yield Step("resources", True, found)
@@ -184,13 +189,13 @@ def _check_resources(source: Source, viewed: pl.Series | None) -> Iterator[Step]
     yield Step("match", share > 0, f"{share:.0%} of the sample rows are views of a known workbook{advice}")
 
 
-def _workbooks(source: Source) -> tuple[pl.DataFrame, str]:
+def _workbooks(settings: Settings) -> tuple[pl.DataFrame, str]:
     """The workbooks among the resources, and what was found. Of the API only the first workbook's elements are read."""
-    credentials = sigma_credentials(source)
+    credentials = sigma_credentials(settings)
     if credentials is not None:
         workbooks, elements = list_workbooks(credentials)
         return workbooks, f"{workbooks.height} workbooks at {credentials.base_url}, {elements} elements in the first"
-    where = resources_location(source)
-    resources = read_snapshot(where, snapshot_storage_options(source, where))
+    where = resources_location(settings)
+    resources = read_snapshot(where, resources_options(settings))
     workbooks = resources.filter(pl.col("resource_type") == WORKBOOK)
     return workbooks, f"{workbooks.height} workbooks, {resources.height - workbooks.height} elements"

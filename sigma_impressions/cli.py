@@ -7,29 +7,41 @@ import os
 import sys
 import webbrowser
 from collections.abc import Callable, Mapping, Sequence
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, NoReturn
+from typing import TYPE_CHECKING, Any, Literal, NoReturn
 
 import click
-from dotenv import load_dotenv
-from rich.console import Console
-from rich.text import Text
 
+from sigma_impressions.errors import NothingComputed, OperatorError
 from sigma_impressions.project import project_folder, use_dagster_home
-from sigma_impressions.settings.declared import DEFAULT_KEEP_DAYS, MAX_DAYS_BACK
-from sigma_impressions.settings.read import SettingsError, Source, environment_values, read_source
+from sigma_impressions.upkeep import DEFAULT_KEEP_DAYS
+from sigma_impressions.windows import MAX_DAYS_BACK, nothing_to_scan, scanned_days
 
+# What only some commands need is imported where it is used: the others, and --help, answer sooner.
 if TYPE_CHECKING:
+    from rich.console import Console
+
     from sigma_impressions.lake.tables import Tables
     from sigma_impressions.scan import ScanOptions
+    from sigma_impressions.settings.declared import Settings
     from sigma_impressions.upkeep.edit_users import Edited
 
 _DAY = click.DateTime(formats=["%Y-%m-%d"])
 _OBJECTS_BETWEEN_COLLECTIONS = 50_000
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+class _Commands(click.Group):
+    """Commands whose errors that an operator can mend are printed, without a traceback; exit code 1."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except OperatorError as error:
+            _fail(str(error))
+
+
+@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.version_option(package_name="sigma-impressions")
 def main() -> None:
     """Count who views which Sigma workbooks, from the audit log that Sigma exports to S3 or GCS.
@@ -47,6 +59,8 @@ def main() -> None:
     History:      sigma-impressions backfill --from 2026-09-01 --to 2026-10-31
     Just looking: sigma-impressions demo       everything on generated data, no account needed
     """
+    from dotenv import load_dotenv
+
     load_dotenv(project_folder() / ".env", override=False)
     # Nearly all objects of a command are modules and definitions, which stay: looking for garbage among them as often
     # as usual takes 7 % of the time of a run that finds nothing new.
@@ -69,19 +83,17 @@ def run(as_of: datetime | None, days_back: int | None, renormalize: bool, forget
     and publishes sigma_impressions.duckdb in the storage location. Repeating it changes nothing. The run is recorded in
     Dagster, in DAGSTER_HOME. Exit code 0, or 1 if something failed; the result before then stays.
     """
-    settings = {} if days_back is None else {"days_back": str(days_back)}
-    source = _source(settings)
+    settings = _settings({} if days_back is None else {"days_back": str(days_back)})
     today = datetime.now(UTC).date()
     if as_of is not None and as_of.date() > today:
         _fail(f"--as-of {as_of.date()} lies in the future; today is {today} (UTC). Choose today or an earlier day.")
-    days = [today - timedelta(days=age) for age in reversed(range(source.days_back))]
-    days = [day for day in days if day >= source.start_date]
+    days = scanned_days(today, settings.days_back, settings.start_date)
     if not days:
-        _fail(f"SIGMA_IMPRESSIONS_START_DATE {source.start_date} lies in the future; there is no day to scan yet.")
+        _fail(nothing_to_scan(settings.start_date))
     from sigma_impressions.scan import ScanOptions
 
     options = ScanOptions(as_of.date() if as_of else today, renormalize, forget_missing_files)
-    _scan(source, [days], options, "cli run")
+    _scan(settings, [days], options, "cli run")
 
 
 @main.command()
@@ -98,21 +110,21 @@ def backfill(first: datetime, last: datetime, renormalize: bool, forget_missing_
 
     Interrupted, it is started again with the same days: what was captured is not read again.
     """
-    source = _source({})
+    settings = _settings()
     begin, end, today = first.date(), last.date(), datetime.now(UTC).date()
     if begin > end:
         _fail(f"--from {begin} lies after --to {end}.")
     if end > today:
         _fail(f"--to {end} lies in the future; today is {today} (UTC).")
-    if begin < source.start_date:
+    if begin < settings.start_date:
         _fail(
-            f"--from {begin} lies before the first daily partition, {source.start_date}. Set "
+            f"--from {begin} lies before the first daily partition, {settings.start_date}. Set "
             f"SIGMA_IMPRESSIONS_START_DATE={begin} to go further back."
         )
     from sigma_impressions.scan import ScanOptions, chunks
 
     options = ScanOptions(renormalize=renormalize, forget_missing_files=forget_missing_files)
-    _scan(source, list(chunks(begin, end)), options, "cli backfill")
+    _scan(settings, list(chunks(begin, end)), options, "cli backfill")
 
 
 @main.command()
@@ -128,10 +140,10 @@ def maintain(keep_days: int) -> None:
 
     Once a week is enough. Results stay the same, and runs may be under way meanwhile. Exit code 0 or 1.
     """
-    _source({})
+    _settings()
     from sigma_impressions.scan import maintain_all
 
-    failure = maintain_all(Console(highlight=False), use_dagster_home(project_folder()), keep_days)
+    failure = maintain_all(_console(), use_dagster_home(project_folder()), keep_days)
     if failure is not None:
         _fail(failure)
 
@@ -153,21 +165,11 @@ def export_datahub(target: str | None, platform_instance: str | None) -> None:
     60 days with the users. Scans nothing. Exit code 0 or 1.
     """
     given = {"datahub": target, "datahub_platform_instance": platform_instance}
-    source = _source({name: text for name, text in given.items() if text is not None})
-    from sigma_impressions.defs.sigma_source import datahub_target, query_limits, tables
-    from sigma_impressions.destinations.datahub import DataHubError, export_usage
-    from sigma_impressions.lake.storage import StorageError
-    from sigma_impressions.lake.tables import TablesError
+    settings = _settings({name: text for name, text in given.items() if text is not None})
+    from sigma_impressions.destinations.datahub import export_usage
+    from sigma_impressions.wiring import datahub_target, query_limits, tables
 
-    console = Console(highlight=False)
-
-    def report(line: str) -> None:
-        console.print(Text(line), soft_wrap=True)
-
-    try:
-        export_usage(tables(source), datahub_target(source), report, query_limits(source))
-    except (DataHubError, SettingsError, StorageError, TablesError, LookupError) as error:
-        _fail(str(error))
+    export_usage(tables(settings), datahub_target(settings), _say, query_limits(settings))
 
 
 @export.command("tables")
@@ -188,17 +190,16 @@ def export_datahub(target: str | None, platform_instance: str | None) -> None:
 )
 def export_tables_to(form: Literal["csv", "parquet"], folder: Path) -> None:
     """Write every table of the published database to a file of its own, as CSV or Parquet."""
-    from sigma_impressions.defs.sigma_source import tables
     from sigma_impressions.destinations.files import export_tables
     from sigma_impressions.publish.database import DATABASE_NAME, missing_database
+    from sigma_impressions.wiring import storage
 
-    database = tables(_source({})).root / DATABASE_NAME
+    database = storage(_settings()).local / DATABASE_NAME
     if not database.is_file():
         _fail(missing_database(database))
-    console = Console(highlight=False)
     try:
         for written in export_tables(database, folder, form):
-            console.print(Text(f"{written.path}: {written.rows:,} rows"), soft_wrap=True)
+            _say(f"{written.path}: {written.rows:,} rows")
     except OSError as error:
         _fail(f"{folder} cannot be written: {error.strerror}")
 
@@ -217,16 +218,12 @@ def report(show: bool, target: Path | None) -> None:
     usage_report.html lies beside the published database and needs nothing else. It is made anew only if the database
     has changed since. Scans nothing. Exit code 0 or 1.
     """
-    source = _source({})
-    from sigma_impressions.defs.sigma_source import tables
-    from sigma_impressions.report.read import ReportError
+    settings = _settings()
     from sigma_impressions.report.write import copy_report, write_report
+    from sigma_impressions.wiring import storage
 
-    console = Console(highlight=False)
     try:
-        written = write_report(tables(source).root, source.name)
-    except ReportError as error:
-        _fail(str(error))
+        written = write_report(storage(settings).local, settings.name)
     except OSError as error:
         _fail(f"The report cannot be written: {error.strerror}")
     shown = target or written.path
@@ -235,7 +232,7 @@ def report(show: bool, target: Path | None) -> None:
             copy_report(written.path, target)
         except OSError as error:
             _fail(f"{target} cannot be written: {error.strerror}")
-    console.print(Text(f"{shown}: usage as of {written.as_of}"), soft_wrap=True)
+    _say(f"{shown}: usage as of {written.as_of}")
     if show and not webbrowser.open(shown.resolve().as_uri()):
         _fail(f"No browser could be started. Open {shown} in one.")
 
@@ -247,17 +244,17 @@ def pseudonymize() -> None:
     In all tables and the published database; older versions of the tables and local copies of their files are deleted.
     Let no run be under way, on any machine. Interrupted, it is started again. Exit code 0 or 1.
     """
-    source = _source({})
-    from sigma_impressions.defs.sigma_source import pseudonyms
+    settings = _settings()
     from sigma_impressions.upkeep.edit_users import pseudonymize_stored
+    from sigma_impressions.wiring import pseudonyms
 
-    names = pseudonyms(source)
+    names = pseudonyms(settings)
     if names is None:
         _fail(
             "SIGMA_IMPRESSIONS_USERS is email, so addresses stay. Set it to pseudonym, and SIGMA_IMPRESSIONS_USERS_KEY "
             "to a random key, to have them replaced."
         )
-    _edit_users(source, lambda stored, report: pseudonymize_stored(stored, names, report))
+    _edit_users(settings, lambda stored: pseudonymize_stored(stored, names, _say))
 
 
 @main.command()
@@ -269,37 +266,42 @@ def forget(user: str | None) -> None:
     USER is the e-mail address; without it, it is asked for, so that no list of commands remembers it. Let no run be
     under way, on any machine. Interrupted, it is started again. Exit code 0 or 1.
     """
-    source = _source({})
+    settings = _settings()
     named = (user or click.prompt("E-mail address of the user", hide_input=False, err=True)).strip()
     if not named:
         _fail("The user to forget has no name. Write the e-mail address.")
-    from sigma_impressions.defs.sigma_source import pseudonyms
     from sigma_impressions.exports.reading.classify import is_excluded
     from sigma_impressions.upkeep.edit_users import forget_stored
+    from sigma_impressions.wiring import pseudonyms
 
-    found = _edit_users(source, lambda stored, report: forget_stored(stored, named, pseudonyms(source), report))
-    console = Console(highlight=False)
+    found = _edit_users(settings, lambda stored: forget_stored(stored, named, pseudonyms(settings), _say))
     if not found:
-        console.print("No table held this user.")
-    if not is_excluded(named, source.excluded_users):
-        console.print(
+        _say("No table held this user.")
+    if not is_excluded(named, settings.excluded_users):
+        _say(
             "The bucket may still hold export files with this user: one that is read from now on brings the user back, "
-            "unless SIGMA_IMPRESSIONS_EXCLUDED_USERS names the address.",
-            soft_wrap=True,
+            "unless SIGMA_IMPRESSIONS_EXCLUDED_USERS names the address."
         )
 
 
 @main.command()
-def check() -> None:
+@click.option("--settings", "listed", is_flag=True, help="List all settings first; of a secret only whether it is set.")
+def check(listed: bool) -> None:
     """Test the source: settings, credentials, rights, the newest export file, the resources.
 
     One line for each step, with what to do where it fails. Nothing is captured. Exit code 0 or 1.
     """
-    from sigma_impressions.check import check_source
+    from rich.text import Text
 
-    console = Console(highlight=False)
-    passed = True
-    for step in check_source(_values({})):
+    from sigma_impressions.check import check_source
+    from sigma_impressions.settings.declared import SETTINGS
+
+    if listed:
+        described = _settings().describe()
+        for setting in SETTINGS:
+            _say(f"{setting.variable:<46}{described[setting.name]}")
+    console, passed = _console(), True
+    for step in check_source(_values()):
         mark, style = {True: ("ok  ", "green"), False: ("FAIL", "red"), None: ("skip", "dim")}[step.passed]
         console.print(Text.assemble((mark, style), f"  {step.name}: {step.message}"), soft_wrap=True)
         passed = passed and step.passed is not False
@@ -324,74 +326,81 @@ def demo(no_ui: bool, port: int, days: int, sigma_api: bool) -> None:
     sys.exit(run_demo(project_folder(), days=days, ui_port=None if no_ui else port, sigma_api=sigma_api))
 
 
-def _values(settings: Mapping[str, str]) -> dict[str, str | None]:
-    return {**environment_values(os.environ), **settings}
+def _values(given: Mapping[str, str] | None = None) -> dict[str, str | None]:
+    """The texts of the settings: those of the environment, and what options of a command say instead."""
+    from sigma_impressions.settings.read import environment_values
+
+    return {**environment_values(os.environ), **(given or {})}
 
 
-def _source(settings: Mapping[str, str]) -> Source:
-    try:
-        return read_source(_values(settings))
-    except SettingsError as error:
-        _fail(str(error))
+def _settings(given: Mapping[str, str] | None = None) -> Settings:
+    """The settings of the environment and of options; tells of variables that look like settings and are none."""
+    from rich.text import Text
+
+    from sigma_impressions.settings.read import misspelt, read_settings
+
+    for problem in misspelt(os.environ):
+        said = f"{problem.environment_variable} {problem.message}"
+        _console(stderr=True).print(Text(said, style="yellow"), soft_wrap=True)
+    return read_settings(_values(given))
+
+
+def _console(stderr: bool = False) -> Console:
+    from rich.console import Console
+
+    return Console(stderr=stderr, highlight=False)
+
+
+def _say(line: str) -> None:
+    from rich.text import Text
+
+    _console().print(Text(line), soft_wrap=True)
 
 
 def _fail(message: str) -> NoReturn:
-    Console(stderr=True, highlight=False).print(Text(message, style="red"), soft_wrap=True)
+    from rich.text import Text
+
+    _console(stderr=True).print(Text(message, style="red"), soft_wrap=True)
     sys.exit(1)
 
 
-def _edit_users(source: Source, edit: Callable[[Tables, Callable[[str], None]], list[Edited]]) -> bool:
+def _edit_users(settings: Settings, edit: Callable[[Tables], list[Edited]]) -> bool:
     """Edit stored users and publish again; whether a table held something to edit."""
-    from sigma_impressions.defs.sigma_source import insight_rules, query_limits, tables
-    from sigma_impressions.lake.storage import StorageError
-    from sigma_impressions.lake.tables import InputsChanged, TablesError
     from sigma_impressions.publish.settle import publish_settled
-    from sigma_impressions.report.read import ReportError
     from sigma_impressions.report.write import write_report
     from sigma_impressions.scan import refuse_under_way
-
-    console = Console(highlight=False)
-
-    def report(line: str) -> None:
-        console.print(Text(line), soft_wrap=True)
+    from sigma_impressions.wiring import insight_rules, query_limits, tables
 
     if (reason := refuse_under_way(use_dagster_home(project_folder()))) is not None:
         _fail(reason)
+    stored = tables(settings)
+    edited = edit(stored)
     try:
-        stored = tables(source)
-        edited = edit(stored, report)
         published = publish_settled(
             stored,
-            source.overlapping_exports,
+            settings.overlapping_exports,
             [],
             None,
-            report=report,
-            limits=query_limits(source),
-            rules=insight_rules(source),
+            report=_say,
+            limits=query_limits(settings),
+            rules=insight_rules(settings),
         )
-        written = write_report(stored.root, source.name)
-    except LookupError:
-        report("Nothing is published yet.")
-    except (StorageError, TablesError, InputsChanged, ReportError) as error:
-        _fail(str(error))
+    except NothingComputed:
+        _say("Nothing is published yet.")
     else:
-        report(f"{published.path}: published again, as of {published.as_of}")
-        report(f"{written.path}: written again")
+        written = write_report(stored.root, settings.name)
+        _say(f"{published.path}: published again, as of {published.as_of}")
+        _say(f"{written.path}: written again")
     return any(table.changed_files for table in edited)
 
 
-def _scan(source: Source, chunks: Sequence[Sequence[date]], options: ScanOptions, trigger: str) -> None:
+def _scan(settings: Settings, chunks: Sequence[Sequence[date]], options: ScanOptions, trigger: str) -> None:
     from sigma_impressions.console import print_summary
-    from sigma_impressions.defs.sigma_source import tables
-    from sigma_impressions.lake.storage import StorageError
     from sigma_impressions.scan import scan_all
+    from sigma_impressions.wiring import tables
 
-    console = Console(highlight=False)
-    started = datetime.now(UTC)
+    console, started = _console(), datetime.now(UTC)
     failure = scan_all(console, use_dagster_home(project_folder()), chunks, options, trigger)
     if failure is not None:
         _fail(failure)
-    try:
-        print_summary(console, tables(source), started)
-    except StorageError as error:
-        _fail(str(error))
+    print_summary(console, tables(settings), started)

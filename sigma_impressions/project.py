@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+PROJECT_VARIABLE = "SIGMA_IMPRESSIONS_PROJECT"
+
 
 def project_folder() -> Path:
     """The folder with `dagster_home/` and `workspace.yaml` in or above the working directory.
@@ -12,7 +14,7 @@ def project_folder() -> Path:
     Outside of one: the checkout that this package is installed from, if it is one, else the working directory.
     `SIGMA_IMPRESSIONS_PROJECT` names another folder, for example in a scheduled job.
     """
-    named = os.environ.get("SIGMA_IMPRESSIONS_PROJECT")
+    named = os.environ.get(PROJECT_VARIABLE)
     if named:
         return Path(named).expanduser().resolve()
     here = Path.cwd()

@@ -21,7 +21,7 @@ from sigma_impressions.defs.maintenance import MAINTENANCE_ASSET, MAINTENANCE_JO
 from sigma_impressions.defs.runs import PROCESS_TAG, TRIGGER_TAG, end_dead_runs, range_tags, runs_under_way
 from sigma_impressions.defs.sqlite_engines import engines_kept
 from sigma_impressions.lake.scratch import locked
-from sigma_impressions.settings.declared import MAX_DAYS_BACK
+from sigma_impressions.windows import MAX_DAYS_BACK
 
 
 @dataclass(frozen=True)

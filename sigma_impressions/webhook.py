@@ -4,15 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from sigma_impressions.errors import AlertsNotSent
+
 _TIMEOUT = (10, 20)
 """Seconds to connect, and to wait for the answer."""
 
 _MOST_CHARACTERS = 500
 _MOST_ALERTS = 20
-
-
-class AlertsNotSent(Exception):
-    """The webhook did not take the alerts; the message says what to do. It never holds the webhook's URL."""
 
 
 def send_alerts(webhook: str, source: str, alerts: Sequence[str]) -> None:

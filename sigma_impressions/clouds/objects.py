@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import logging
-import random
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import BinaryIO, Protocol, TypeVar
+
+from sigma_impressions.clouds.backoff import Backoff
+from sigma_impressions.errors import StoreError
 
 T = TypeVar("T")
 
@@ -31,21 +32,6 @@ class StoredObject:
     version: str
     size: int
     last_modified: datetime
-
-
-class StoreError(Exception):
-    """The store refuses or cannot be reached; the message says what an operator has to change.
-
-    It never holds a secret, and never the text of an SDK's error, because that may hold one.
-    """
-
-
-class ObjectChanged(Exception):
-    """The object exists, but no longer at the version that was asked for."""
-
-
-class ObjectGone(Exception):
-    """There is no such object any more."""
 
 
 class ObjectStore(Protocol):
@@ -73,11 +59,6 @@ class ObjectStore(Protocol):
         """
 
 
-def is_export_key(key: str) -> bool:
-    """Whether the key can be an export file: it ends in `.csv` or `.csv.gz`, in any case."""
-    return key.lower().endswith((".csv", ".csv.gz"))
-
-
 def is_directory_marker(key: str, size: int) -> bool:
     """Whether this is the empty object that consoles create to show a folder."""
     return size == 0 and key.endswith("/")
@@ -86,24 +67,6 @@ def is_directory_marker(key: str, size: int) -> bool:
 def uri(scheme: str, bucket: str, key: str = "") -> str:
     """A URI for messages. A key may hold anything, so line ends and control characters are shown as `?`."""
     return "".join(c if c.isprintable() else "?" for c in f"{scheme}://{bucket}/{key}")
-
-
-@dataclass(frozen=True)
-class Backoff:
-    """How often something is tried, and the pauses in between: doubling from `first` to `longest` seconds.
-
-    Each pause is drawn at random from its upper half, so that runs that were throttled together do not come
-    back together.
-    """
-
-    attempts: int = 6
-    first: float = 0.5
-    longest: float = 20.0
-
-    def pause(self, failures: int) -> None:
-        """Sleep before the next try, after so many failures in a row."""
-        seconds = min(self.longest, self.first * 2 ** (failures - 1))
-        time.sleep(seconds * random.uniform(0.5, 1.0))
 
 
 class Interrupted(Exception):

@@ -12,7 +12,6 @@ from sigma_impressions.defs.runs import TRIGGER_TAG, days_of_run, pipeline_runs
 from sigma_impressions.webhook import send_alerts
 
 ALERTS_NAME = "alerts"
-ALERTS_VARIABLE = "SIGMA_IMPRESSIONS_ALERT_WEBHOOK"
 
 _NEWEST = 50
 """How many failed runs, and evaluations of each check, a tick looks at."""
@@ -24,12 +23,9 @@ def build_alerts(
     job_name: str,
     assets: Collection[dg.AssetKey],
     checks: Collection[dg.AssetCheckKey],
-    environ: Mapping[str, str],
     names: Names = PLAIN_NAMES,
-) -> list[dg.SensorDefinition]:
-    """The sensor `alerts`, running from the start; none if no webhook is set."""
-    if not environ.get(ALERTS_VARIABLE, "").strip():
-        return []
+) -> dg.SensorDefinition:
+    """The sensor `alerts`, running from the start."""
 
     @dg.sensor(
         name=names.name(ALERTS_NAME),
@@ -38,12 +34,12 @@ def build_alerts(
         default_status=dg.DefaultSensorStatus.RUNNING,
         description=(
             "Posts failed runs over these assets, and their checks that are red (severity ERROR), once each to the "
-            f"webhook in {ALERTS_VARIABLE}. Begins with what happens after its first tick."
+            "webhook in SIGMA_IMPRESSIONS_ALERT_WEBHOOK. Begins with what happens after its first tick."
         ),
     )
     def alerts(context: dg.SensorEvaluationContext) -> dg.SensorResult:
         with clear_ticks():
-            settings = names.settings_of(context.resources).source()
+            settings = names.settings_of(context.resources)
             found = {"runs": _failed_runs(context.instance, job_name, assets)}
             for check in checks:
                 found[check.to_user_string()] = _red_evaluations(context.instance, check)
@@ -56,7 +52,7 @@ def build_alerts(
         said = f"{len(new)} alert{'' if len(new) == 1 else 's'} sent." if new else "Nothing new."
         return dg.SensorResult(skip_reason=said, cursor=cursor)
 
-    return [alerts]
+    return alerts
 
 
 def _failed_runs(instance: dg.DagsterInstance, job_name: str, assets: Collection[dg.AssetKey]) -> dict[int, _Describe]:

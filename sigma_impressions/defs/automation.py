@@ -1,7 +1,7 @@
 """What starts runs by itself: the sensor `new_export_files` and the schedule `daily_scan`."""
 
-from collections.abc import Collection, Mapping
-from datetime import UTC, date, datetime, timedelta
+from collections.abc import Collection
+from datetime import UTC, date, datetime
 
 import dagster as dg
 from dagster._core.definitions.unresolved_asset_job_definition import UnresolvedAssetJobDefinition
@@ -17,17 +17,15 @@ from sigma_impressions.defs.runs import (
     requested_runs,
     scan_runs,
 )
-from sigma_impressions.defs.sigma_source import file_date_pattern, object_store, tables
 from sigma_impressions.exports.manifest import uncaptured_files
 from sigma_impressions.exports.sensor import Rules, Stored, World, decide
 from sigma_impressions.publish.settle import is_complete
-from sigma_impressions.settings.declared import DEFAULT_SCHEDULE
-from sigma_impressions.settings.parse import is_cron
-from sigma_impressions.settings.read import Source
+from sigma_impressions.settings.declared import Settings
+from sigma_impressions.windows import nothing_to_scan, scanned_days
+from sigma_impressions.wiring import file_date_pattern, object_store, tables
 
 SENSOR_NAME = "new_export_files"
 SCHEDULE_NAME = "daily_scan"
-SCHEDULE_VARIABLE = "SIGMA_IMPRESSIONS_SCHEDULE"
 
 _SECONDS_BETWEEN_TICKS = 60
 
@@ -53,7 +51,7 @@ def build_sensor(
     )
     def new_export_files(context: dg.SensorEvaluationContext) -> dg.SensorResult:
         with clear_ticks():
-            settings = names.settings_of(context.resources).source()
+            settings = names.settings_of(context.resources)
             store, stored = object_store(settings), tables(settings)
             # A run whose process was killed is not waited for.
             end_dead_runs(context.instance)
@@ -92,33 +90,31 @@ def build_sensor(
 def build_schedule(
     job: UnresolvedAssetJobDefinition,
     assets: Collection[dg.AssetKey],
-    environ: Mapping[str, str],
+    cron: str,
     names: Names = PLAIN_NAMES,
 ) -> dg.ScheduleDefinition:
-    """The schedule `daily_scan`: one run of the job over the last days back, at the time that is set."""
+    """The schedule `daily_scan`: one run of the job over the last days back, at the time of the cron expression."""
 
     @dg.schedule(
         name=names.name(SCHEDULE_NAME),
         required_resource_keys={names.resource},
-        cron_schedule=schedule_time(environ),
+        cron_schedule=cron,
         execution_timezone="UTC",
         job=job,
         default_status=dg.DefaultScheduleStatus.STOPPED,
         description=(
             "One run over the last days back, also when no export file is new, so that every day gets its metrics. "
-            f"The time (UTC) is {SCHEDULE_VARIABLE}. Leaves out its turn while runs over all of these days are "
+            "The time (UTC) is SIGMA_IMPRESSIONS_SCHEDULE. Leaves out its turn while runs over all of these days are "
             "under way."
         ),
     )
     def daily_scan(context: dg.ScheduleEvaluationContext) -> dg.RunRequest | dg.SkipReason:
         with clear_ticks():
-            settings = names.settings_of(context.resources).source()
+            settings = names.settings_of(context.resources)
         now = context.scheduled_execution_time.astimezone(UTC)
-        days = last_days(now.date(), settings)
+        days = scanned_days(now.date(), settings.days_back, settings.start_date)
         if not days:
-            return dg.SkipReason(
-                f"SIGMA_IMPRESSIONS_START_DATE {settings.start_date} lies in the future; there is no day to scan yet."
-            )
+            return dg.SkipReason(nothing_to_scan(settings.start_date))
         end_dead_runs(context.instance)
         runs = [run for run in scan_runs(context.instance, job.name, assets) if run.is_waited_for(datetime.now(UTC))]
         # Only its turn as a whole: a run under way may have listed a day before its last file came, or may fail.
@@ -130,20 +126,5 @@ def build_schedule(
     return daily_scan
 
 
-def last_days(today: date, settings: Source) -> list[date]:
-    """The last days back of the source up to today, oldest first, as far as they have a partition."""
-    days = [today - timedelta(days=age) for age in reversed(range(settings.days_back))]
-    return [day for day in days if day >= settings.start_date]
-
-
-def schedule_time(environ: Mapping[str, str]) -> str:
-    """The schedule's cron expression.
-
-    One that cannot be read gives the default here, so that the code location loads; ticks and runs then refuse it.
-    """
-    text = " ".join(environ.get(SCHEDULE_VARIABLE, "").split())
-    return text if is_cron(text) else DEFAULT_SCHEDULE
-
-
-def _tags(settings: Source, days: Collection[date], trigger: str) -> dict[str, str]:
+def _tags(settings: Settings, days: Collection[date], trigger: str) -> dict[str, str]:
     return {**range_tags(list(days)), SOURCE_TAG: str(settings.bucket_uri), TRIGGER_TAG: trigger}

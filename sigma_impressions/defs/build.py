@@ -10,21 +10,22 @@ import dagster as dg
 
 from sigma_impressions.defs.alerts import build_alerts
 from sigma_impressions.defs.automation import build_schedule, build_sensor
-from sigma_impressions.defs.check_job import build_source_test
+from sigma_impressions.defs.check_job import build_check_job
 from sigma_impressions.defs.datahub import build_datahub_assets
 from sigma_impressions.defs.exports import build_export_assets
 from sigma_impressions.defs.maintenance import MAINTENANCE_ASSET, MAINTENANCE_JOB_NAME, build_maintenance_assets
 from sigma_impressions.defs.metrics import build_metric_assets
 from sigma_impressions.defs.names import PLAIN_NAMES, Names
 from sigma_impressions.defs.observations import WorkbookKey, dagster_sigma_key
-from sigma_impressions.defs.partitions import daily_partitions, first_day
+from sigma_impressions.defs.partitions import daily_partitions
 from sigma_impressions.defs.publish import build_publish_assets
 from sigma_impressions.defs.report import build_report_assets
 from sigma_impressions.defs.runs import SOURCE_TAG
 from sigma_impressions.defs.sigma_source import SigmaSource
 from sigma_impressions.defs.staleness import build_staleness
-from sigma_impressions.defs.upstream import build_upstream, resources_are_external
-from sigma_impressions.settings.uris import parse_bucket_uri
+from sigma_impressions.defs.upstream import build_upstream
+from sigma_impressions.settings.declared import BY_NAME
+from sigma_impressions.settings.read import read_leniently
 
 JOB_NAME = "sigma_impressions"
 
@@ -43,9 +44,11 @@ def build_definitions(
     `names` tell several pipelines in one code location apart; each needs a storage location of its own.
     """
     environment = os.environ if environ is None else environ
-    partitions = daily_partitions(first_day(environment))
+    # What cannot be read has its default here, so that the code location loads; runs and ticks then refuse it.
+    settings = read_leniently(environment)
+    partitions = daily_partitions(settings.start_date)
     job_name = names.name(JOB_NAME)
-    upstream = build_upstream(resources_are_external(environment), job_name, names)
+    upstream = build_upstream(settings.resources_asset == "external", job_name, names)
     with warnings.catch_warnings():
         # Backfill policies and code references have been marked as beta for many releases; pinned, they are safe.
         warnings.simplefilter("ignore", dg.BetaWarning)
@@ -55,7 +58,7 @@ def build_definitions(
             *upstream.assets,
             *build_publish_assets(workbook_key, names),
             *build_report_assets(names),
-            *(build_datahub_assets(names) if environment.get("SIGMA_IMPRESSIONS_DATAHUB", "").strip() else ()),
+            *(build_datahub_assets(names) if _is_set("datahub", environment) else ()),
         ]
         referenced = dg.with_source_code_references([*scanned, *build_maintenance_assets(names)])
     own = [asset for asset in scanned if isinstance(asset, dg.AssetsDefinition)]
@@ -67,7 +70,8 @@ def build_definitions(
         job_name,
         selection=dg.AssetSelection.assets(*keys),
         executor_def=executor,
-        tags=_source_tag(environment),
+        # Bucket and prefix, for the runs of the job, whoever starts them.
+        tags={SOURCE_TAG: str(settings.bucket_uri)} if settings.bucket_uri else {},
         description="Scan the days of the run, from the exports in the bucket to the published database.",
     )
     maintenance = dg.define_asset_job(
@@ -78,12 +82,12 @@ def build_definitions(
     )
     return dg.Definitions(
         assets=referenced,
-        jobs=[job, maintenance, build_source_test(names)],
-        schedules=[build_schedule(job, keys, environment, names)],
+        jobs=[job, maintenance, build_check_job(names)],
+        schedules=[build_schedule(job, keys, settings.schedule, names)],
         sensors=[
             build_sensor(job, keys, names),
             build_staleness(upstream.snapshot_key, names),
-            *build_alerts(job_name, keys, checks, environment, names),
+            *([build_alerts(job_name, keys, checks, names)] if _is_set("alert_webhook", environment) else ()),
             *upstream.sensors,
         ],
         resources={names.resource: source or SigmaSource.from_environment(environment)},
@@ -93,9 +97,6 @@ def build_definitions(
     )
 
 
-def _source_tag(environ: Mapping[str, str]) -> dict[str, str]:
-    """Bucket and prefix, for the runs of the job, whoever starts them; a URI that is refused is told by the run."""
-    try:
-        return {SOURCE_TAG: str(parse_bucket_uri(environ.get("SIGMA_IMPRESSIONS_BUCKET_URI", "")))}
-    except ValueError:
-        return {}
+def _is_set(name: str, environ: Mapping[str, str]) -> bool:
+    """Whether a setting has any text: one that is refused is told by the runs of what it asks for."""
+    return bool(environ.get(BY_NAME[name].variable, "").strip())

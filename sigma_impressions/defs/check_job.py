@@ -16,7 +16,7 @@ SOURCE_TEST_JOB_NAME = "test_source"
 _MARKS = {True: "ok", False: "FAIL", None: "skipped"}
 
 
-def build_source_test(names: Names = PLAIN_NAMES) -> dg.JobDefinition:
+def build_check_job(names: Names = PLAIN_NAMES) -> dg.JobDefinition:
     """The job `test_source`; a step that fails makes the run fail, with the same table as a run that succeeds."""
 
     @dg.op(
@@ -29,7 +29,7 @@ def build_source_test(names: Names = PLAIN_NAMES) -> dg.JobDefinition:
         from sigma_impressions.check import check_source
 
         steps: list[Step] = []
-        for step in check_source(names.settings_of(context.resources).values()):
+        for step in check_source(names.source_of(context.resources).values()):
             steps.append(step)
             log = context.log.error if step.passed is False else context.log.info
             log(f"{_MARKS[step.passed]}  {step.name}: {step.message}")

@@ -14,9 +14,6 @@ from sigma_impressions.defs.names import Names
 from sigma_impressions.defs.sigma_source import SigmaSource
 from sigma_impressions.settings.declared import SETTINGS, Setting
 
-_PATHS = ("storage", "cache", "spill", "resources", "datahub")
-"""Settings that may be a path; a relative one starts at the folder of the `dg` project."""
-
 _SECRETS = [setting.name for setting in SETTINGS if setting.secret]
 
 
@@ -98,9 +95,7 @@ class SigmaImpressionsComponent(dg.Component, _Settings, dg.Resolvable):  # type
         return build_definitions(
             source=SigmaSource(**values),
             environ={
-                setting.environment_variable: _text_now(values[setting.name])
-                for setting in SETTINGS
-                if setting.name in values
+                setting.variable: _text_now(values[setting.name]) for setting in SETTINGS if setting.name in values
             },
             names=names,
         )
@@ -118,7 +113,8 @@ class SigmaImpressionsComponent(dg.Component, _Settings, dg.Resolvable):  # type
                     yield setting.name, str(own[setting.name])
             elif isinstance(written, bool):
                 yield setting.name, "on" if written else "off"
-            elif setting.name in _PATHS and "://" not in str(written):
+            elif setting.path and "://" not in str(written):
+                # A relative one starts at the folder of the `dg` project.
                 yield setting.name, str(project / Path(str(written)).expanduser())
             else:
                 yield setting.name, str(written)

@@ -6,8 +6,8 @@ from sigma_impressions.defs.failures import clear_failures
 from sigma_impressions.defs.metadata import OWNERS, documentation
 from sigma_impressions.defs.names import PLAIN_NAMES, Names
 from sigma_impressions.defs.publish import DATABASE_ASSET
-from sigma_impressions.defs.sigma_source import datahub_target, query_limits, tables
 from sigma_impressions.destinations.datahub import export_usage
+from sigma_impressions.wiring import datahub_target, query_limits, tables
 
 DATAHUB_ASSET = "datahub_usage"
 
@@ -31,7 +31,7 @@ def build_datahub_assets(names: Names = PLAIN_NAMES) -> list[dg.AssetsDefinition
     )
     def datahub_usage(context: dg.AssetExecutionContext) -> dg.MaterializeResult:  # type: ignore[type-arg]
         with clear_failures():
-            settings = names.settings_of(context.resources).source()
+            settings = names.settings_of(context.resources)
             target = datahub_target(settings)
             exported = export_usage(tables(settings), target, context.log.info, query_limits(settings))
         return dg.MaterializeResult(

@@ -10,26 +10,19 @@ import polars as pl
 
 from sigma_impressions.defs import export_checks as checks
 from sigma_impressions.defs.days import days_of, note_days
-from sigma_impressions.defs.export_checks import ROW_COUNTS
 from sigma_impressions.defs.failures import clear_failures
 from sigma_impressions.defs.lineage import column_lineage
-from sigma_impressions.defs.metadata import OWNERS, definition_metadata, location, preview, table_of
+from sigma_impressions.defs.metadata import EXAMPLES, OWNERS, definition_metadata, location, preview, table_of
 from sigma_impressions.defs.names import PLAIN_NAMES, Names
 from sigma_impressions.defs.partitions import BACKFILL_POLICY
 from sigma_impressions.defs.runs import tag_run
-from sigma_impressions.defs.sigma_source import (
-    file_date_pattern,
-    object_store,
-    reading_rules,
-    tables,
-)
 from sigma_impressions.exports.listing import Listing, sort_out
 from sigma_impressions.exports.manifest import Recorded, forget_missing, read_manifest, record_listing
 from sigma_impressions.lake.schemas import EXPORT_FILES, NORMALIZED_IMPRESSIONS, RAW_EXPORT_FILES
 from sigma_impressions.lake.tables import Tables
+from sigma_impressions.metrics.conservation import ROW_COUNTS
 from sigma_impressions.upkeep.edit_users import refuse_stored_addresses
-
-_EXAMPLES = 10
+from sigma_impressions.wiring import file_date_pattern, object_store, reading_rules, tables
 
 
 class ListingOptions(dg.Config):
@@ -66,11 +59,11 @@ def build_export_assets(
             "Captured once and kept, also when the object is overwritten or expires later. "
             "Updated by every run over the day. If it fails: the message names the missing permission or setting."
         ),
-        check_specs=names.checks(checks.RAW_SPECS, RAW_EXPORT_FILES.name),
+        check_specs=[check.spec(raw_key) for check in checks.RAW_CHECKS],
     )
     def raw_export_files(context: dg.AssetExecutionContext, config: ListingOptions) -> dg.MaterializeResult:  # type: ignore[type-arg]
         with clear_failures():
-            settings = names.settings_of(context.resources).source()
+            settings = names.settings_of(context.resources)
             tag_run(context, str(settings.bucket_uri))
             store, stored = object_store(settings), tables(settings)
             days = days_of(context)
@@ -84,6 +77,7 @@ def build_export_assets(
             metadata=_listing_metadata(stored, listing, recorded, forgotten),
             check_results=[
                 checks.freshness(
+                    raw_key,
                     checks.newest_file_date(manifest),
                     manifest.height,
                     settings.export_max_age_days or settings.days_back,
@@ -107,14 +101,14 @@ def build_export_assets(
             "beside them with their reason. Every run reads the files that are not captured yet, those of its days "
             "first. If a check is red: its table names the files or rows and the reason."
         ),
-        check_specs=names.checks(checks.NORMALIZED_SPECS, NORMALIZED_IMPRESSIONS.name),
+        check_specs=[check.spec(normalized_key) for check in checks.NORMALIZED_CHECKS],
     )
     def normalized_impressions(context: dg.AssetExecutionContext, config: NormalizationOptions) -> dg.MaterializeResult:  # type: ignore[type-arg]
         # Here, as a tick of the sensor, which is another process, has no need of all that reads files.
         from sigma_impressions.exports.capture import capture_pending
 
         with clear_failures():
-            settings = names.settings_of(context.resources).source()
+            settings = names.settings_of(context.resources)
             stored, rules = tables(settings), reading_rules(settings)
             if rules.pseudonyms is not None:
                 refuse_stored_addresses(stored)
@@ -138,12 +132,16 @@ def build_export_assets(
                 **column_lineage(NORMALIZED_IMPRESSIONS, {RAW_EXPORT_FILES.name: raw_key}),
             },
             check_results=[
-                checks.readable(of_the_run),
-                checks.rows_add_up(of_the_run),
+                checks.readable(normalized_key, of_the_run),
+                checks.rows_add_up(normalized_key, of_the_run),
                 checks.rows_are_good(
-                    stored, of_the_run, settings.rejected_warn_percent, settings.rejected_error_percent
+                    normalized_key,
+                    stored,
+                    of_the_run,
+                    settings.rejected_warn_percent,
+                    settings.rejected_error_percent,
                 ),
-                checks.settings_are_uniform(files, rules.fingerprint()),
+                checks.settings_are_uniform(normalized_key, files, rules.fingerprint()),
             ],
         )
 
@@ -187,7 +185,7 @@ def _listing_metadata(stored: Tables, listing: Listing, recorded: Recorded, forg
         ("forgotten_keys_examples", forgotten),
     ):
         if keys:
-            metadata[name] = table_of([{"key": key} for key in keys[:_EXAMPLES]], ["key"])
+            metadata[name] = table_of([{"key": key} for key in keys[:EXAMPLES]], ["key"])
     return metadata
 
 

@@ -9,10 +9,10 @@ from pydantic import Field
 from sigma_impressions.defs.failures import clear_failures
 from sigma_impressions.defs.metadata import OWNERS, documentation, table_of
 from sigma_impressions.defs.names import PLAIN_NAMES, Names
-from sigma_impressions.defs.sigma_source import tables
-from sigma_impressions.settings.declared import DEFAULT_KEEP_DAYS
+from sigma_impressions.upkeep import DEFAULT_KEEP_DAYS
 from sigma_impressions.upkeep.compact import maintain
 from sigma_impressions.upkeep.drop_detail import Dropped, drop_detail
+from sigma_impressions.wiring import tables
 
 MAINTENANCE_ASSET = "storage_maintenance"
 MAINTENANCE_JOB_NAME = "maintenance"
@@ -47,7 +47,7 @@ def build_maintenance_assets(names: Names = PLAIN_NAMES) -> list[dg.AssetsDefini
     )
     def storage_maintenance(context: dg.AssetExecutionContext, config: MaintenanceOptions) -> dg.MaterializeResult:  # type: ignore[type-arg]
         with clear_failures():
-            settings = names.settings_of(context.resources).source()
+            settings = names.settings_of(context.resources)
             stored, dropped = tables(settings), Dropped()
             if settings.keep_detail_days is not None:
                 dropped = drop_detail(

@@ -16,6 +16,8 @@ from sigma_impressions.users import shortened
 OWNERS = ["team:data-platform"]
 GROUP = "sigma_impressions"
 PREVIEW_ROWS = 10
+EXAMPLES = 10
+"""How many of what is wrong a table shows."""
 
 
 def column_schema(table: Table) -> dg.TableSchema:
@@ -53,12 +55,13 @@ def preview(rows: pl.DataFrame, most: int = PREVIEW_ROWS) -> dg.MetadataValue:
     shown = rows.head(most).with_columns(
         shortened(pl.col(name)) for name in rows.columns if name.endswith("_email") and rows.schema[name] == pl.String
     )
-    records: Sequence[dict[str, Any]] = shown.to_dicts()
-    return table_of(records, rows.columns)
+    return table_of(shown)
 
 
-def table_of(records: Sequence[dict[str, Any]], columns: Sequence[str]) -> dg.MetadataValue:
-    """Records as a table that the UI shows as plain text, whatever they hold."""
+def table_of(rows: pl.DataFrame | Sequence[dict[str, Any]], columns: Sequence[str] = ()) -> dg.MetadataValue:
+    """A frame, or records with these columns, as a table that the UI shows as plain text, whatever they hold."""
+    records = rows.to_dicts() if isinstance(rows, pl.DataFrame) else rows
+    columns = rows.columns if isinstance(rows, pl.DataFrame) else columns
     return dg.MetadataValue.table(
         records=[dg.TableRecord({name: _cell(record.get(name)) for name in columns}) for record in records],
         schema=dg.TableSchema(columns=[dg.TableColumn(name) for name in columns]),

@@ -14,7 +14,7 @@ from sigma_impressions.defs.lineage import column_lineage
 from sigma_impressions.defs.metadata import OWNERS, definition_metadata, location, preview
 from sigma_impressions.defs.names import PLAIN_NAMES, Names
 from sigma_impressions.defs.partitions import BACKFILL_POLICY
-from sigma_impressions.defs.sigma_source import query_limits, tables
+from sigma_impressions.errors import Problem, SettingsError
 from sigma_impressions.lake.schemas import (
     AS_OF_DATES,
     DAILY_IMPRESSIONS,
@@ -30,9 +30,9 @@ from sigma_impressions.lake.schemas import (
 from sigma_impressions.lake.tables import Tables
 from sigma_impressions.metrics.as_of import read_as_of, refresh_metrics
 from sigma_impressions.metrics.daily import refresh_daily_impressions
-from sigma_impressions.settings.read import Problem, SettingsError
 from sigma_impressions.upkeep.drop_detail import late_files
 from sigma_impressions.windows import WINDOW_DAYS
+from sigma_impressions.wiring import query_limits, tables
 
 _DESCRIPTIONS = {
     RESOURCE_IMPRESSIONS.name: (
@@ -67,9 +67,9 @@ class AsOf(dg.Config):
         try:
             day = date.fromisoformat(self.as_of)
         except ValueError:
-            raise SettingsError((Problem("as_of", f"{self.as_of!r} is not a day; write YYYY-MM-DD"),)) from None
+            raise SettingsError(Problem("as_of", f"{self.as_of!r} is not a day; write YYYY-MM-DD")) from None
         if day > today:
-            raise SettingsError((Problem("as_of", f"{day} lies in the future; today is {today} (UTC)"),))
+            raise SettingsError(Problem("as_of", f"{day} lies in the future; today is {today} (UTC)"))
         return day
 
 
@@ -98,11 +98,11 @@ def build_metric_assets(
             "once. Every run rebuilds exactly the event dates whose files changed, also outside the days it covers. "
             "If it fails: run it again; what was there before stays until it succeeds."
         ),
-        check_specs=names.checks(checks.DAILY_SPECS, DAILY_IMPRESSIONS.name),
+        check_specs=[check.spec(daily_key) for check in checks.DAILY_CHECKS],
     )
     def daily_impressions(context: dg.AssetExecutionContext) -> dg.MaterializeResult:  # type: ignore[type-arg]
         with clear_failures():
-            settings = names.settings_of(context.resources).source()
+            settings = names.settings_of(context.resources)
             stored = tables(settings)
             refreshed = refresh_daily_impressions(stored, settings.overlapping_exports, query_limits(settings))
         touched = {*days_of(context), *refreshed.built, *refreshed.dropped}
@@ -125,8 +125,8 @@ def build_metric_assets(
                 **column_lineage(DAILY_IMPRESSIONS, {NORMALIZED_IMPRESSIONS.name: normalized_key}),
             },
             check_results=[
-                checks.files_are_covered(event_dates.filter(pl.col("event_date").is_in(list(touched)))),
-                checks.days_are_usual(event_dates, settings.daily_change_percent),
+                checks.files_are_covered(daily_key, event_dates.filter(pl.col("event_date").is_in(list(touched)))),
+                checks.days_are_usual(daily_key, event_dates, settings.daily_change_percent),
             ],
         )
 
@@ -148,13 +148,13 @@ def build_metric_assets(
         partitions_def=partitions,
         backfill_policy=BACKFILL_POLICY,
         check_specs=[
-            *names.checks(checks.RESOURCE_SPECS, RESOURCE_IMPRESSIONS.name),
-            *names.checks(checks.UNMATCHED_SPECS, UNMATCHED_IMPRESSIONS.name),
+            checks.CONSERVED.spec(keys[RESOURCE_IMPRESSIONS.name]),
+            checks.MATCHED.spec(keys[UNMATCHED_IMPRESSIONS.name]),
         ],
     )
     def metrics(context: dg.AssetExecutionContext, config: AsOf) -> Iterator[dg.MaterializeResult]:  # type: ignore[type-arg]
         with clear_failures():
-            settings = names.settings_of(context.resources).source()
+            settings = names.settings_of(context.resources)
             stored = tables(settings)
             asked = [*days_of(context), *([day] if (day := config.day()) else [])]
             refreshed = refresh_metrics(stored, asked, query_limits(settings))
@@ -165,12 +165,12 @@ def build_metric_assets(
         newest = max(asked)
         unmatched = read_as_of(stored, UNMATCHED_IMPRESSIONS, newest)
         results = {
-            RESOURCE_IMPRESSIONS.name: checks.impressions_are_conserved(as_of_dates, keys[RESOURCE_IMPRESSIONS.name]),
+            RESOURCE_IMPRESSIONS.name: checks.impressions_are_conserved(keys[RESOURCE_IMPRESSIONS.name], as_of_dates),
             UNMATCHED_IMPRESSIONS.name: checks.impressions_are_matched(
+                keys[UNMATCHED_IMPRESSIONS.name],
                 unmatched,
                 as_of_dates.filter(pl.col("as_of_date") == newest),
                 settings.unmatched_warn_percent,
-                keys[UNMATCHED_IMPRESSIONS.name],
             ),
         }
         for table in METRIC_TABLES:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -11,6 +11,7 @@ import dagster as dg
 
 from sigma_impressions.defs.metadata import GROUP
 from sigma_impressions.defs.sigma_source import SigmaSource
+from sigma_impressions.settings.declared import Settings
 
 _RESOURCE = "source"
 
@@ -56,14 +57,13 @@ class Names:
         """The key of the resource that holds the settings."""
         return self.name(_RESOURCE)
 
-    def settings_of(self, resources: Any) -> SigmaSource:
-        """The resource with the settings, of the resources that a context gives."""
+    def source_of(self, resources: Any) -> SigmaSource:
+        """The resource with the texts of the settings, of the resources that a context gives."""
         return cast(SigmaSource, getattr(resources, self.resource))
 
-    def checks(self, specs: Sequence[dg.AssetCheckSpec], name: str) -> list[dg.AssetCheckSpec]:
-        """The checks of an asset, for the asset under its key here."""
-        key = self.key(name)
-        return [spec.replace_key(dg.AssetCheckKey(key, spec.name)) for spec in specs]
+    def settings_of(self, resources: Any) -> Settings:
+        """The validated settings, of the resources that a context gives. Raises `SettingsError`."""
+        return self.source_of(resources).settings()
 
 
 PLAIN_NAMES = Names()

@@ -2,30 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from datetime import date
 
 import dagster as dg
 
-from sigma_impressions.settings.declared import DEFAULT_START_DATE, MAX_DAYS_BACK
+from sigma_impressions.windows import MAX_DAYS_BACK
 
 BACKFILL_POLICY = dg.BackfillPolicy.multi_run(max_partitions_per_run=MAX_DAYS_BACK)
 """One constant for the look-back of a scan and for the days of one backfill run."""
-
-START_DATE_VARIABLE = "SIGMA_IMPRESSIONS_START_DATE"
 
 
 def daily_partitions(first_day: date) -> dg.DailyPartitionsDefinition:
     """Days in UTC from the first day to today; `end_offset` makes today exist before it is over."""
     return dg.DailyPartitionsDefinition(start_date=first_day.isoformat(), end_offset=1, timezone="UTC")
-
-
-def first_day(environ: Mapping[str, str]) -> date:
-    """The first daily partition.
-
-    An unreadable value gives the default here, so that the code location loads; a run then refuses it.
-    """
-    try:
-        return date.fromisoformat(environ.get(START_DATE_VARIABLE, "").strip())
-    except ValueError:
-        return DEFAULT_START_DATE

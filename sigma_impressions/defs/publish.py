@@ -7,10 +7,10 @@ from sigma_impressions.defs.metadata import OWNERS, documentation, table_of
 from sigma_impressions.defs.metrics import AsOf
 from sigma_impressions.defs.names import PLAIN_NAMES, Names
 from sigma_impressions.defs.observations import WorkbookKey, dagster_sigma_key, usage_observations
-from sigma_impressions.defs.sigma_source import insight_rules, query_limits, tables
 from sigma_impressions.lake.schemas import METRIC_TABLES
 from sigma_impressions.publish.database import DATABASE_NAME, top_workbooks
 from sigma_impressions.publish.settle import publish_settled
+from sigma_impressions.wiring import insight_rules, query_limits, tables
 
 DATABASE_ASSET = "sigma_impressions_database"
 
@@ -38,7 +38,7 @@ def build_publish_assets(
     def sigma_impressions_database(context: dg.AssetExecutionContext, config: AsOf) -> dg.MaterializeResult:  # type: ignore[type-arg]
         with clear_failures():
             asked = config.day()
-            settings = names.settings_of(context.resources).source()
+            settings = names.settings_of(context.resources)
             published = publish_settled(
                 tables(settings),
                 settings.overlapping_exports,

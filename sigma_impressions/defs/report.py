@@ -6,11 +6,11 @@ from sigma_impressions.defs.failures import clear_failures
 from sigma_impressions.defs.metadata import OWNERS, documentation
 from sigma_impressions.defs.names import PLAIN_NAMES, Names
 from sigma_impressions.defs.publish import DATABASE_ASSET
-from sigma_impressions.defs.sigma_source import tables
 from sigma_impressions.publish.database import DATABASE_NAME
 from sigma_impressions.report.preview import preview
 from sigma_impressions.report.read import read_headlines
 from sigma_impressions.report.write import REPORT_NAME, write_report
+from sigma_impressions.wiring import tables
 
 REPORT_ASSET = "usage_report"
 
@@ -35,7 +35,7 @@ def build_report_assets(names: Names = PLAIN_NAMES) -> list[dg.AssetsDefinition]
     )
     def usage_report(context: dg.AssetExecutionContext) -> dg.MaterializeResult:  # type: ignore[type-arg]
         with clear_failures():
-            settings = names.settings_of(context.resources).source()
+            settings = names.settings_of(context.resources)
             folder = tables(settings).root
             written = write_report(folder, settings.name)
             headlines = read_headlines(folder / DATABASE_NAME)

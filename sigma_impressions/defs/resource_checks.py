@@ -1,60 +1,64 @@
-"""The checks of the resources: how old they are, and whether many vanished at once."""
+"""The checks of the resources: how old they are, whether many vanished at once, and whether all could be read."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 
 import dagster as dg
 import polars as pl
 
-from sigma_impressions.defs.metadata import table_of
+from sigma_impressions.defs.checks import Check
+from sigma_impressions.defs.metadata import EXAMPLES, table_of
+from sigma_impressions.upstream.discovery import Unread
 
-AGE_CHECK = "resources_are_fresh"
-SHRINKAGE_CHECK = "resources_are_complete"
+FRESH = Check(
+    "resources_are_fresh",
+    "Warns when the resources are older than SIGMA_IMPRESSIONS_RESOURCES_MAX_AGE_DAYS: the file's time, or "
+    "the last reading of Sigma's API. If it is yellow: look whether the upstream integration still runs.",
+)
+COMPLETE = Check(
+    "resources_are_complete",
+    "Warns when more than SIGMA_IMPRESSIONS_RESOURCES_SHRINKAGE_PERCENT of the workbooks or elements "
+    "vanished within a week. If it is yellow: does the upstream integration still see all of them?",
+)
+READ = Check(
+    "elements_are_complete",
+    "Warns when the elements of a workbook could not be read; its last known ones are kept.",
+)
+
+RESOURCE_CHECKS = (READ, FRESH, COMPLETE)
+"""The checks that every snapshot of the resources gets."""
 
 _COMPARED = timedelta(days=7)
 
 
-def resource_specs(key: dg.AssetKey) -> list[dg.AssetCheckSpec]:
-    """The checks that every snapshot of the resources gets."""
-    return [
-        dg.AssetCheckSpec(
-            AGE_CHECK,
-            asset=key,
-            description=(
-                "Warns when the resources are older than SIGMA_IMPRESSIONS_RESOURCES_MAX_AGE_DAYS: the file's time, or "
-                "the last reading of Sigma's API. If it is yellow: look whether the upstream integration still runs."
-            ),
-        ),
-        dg.AssetCheckSpec(
-            SHRINKAGE_CHECK,
-            asset=key,
-            description=(
-                "Warns when more than SIGMA_IMPRESSIONS_RESOURCES_SHRINKAGE_PERCENT of the workbooks or elements "
-                "vanished within a week. If it is yellow: does the upstream integration still see all of them?"
-            ),
-        ),
-    ]
+def elements_are_read(key: dg.AssetKey, unread: Sequence[Unread]) -> dg.AssetCheckResult:
+    """Whether the elements of all workbooks could be read."""
+    examples = [{"workbook_url_id": one.workbook_url_id, "reason": one.reason} for one in unread[:EXAMPLES]]
+    return READ.result(
+        key,
+        f"The elements of {len(unread)} workbooks could not be read, for example: {unread[0].reason} "
+        "Their last known elements are kept."
+        if unread
+        else None,
+        unread=len(unread),
+        examples=table_of(examples, ["workbook_url_id", "reason"]),
+    )
 
 
 def resource_age(key: dg.AssetKey, written: datetime, max_age_days: int, now: datetime) -> dg.AssetCheckResult:
     """Whether the resources were written within the largest age."""
     age = now - written
-    fresh = age <= timedelta(days=max_age_days)
-    return dg.AssetCheckResult(
-        check_name=AGE_CHECK,
-        asset_key=key,
-        passed=fresh,
-        severity=dg.AssetCheckSeverity.WARN,
-        description=None
-        if fresh
+    return FRESH.result(
+        key,
+        None
+        if age <= timedelta(days=max_age_days)
         else f"The resources are of {written:%Y-%m-%d %H:%M} UTC, {age.days} days old. Impressions of newer workbooks "
         "are unmatched. Look whether the upstream Sigma integration still runs.",
-        metadata={
-            "written_at": dg.MetadataValue.timestamp(written),
-            "age_days": age / timedelta(days=1),
-            "max_age_days": max_age_days,
-        },
+        written_at=dg.MetadataValue.timestamp(written),
+        age_days=age / timedelta(days=1),
+        max_age_days=max_age_days,
     )
 
 
@@ -72,22 +76,19 @@ def resource_shrinkage(
         most = max([count, *compared[kind].to_list()])
         gone = 100 * (most - count) / most if most else 0.0
         figures.append({"kind": kind, "now": count, "most_within_a_week": most, "vanished_percent": gone})
-    shrunk = [figure for figure in figures if figure["vanished_percent"] > most_percent]
-    return dg.AssetCheckResult(
-        check_name=SHRINKAGE_CHECK,
-        asset_key=key,
-        passed=not shrunk,
-        severity=dg.AssetCheckSeverity.WARN,
-        description=(
-            " ".join(
-                f"{figure['vanished_percent']:.0f} % of the {figure['kind']} vanished within a week "
-                f"({figure['most_within_a_week']} to {figure['now']})."
-                for figure in shrunk
-            )
-            + " What is gone keeps its metrics for 60 days. Look whether the upstream integration still sees all "
-            "workbooks: its rights, its filters, its errors."
-        )
-        if shrunk
-        else None,
-        metadata={"figures": table_of(figures, list(figures[0])), "most_percent": most_percent},
+    shrunk = [
+        f"{figure['vanished_percent']:.0f} % of the {figure['kind']} vanished within a week "
+        f"({figure['most_within_a_week']} to {figure['now']})."
+        for figure in figures
+        if figure["vanished_percent"] > most_percent
+    ]
+    remedy = (
+        "What is gone keeps its metrics for 60 days. Look whether the upstream integration still sees all "
+        "workbooks: its rights, its filters, its errors."
+    )
+    return COMPLETE.result(
+        key,
+        " ".join([*shrunk, remedy]) if shrunk else None,
+        figures=table_of(figures, list(figures[0])),
+        most_percent=most_percent,
     )

@@ -5,14 +5,14 @@ from datetime import UTC, datetime
 import dagster as dg
 import polars as pl
 
-from sigma_impressions.clouds.objects import ObjectGone
 from sigma_impressions.defs.export_checks import freshness
 from sigma_impressions.defs.failures import clear_ticks
 from sigma_impressions.defs.names import PLAIN_NAMES, Names
 from sigma_impressions.defs.resource_checks import resource_age
-from sigma_impressions.defs.sigma_source import resources_modified, tables
+from sigma_impressions.errors import ObjectGone
 from sigma_impressions.lake.schemas import RAW_EXPORT_FILES
-from sigma_impressions.settings.read import Source
+from sigma_impressions.settings.declared import Settings
+from sigma_impressions.wiring import resources_modified, tables
 
 STALENESS_NAME = "staleness"
 
@@ -35,7 +35,7 @@ def build_staleness(resources_key: dg.AssetKey, names: Names = PLAIN_NAMES) -> d
     )
     def staleness(context: dg.SensorEvaluationContext) -> dg.SensorResult:
         with clear_ticks():
-            settings, now = names.settings_of(context.resources).source(), datetime.now(UTC)
+            settings, now = names.settings_of(context.resources), datetime.now(UTC)
             files, newest = (
                 tables(settings)
                 .read(RAW_EXPORT_FILES)
@@ -44,7 +44,7 @@ def build_staleness(resources_key: dg.AssetKey, names: Names = PLAIN_NAMES) -> d
                 .row(0)
             )
             max_age = settings.export_max_age_days or settings.days_back
-            results = [freshness(newest, files, max_age, now.date())._replace(asset_key=raw_key)]
+            results = [freshness(raw_key, newest, files, max_age, now.date())]
             written = _written(context.instance, settings, resources_key)
             if written is not None:
                 results.append(resource_age(resources_key, written, settings.resources_max_age_days, now))
@@ -55,7 +55,7 @@ def build_staleness(resources_key: dg.AssetKey, names: Names = PLAIN_NAMES) -> d
     return staleness
 
 
-def _written(instance: dg.DagsterInstance, settings: Source, key: dg.AssetKey) -> datetime | None:
+def _written(instance: dg.DagsterInstance, settings: Settings, key: dg.AssetKey) -> datetime | None:
     """When the resources were written: the time of their file, else of the last reading; None if there was none."""
     try:
         if (written := resources_modified(settings)) is not None:

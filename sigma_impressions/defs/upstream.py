@@ -1,34 +1,31 @@
 """The asset `sigma_resources`, materialized here or by another code location, and what follows it."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
 import dagster as dg
 
 from sigma_impressions.defs.failures import clear_failures
-from sigma_impressions.defs.metadata import OWNERS, definition_metadata, location, preview, table_of
+from sigma_impressions.defs.metadata import OWNERS, definition_metadata, location, preview
 from sigma_impressions.defs.names import PLAIN_NAMES, Names
-from sigma_impressions.defs.resource_checks import resource_age, resource_shrinkage, resource_specs
+from sigma_impressions.defs.resource_checks import RESOURCE_CHECKS, elements_are_read, resource_age, resource_shrinkage
 from sigma_impressions.defs.runs import TRIGGER_TAG, range_tags
-from sigma_impressions.defs.sigma_source import (
-    pseudonyms,
-    resources_location,
-    resources_modified,
-    sigma_credentials,
-    snapshot_storage_options,
-    tables,
-)
 from sigma_impressions.lake.schemas import RESOURCE_SNAPSHOTS, SIGMA_RESOURCES
-from sigma_impressions.settings.parse import resources_asset
-from sigma_impressions.settings.read import Source
+from sigma_impressions.settings.declared import Settings
 from sigma_impressions.upkeep.edit_users import refuse_stored_addresses
 from sigma_impressions.upstream.discovery import Discovered, discover_resources
 from sigma_impressions.upstream.snapshot_file import read_snapshot
 from sigma_impressions.upstream.snapshots import capture_snapshot
 from sigma_impressions.users import pseudonymous_resources
-
-COMPLETE_CHECK = "elements_are_complete"
+from sigma_impressions.wiring import (
+    pseudonyms,
+    resources_location,
+    resources_modified,
+    resources_options,
+    sigma_credentials,
+    tables,
+)
 
 _DESCRIPTION = (
     "Workbooks and elements that the upstream Sigma integration discovered; impressions are attached to them. "
@@ -40,8 +37,6 @@ _DESCRIPTION_OF_SNAPSHOTS = (
     "something changed. If it fails: the message names the rows that break the contract, and the last one stays in use."
 )
 
-_EXAMPLES = 10
-
 
 @dataclass(frozen=True)
 class Upstream:
@@ -50,14 +45,6 @@ class Upstream:
     assets: Sequence[dg.AssetsDefinition | dg.AssetSpec]
     sensors: Sequence[dg.SensorDefinition]
     snapshot_key: dg.AssetKey
-
-
-def resources_are_external(environ: Mapping[str, str]) -> bool:
-    """Whether another code location emits `sigma_resources`; a mistake in the setting is told when a run starts."""
-    try:
-        return resources_asset(environ.get("SIGMA_IMPRESSIONS_RESOURCES_ASSET", "").strip() or "own") == "external"
-    except ValueError:
-        return False
 
 
 def build_upstream(external: bool, job_name: str, names: Names = PLAIN_NAMES) -> Upstream:
@@ -102,19 +89,12 @@ def _snapshot_asset(
         owners=OWNERS,
         kinds={"delta", "polars"},
         metadata=definition_metadata(SIGMA_RESOURCES),
-        check_specs=[
-            dg.AssetCheckSpec(
-                COMPLETE_CHECK,
-                asset=key,
-                description="Warns when the elements of a workbook could not be read; its last known ones are kept.",
-            ),
-            *resource_specs(key),
-        ],
+        check_specs=[check.spec(key) for check in RESOURCE_CHECKS],
         description=description,
     )
     def take_snapshot(context: dg.AssetExecutionContext) -> dg.MaterializeResult:  # type: ignore[type-arg]
         with clear_failures():
-            settings = names.settings_of(context.resources).source()
+            settings = names.settings_of(context.resources)
             stored = tables(settings)
             where, found = _read(settings, context.log.info)
             resources, users = found.resources, pseudonyms(settings)
@@ -152,7 +132,7 @@ def _snapshot_asset(
                 "table": location(stored, SIGMA_RESOURCES),
             },
             check_results=[
-                _complete(found, key),
+                elements_are_read(key, found.unread),
                 resource_age(key, written, settings.resources_max_age_days, now),
                 resource_shrinkage(
                     key,
@@ -167,27 +147,10 @@ def _snapshot_asset(
     return take_snapshot
 
 
-def _read(settings: Source, report: Callable[[str], None]) -> tuple[str, Discovered]:
+def _read(settings: Settings, report: Callable[[str], None]) -> tuple[str, Discovered]:
     """Where the resources were read from, and what was found there."""
     credentials = sigma_credentials(settings)
     if credentials is not None:
         return credentials.base_url, discover_resources(credentials, report)
     where = resources_location(settings)
-    return where, Discovered(read_snapshot(where, snapshot_storage_options(settings, where)))
-
-
-def _complete(found: Discovered, key: dg.AssetKey) -> dg.AssetCheckResult:
-    examples = [{"workbook_url_id": one.workbook_url_id, "reason": one.reason} for one in found.unread[:_EXAMPLES]]
-    return dg.AssetCheckResult(
-        check_name=COMPLETE_CHECK,
-        asset_key=key,
-        passed=not found.unread,
-        severity=dg.AssetCheckSeverity.WARN,
-        description=(
-            f"The elements of {len(found.unread)} workbooks could not be read, for example: {found.unread[0].reason} "
-            "Their last known elements are kept."
-            if found.unread
-            else None
-        ),
-        metadata={"unread": len(found.unread), "examples": table_of(examples, ["workbook_url_id", "reason"])},
-    )
+    return where, Discovered(read_snapshot(where, resources_options(settings)))

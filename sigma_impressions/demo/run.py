@@ -18,7 +18,6 @@ from rich.console import Console
 from rich.text import Text
 
 from sigma_impressions.console import print_summary
-from sigma_impressions.defs.sigma_source import tables
 from sigma_impressions.demo.fake_sigma import FakeSigma, Organization
 from sigma_impressions.demo.generate import (
     FILE_DATE_PATTERN,
@@ -33,8 +32,9 @@ from sigma_impressions.lake.schemas import RAW_EXPORT_FILES
 from sigma_impressions.lake.tables import Tables
 from sigma_impressions.project import project_folder
 from sigma_impressions.scan import ScanOptions, chunks, scan_all
-from sigma_impressions.settings.declared import MAX_DAYS_BACK
-from sigma_impressions.settings.read import environment_values, read_source
+from sigma_impressions.settings.read import environment_values, read_settings
+from sigma_impressions.windows import MAX_DAYS_BACK
+from sigma_impressions.wiring import tables
 
 BUCKET = "sigma-demo"
 
@@ -69,7 +69,7 @@ def run_demo(project: Path, days: int, ui_port: int | None, sigma_api: bool = Fa
                 resources().write_parquet(resources_file)
                 os.environ["SIGMA_IMPRESSIONS_RESOURCES"] = str(resources_file)
             home = _dagster_home(folder)
-            stored = tables(read_source(environment_values(os.environ)))
+            stored = tables(read_settings(environment_values(os.environ)))
             failure = _scan(console, stored, home, first, today)
             if failure is not None:
                 console.print(Text(failure, style="red"), soft_wrap=True)

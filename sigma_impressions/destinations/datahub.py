@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from sigma_impressions.destinations.entity_usage import EntityUsage, entity_usage
+from sigma_impressions.errors import DataHubError
 from sigma_impressions.lake.digests import digest
 from sigma_impressions.lake.engine import DEFAULT_LIMITS, Limits
 from sigma_impressions.lake.scratch import locked, replacing
@@ -26,10 +27,6 @@ PLATFORM: Final = "sigma"
 
 _SENT_FOLDER = "datahub"
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-
-
-class DataHubError(Exception):
-    """The usage cannot be brought to DataHub; the message says what to do and holds no token."""
 
 
 @dataclass(frozen=True)
@@ -65,7 +62,7 @@ def export_usage(
     """Send to a server what has changed since the last export from this machine, or write everything to a file.
 
     Raises `DataHubError` if the server does not take it, or the package is missing; what was sent until then is
-    sent again next time, which changes nothing. Raises `LookupError` if no as-of date is computed yet.
+    sent again next time, which changes nothing. Raises `NothingComputed` if no as-of date is computed yet.
     """
     _check_package()
     folder = tables.root / _SENT_FOLDER

@@ -68,7 +68,7 @@ class EntityUsage:
 def entity_usage(tables: Tables, limits: Limits = DEFAULT_LIMITS) -> Iterator[EntityUsage]:
     """Compute the usage as of the newest as-of date, and of the 60 days up to it.
 
-    Raises `LookupError` if no as-of date is computed yet, `InputsChanged` if another process restates days meanwhile.
+    Raises `NothingComputed` if there is no as-of date yet, `InputsChanged` if another process restates days meanwhile.
     """
     as_of = newest_as_of(tables)
     days = {day: fingerprint for day, fingerprint in built_event_dates(tables).items() if day <= as_of}

@@ -14,7 +14,8 @@ from typing import Any
 
 import polars as pl
 
-from sigma_impressions.clouds.objects import ObjectChanged, ObjectGone, ObjectStore, StoreError
+from sigma_impressions.clouds.objects import ObjectStore
+from sigma_impressions.errors import ObjectChanged, ObjectGone, StoreError
 from sigma_impressions.exports.file_dates import file_date
 from sigma_impressions.exports.listing import ExportFile
 from sigma_impressions.exports.manifest import MISSING, export_file, read_manifest, record_file

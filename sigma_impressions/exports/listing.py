@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
 
-from sigma_impressions.clouds.objects import StoredObject, is_export_key
+from sigma_impressions.clouds.objects import StoredObject
 from sigma_impressions.exports.file_dates import file_date
 from sigma_impressions.lake.digests import digest
 
@@ -23,6 +23,11 @@ class ExportFile:
     def file_id(self) -> str:
         """Identity of the export file: a digest of its key and version (spec, "export file")."""
         return file_id(self.object)
+
+
+def is_export_key(key: str) -> bool:
+    """Whether the key can be an export file: it ends in `.csv` or `.csv.gz`, in any case."""
+    return key.lower().endswith((".csv", ".csv.gz"))
 
 
 def file_id(item: StoredObject) -> str:

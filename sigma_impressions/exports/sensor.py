@@ -20,7 +20,7 @@ from sigma_impressions.clouds.objects import StoredObject
 from sigma_impressions.exports.file_dates import listing_start
 from sigma_impressions.exports.listing import Survey, survey
 from sigma_impressions.lake.digests import digest
-from sigma_impressions.settings.declared import MAX_DAYS_BACK
+from sigma_impressions.windows import MAX_DAYS_BACK, nothing_to_scan
 
 CURSOR_VERSION = 1
 """A cursor of another version starts afresh."""
@@ -194,8 +194,7 @@ def decide(rules: Rules, cursor_text: str | None, world: World, now: datetime) -
     today = now.astimezone(UTC).date()
     days = look_back(cursor, rules, today)
     if not days:
-        text = f"SIGMA_IMPRESSIONS_START_DATE {rules.start_date} lies in the future; there is no day to scan yet."
-        return Decision(None, text, cursor.write(source_id))
+        return Decision(None, nothing_to_scan(rules.start_date), cursor.write(source_id))
     runs = world.runs()
     start = _start(cursor, rules, days)
     seen = survey(world.listing(start), rules.pattern)

@@ -16,9 +16,10 @@ from typing import TYPE_CHECKING
 
 import polars as pl
 
+from sigma_impressions.errors import InputsChanged
 from sigma_impressions.lake.schemas import Table
 from sigma_impressions.lake.scratch import scratch_folder
-from sigma_impressions.lake.tables import InputsChanged, StoredTable, data_files, partition_fingerprints
+from sigma_impressions.lake.tables import StoredTable, data_files, partition_fingerprints
 
 if TYPE_CHECKING:
     import duckdb

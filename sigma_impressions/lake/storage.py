@@ -9,20 +9,19 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
+from sigma_impressions.clouds.cloud import RemoteFiles
+from sigma_impressions.clouds.faults import is_of_a_store, meaning
+from sigma_impressions.errors import StorageError
 from sigma_impressions.lake.cache import FileCache
 from sigma_impressions.lake.digests import digest
 
 _UPLOADS = 4
-
-
-class StorageError(Exception):
-    """The storage location cannot be used; the message says what is missing and what to do, without secrets."""
 
 
 class Storage(Protocol):
@@ -87,74 +86,6 @@ class LocalStorage:
 
     def forget_copies(self) -> None:
         """See `Storage.forget_copies`; there are none."""
-
-
-class RemoteFiles(Protocol):
-    """What a bucket's SDK has to do for `BucketStorage`; keys are whole object names."""
-
-    def upload(self, file: Path, key: str) -> None:
-        """Store a local file; the object appears when it is complete."""
-
-    def download(self, key: str, file: Path) -> None:
-        """Copy an object to a local file."""
-
-    def sizes(self, prefix: str) -> dict[str, int]:
-        """The objects under a prefix, with their bytes."""
-
-    def delete(self, key: str) -> None:
-        """Delete an object, if it is there."""
-
-
-class S3Files:
-    """`RemoteFiles` over a boto3 client."""
-
-    def __init__(self, client: Any, bucket: str) -> None:
-        self._client = client
-        self._bucket = bucket
-
-    def upload(self, file: Path, key: str) -> None:
-        """See `RemoteFiles.upload`; needs s3:PutObject."""
-        self._client.upload_file(str(file), self._bucket, key)
-
-    def download(self, key: str, file: Path) -> None:
-        """See `RemoteFiles.download`; needs s3:GetObject."""
-        self._client.download_file(self._bucket, key, str(file))
-
-    def sizes(self, prefix: str) -> dict[str, int]:
-        """See `RemoteFiles.sizes`; needs s3:ListBucket."""
-        pages = self._client.get_paginator("list_objects_v2").paginate(Bucket=self._bucket, Prefix=prefix)
-        return {item["Key"]: item["Size"] for page in pages for item in page.get("Contents", ())}
-
-    def delete(self, key: str) -> None:
-        """See `RemoteFiles.delete`; needs s3:DeleteObject."""
-        self._client.delete_object(Bucket=self._bucket, Key=key)
-
-
-class GcsFiles:
-    """`RemoteFiles` over a Google Cloud Storage client."""
-
-    def __init__(self, client: Any, bucket: str) -> None:
-        self._bucket = client.bucket(bucket)
-        self._client = client
-
-    def upload(self, file: Path, key: str) -> None:
-        """See `RemoteFiles.upload`; needs storage.objects.create."""
-        # A file's name is made once, so a repeated try stores the same again.
-        self._bucket.blob(key).upload_from_filename(str(file), content_type="application/octet-stream")
-
-    def download(self, key: str, file: Path) -> None:
-        """See `RemoteFiles.download`; needs storage.objects.get."""
-        self._bucket.blob(key).download_to_filename(str(file), raw_download=True)
-
-    def sizes(self, prefix: str) -> dict[str, int]:
-        """See `RemoteFiles.sizes`; needs storage.objects.list."""
-        fields = "items(name,size),nextPageToken"
-        return {blob.name: blob.size for blob in self._client.list_blobs(self._bucket, prefix=prefix, fields=fields)}
-
-    def delete(self, key: str) -> None:
-        """See `RemoteFiles.delete`; needs storage.objects.delete."""
-        if blob := self._bucket.get_blob(key):
-            blob.delete()
 
 
 class BucketStorage:
@@ -245,73 +176,6 @@ class BucketStorage:
         return self._files
 
 
-# --- Options of deltalake ---------------------------------------------------------------------------------------
-
-
-def s3_options(credentials: Mapping[str, str | None], region: str | None, endpoint: str | None) -> dict[str, str]:
-    """Options for S3: credentials by their names in `deltalake`, without those that are not set.
-
-    A commit is a conditional put ("only if there is no such object yet"), so that of two writers of one version
-    exactly one succeeds.
-    """
-    options = {
-        **credentials,
-        "aws_region": region,
-        "aws_endpoint_url": endpoint,
-        "aws_allow_http": "true" if endpoint and endpoint.lower().startswith("http://") else None,
-        "aws_conditional_put": "etag",
-    }
-    return {name: value for name, value in options.items() if value}
-
-
-def gcs_options(emulator: str | None) -> dict[str, str]:
-    """Options for Google Cloud Storage: none, which means the ambient credentials, or those for an emulator."""
-    if not emulator:
-        return {}
-    url = emulator if "://" in emulator else f"http://{emulator}"
-    # The only way in which `deltalake` takes another endpoint: a service account that needs no token.
-    account = (
-        f'{{"gcs_base_url": "{url.rstrip("/")}", "disable_oauth": true, "client_email": "", "private_key": "", '
-        '"private_key_id": ""}'
-    )
-    return {"google_service_account_key": account, **({"allow_http": "true"} if url.startswith("http://") else {})}
-
-
-# --- Errors -----------------------------------------------------------------------------------------------------
-
-_MEANINGS = (
-    (
-        r"NoSuchBucket|bucket does not exist|bucket was not found|notFound.*bucket",
-        "the bucket does not exist. Correct its name in SIGMA_IMPRESSIONS_STORAGE",
-    ),
-    (
-        r"InvalidAccessKeyId|SignatureDoesNotMatch|ExpiredToken|InvalidToken|\b401\b|token request|RefreshError",
-        "the credentials were not accepted, or have expired. For s3:// they are "
-        "SIGMA_IMPRESSIONS_AWS_ACCESS_KEY_ID and SIGMA_IMPRESSIONS_AWS_SECRET_ACCESS_KEY, or the ambient ones; for "
-        "gs:// the application default credentials (GOOGLE_APPLICATION_CREDENTIALS)",
-    ),
-    (
-        r"\b403\b|AccessDenied|Forbidden|necessary privileges",
-        "access is denied. The identity needs to list, read, write and delete objects there: s3:ListBucket on the "
-        "bucket, s3:GetObject, s3:PutObject, s3:DeleteObject on the prefix; on Google Cloud Storage the role Storage "
-        "Object User (roles/storage.objectUser)",
-    ),
-    (
-        r"NoCredentials|ProfileNotFound|DefaultCredentialsError|credential provider|Unable to locate credentials",
-        "no credentials were found. Set those of the cloud, as for the exports; AWS_PROFILE must name a profile that "
-        "exists",
-    ),
-    (
-        r"\b301\b|PermanentRedirect|AuthorizationHeaderMalformed|Missing region|IllegalLocationConstraint",
-        "the bucket lies in another region. Set SIGMA_IMPRESSIONS_AWS_REGION, or AWS_REGION, to the bucket's",
-    ),
-    (r"\b501\b|NotImplemented", "the store does not know conditional writes, which commits of the tables need"),
-)
-
-
-_SDKS = ("botocore", "boto3", "s3transfer", "google", "requests", "urllib3")
-
-
 @contextmanager
 def clear_errors(storage: Storage, doing: str) -> Iterator[None]:
     """Inside, an error of a remote store becomes a `StorageError` that says what to do.
@@ -322,21 +186,9 @@ def clear_errors(storage: Storage, doing: str) -> Iterator[None]:
     try:
         yield
     except Exception as error:
-        if not isinstance(storage, BucketStorage) or not _is_of_the_store(error):
+        if not isinstance(storage, BucketStorage) or not is_of_a_store(error):
             raise
-        text = f"{type(error).__name__} {error}"
-        reason = next((meaning for pattern, meaning in _MEANINGS if re.search(pattern, text)), None)
-        raise StorageError(
-            f"The storage location failed while {doing}: "
-            + (reason or f"it could not be reached, or gave no proper answer ({type(error).__name__}). Try again")
-        ) from None
-
-
-def _is_of_the_store(error: Exception) -> bool:
-    """Whether an error comes from the network or the store's answer, by where its class is defined."""
-    module = type(error).__module__.partition(".")[0]
-    # An error number means the local disk: it is full, say.
-    return (isinstance(error, OSError) and error.errno is None) or module in _SDKS
+        raise StorageError(f"The storage location failed while {doing}: {meaning(error)}") from None
 
 
 def writable(storage: Storage) -> str | None:

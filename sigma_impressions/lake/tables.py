@@ -8,7 +8,6 @@ names. What a killed process left behind is therefore never seen, and is replace
 from __future__ import annotations
 
 import json
-import random
 import time
 import uuid
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -22,6 +21,8 @@ from deltalake import DeltaTable, Schema, WriterProperties, write_deltalake
 from deltalake.exceptions import CommitFailedError, TableNotFoundError
 from deltalake.transaction import AddAction, RemoveAction
 
+from sigma_impressions.clouds.backoff import Backoff
+from sigma_impressions.errors import InputsChanged, TablesError
 from sigma_impressions.lake.schemas import EXPORT_FILES, SCHEMA_VERSION, Table
 from sigma_impressions.lake.storage import LocalStorage, Storage, clear_errors
 from sigma_impressions.lake.upgrades import upgrade
@@ -39,21 +40,15 @@ with Delta's usual 100 that takes most of the time of a run that finds nothing n
 _MOST_FILES = 40
 """Files of an unpartitioned table, all of which are small, before they are joined to one."""
 
+_CONFLICTS = Backoff(attempts=50, first=0.05, longest=1.0)
+
 _SCHEMA_VERSION_KEY = "sigma_impressions.schema_version"
 
 T = TypeVar("T")
 
 
-class TablesError(Exception):
-    """The storage location holds something that this version cannot work with; the message says what to do."""
-
-
 _EDITION_KEY = "sigma_impressions.edition"
 """Table property that changes when stored rows were edited in place."""
-
-
-class InputsChanged(Exception):
-    """Another process has rebuilt what this one was about to read; look again and redo."""
 
 
 @dataclass(frozen=True)
@@ -331,14 +326,14 @@ def data_files(handle: StoredTable, column: str | None = None, values: Iterable[
     return handle.storage.paths(handle.table.name, [uri.rsplit(f"/{handle.table.name}/", 1)[1] for uri in found])
 
 
-def retry_conflicts(attempt: Callable[[], T], attempts: int = 50) -> T:
+def retry_conflicts(attempt: Callable[[], T], backoff: Backoff = _CONFLICTS) -> T:
     """Run `attempt` until no other process's commit gets in between.
 
     `attempt` looks at the tables anew each time, so the work that the other process has done is not repeated.
     """
-    for number in range(1, attempts):
+    for failures in range(1, backoff.attempts):
         try:
             return attempt()
         except (CommitFailedError, InputsChanged):
-            time.sleep(random.uniform(0.01, min(1.0, 0.05 * number)))
+            backoff.pause(failures)
     return attempt()

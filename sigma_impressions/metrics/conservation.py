@@ -7,11 +7,17 @@ from datetime import date
 
 import polars as pl
 
+from sigma_impressions.errors import ConservationError
 from sigma_impressions.windows import WINDOW_DAYS
 
+ROW_COUNTS = ("rows", "accepted", "rejected", "skipped")
+"""What is counted of every export file; the first is the sum of the others."""
 
-class ConservationError(Exception):
-    """Impressions were lost or doubled on the way to the metrics; nothing of the dates concerned was written."""
+
+def lost_rows(files: pl.DataFrame) -> pl.DataFrame:
+    """The rows of the registry `export_files` whose rows are not all accepted, rejected or skipped."""
+    whole, *parts = ROW_COUNTS
+    return files.filter(pl.col(whole) != pl.sum_horizontal(parts))
 
 
 def uncovered(event_dates: pl.DataFrame) -> pl.DataFrame:

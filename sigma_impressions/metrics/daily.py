@@ -9,6 +9,7 @@ from pathlib import Path
 
 import polars as pl
 
+from sigma_impressions.errors import InputsChanged
 from sigma_impressions.lake import engine
 from sigma_impressions.lake.engine import DEFAULT_LIMITS, Limits
 from sigma_impressions.lake.schemas import (
@@ -19,7 +20,7 @@ from sigma_impressions.lake.schemas import (
     NORMALIZED_IMPRESSIONS,
 )
 from sigma_impressions.lake.scratch import scratch_folder
-from sigma_impressions.lake.tables import WORK_FOLDER, InputsChanged, Tables, data_files, retry_conflicts
+from sigma_impressions.lake.tables import WORK_FOLDER, Tables, data_files, retry_conflicts
 from sigma_impressions.metrics import QUERIES
 from sigma_impressions.metrics.conservation import check_claims
 from sigma_impressions.metrics.fingerprints import EventDate, built_event_dates, expected_event_dates

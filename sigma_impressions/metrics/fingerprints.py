@@ -14,6 +14,7 @@ from functools import lru_cache
 
 import polars as pl
 
+from sigma_impressions.errors import NothingComputed
 from sigma_impressions.lake.digests import digest
 from sigma_impressions.lake.schemas import (
     AS_OF_DATES,
@@ -179,10 +180,10 @@ def _as_of_fingerprint(snapshot_id: str, event_dates: tuple[tuple[date, str], ..
 def snapshot_for(as_of: date, taken: list[tuple[datetime, str]]) -> str:
     """The newest snapshot taken not later than the end of the as-of date, else the oldest one.
 
-    `taken` holds (taken at, snapshot ID), oldest first. Raises `LookupError` if there is none at all.
+    `taken` holds (taken at, snapshot ID), oldest first. Raises `NothingComputed` if there is none at all.
     """
     if not taken:
-        raise LookupError("There is no snapshot of sigma_resources yet; materialize sigma_resources first.")
+        raise NothingComputed("There is no snapshot of sigma_resources yet; materialize sigma_resources first.")
     end = datetime.combine(as_of + timedelta(days=1), time.min, UTC)
     return max((snapshot for snapshot in taken if snapshot[0] < end), default=taken[0])[1]
 

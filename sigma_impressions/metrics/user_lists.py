@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 import polars as pl
 
+from sigma_impressions.errors import ConservationError
 from sigma_impressions.metrics import QUERIES
-from sigma_impressions.metrics.conservation import ConservationError
 
 if TYPE_CHECKING:
     import duckdb

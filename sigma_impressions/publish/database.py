@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import polars as pl
 
 from sigma_impressions import metrics
+from sigma_impressions.errors import InputsChanged, NothingComputed
 from sigma_impressions.insights.history import History, read_history
 from sigma_impressions.insights.insight_tables import create_insights
 from sigma_impressions.insights.thresholds import DEFAULT_RULES, InsightRules
@@ -29,7 +30,7 @@ from sigma_impressions.lake.schemas import (
     WORKBOOK_ALIASES,
 )
 from sigma_impressions.lake.scratch import locked, scratch_folder
-from sigma_impressions.lake.tables import WORK_FOLDER, InputsChanged, Tables, data_files
+from sigma_impressions.lake.tables import WORK_FOLDER, Tables, data_files
 from sigma_impressions.metrics.fingerprints import (
     AsOfDate,
     built_as_of_dates,
@@ -93,7 +94,7 @@ def publish_database(
     """Build the database of an as-of date (default: the newest one computed) and move it into place.
 
     A reader that holds the old file open keeps it; a new reader gets the new one, complete. Raises
-    `InputsChanged` if the as-of date is not up to date (any more), and `LookupError` if there is none.
+    `InputsChanged` if the as-of date is not up to date (any more), and `NothingComputed` if there is none.
     """
     target = tables.root / DATABASE_NAME
     # One publisher at a time, so that an older result never replaces a newer one.
@@ -124,10 +125,10 @@ def publish_database(
 
 
 def newest_as_of(tables: Tables) -> date:
-    """The newest as-of date that is computed; raises `LookupError` if there is none."""
+    """The newest as-of date that is computed; raises `NothingComputed` if there is none."""
     newest = tables.registry(AS_OF_DATES)["as_of_date"].max()
     if newest is None:
-        raise LookupError("No as-of date is computed yet; materialize resource_impressions first.")
+        raise NothingComputed("No as-of date is computed yet; materialize resource_impressions first.")
     assert isinstance(newest, date)
     return newest
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Collection
 from datetime import date
 
+from sigma_impressions.errors import InputsChanged, NothingComputed
 from sigma_impressions.insights.thresholds import DEFAULT_RULES, InsightRules
 from sigma_impressions.lake.engine import DEFAULT_LIMITS, Limits
-from sigma_impressions.lake.tables import InputsChanged, Tables
+from sigma_impressions.lake.tables import Tables
 from sigma_impressions.metrics.as_of import refresh_metrics, stale_as_of_dates
 from sigma_impressions.metrics.daily import refresh_daily_impressions
 from sigma_impressions.metrics.fingerprints import built_event_dates, expected_fingerprints
@@ -54,7 +55,7 @@ def is_complete(tables: Tables, overlapping_exports: str, file_dates: Collection
     expected = expected_fingerprints(tables, overlapping_exports, file_dates)
     try:
         return expected.items() <= built_event_dates(tables).items() and not stale_as_of_dates(tables, file_dates)
-    except LookupError:
+    except NothingComputed:
         # No snapshot of the resources yet, and so no metrics.
         return False
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
+from sigma_impressions.errors import ReportError
 from sigma_impressions.lake import engine
 from sigma_impressions.publish.database import missing_database
 from sigma_impressions.report import QUERIES
@@ -38,10 +39,6 @@ USER_COLUMNS = (
     *("first_impression_at", "last_impression_at"),
 )
 """The columns of `active_users` that the report reads."""
-
-
-class ReportError(Exception):
-    """The report cannot be made; the message says what to do."""
 
 
 @dataclass(frozen=True)

@@ -1,9 +1,18 @@
-"""The settings of a source: their names, variables, defaults and help."""
+"""The settings of a source, each declared once.
+
+The name, type, rule, default, help and group of a setting stand here and nowhere else. From them come the reading of
+the environment (`read.py`), the Dagster resource (`defs/sigma_source.py`), the attributes of the component
+(`defs/component.py`), and the tables of docs/settings.md (`reference.py`).
+"""
 
 from __future__ import annotations
 
+import dataclasses
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import date
+from enum import StrEnum
+from typing import Any, Literal
 
 from sigma_impressions.insights.thresholds import (
     ACTIVITY_DAYS,
@@ -11,229 +20,355 @@ from sigma_impressions.insights.thresholds import (
     REGULAR_USER_DAYS,
     UNDERUSED_BELOW_USERS,
 )
+from sigma_impressions.settings import parse
+from sigma_impressions.settings.parse import MIN_KEEP_DETAIL_DAYS, MIN_USERS_KEY_CHARACTERS
+from sigma_impressions.settings.uris import BucketUri, parse_bucket_uri
+from sigma_impressions.windows import MAX_DAYS_BACK
 
-MAX_DAYS_BACK = 6
-"""Most file dates that one run scans, counting today (UTC). A hard cap."""
 
-DEFAULT_DAYS_BACK = 3
-"""File dates that one run scans when nothing else is set, counting today (UTC)."""
+class Group(StrEnum):
+    """What settings are about, by the heading under which the documentation lists them."""
 
-DEFAULT_START_DATE = date(2026, 1, 1)
-"""First daily partition when nothing else is set."""
-
-DEFAULT_KEEP_DAYS = 7
-"""Days for which a maintenance keeps older versions of the tables when nothing else is asked."""
-
-DEFAULT_SCHEDULE = "0 6 * * *"
-"""When the schedule runs if nothing else is set, as a cron expression in UTC."""
-
-MIN_USERS_KEY_CHARACTERS = 16
-
-MIN_KEEP_DETAIL_DAYS = 35
-"""Sigma exports the events of 30 days: what is exported again is recognised by what is kept of them."""
+    FIRST_RUN = "For a first run"
+    SCANS = "Scans"
+    STORAGE = "Storage"
+    RESOURCES = "Workbooks and elements"
+    COUNTING = "What is read and counted"
+    PRIVACY = "Privacy"
+    SCHEDULE = "Schedule"
+    CHECKS = "Checks and alerts"
+    INSIGHTS = "Insights"
+    CATALOGS = "Catalogs"
 
 
 @dataclass(frozen=True)
 class Setting:
-    """One field of the form "Add source": where its text comes from and what to tell the user about it.
+    """One field of the form "Add source".
 
-    A `secret` is never shown, only whether it is set. `default` is the text that counts when nothing is set.
+    Its text is read from `variable`, or is `default` where nothing is set, and `rule` makes the value of it, or
+    raises `RefusedValue`. Where there is no text at all the value is `absent`, unless it is `required`. A `secret` is
+    never shown, only whether it is set. A `path` may be one of this machine.
     """
 
     name: str
-    environment_variable: str
-    secret: bool
+    variable: str
+    rule: Callable[[str], Any]
     default: str | None
     help: str
+    group: Group
+    secret: bool
+    required: bool
+    path: bool
+    absent: Any
 
 
-def _setting(name: str, help_text: str, *, default: str | None = None, secret: bool = False) -> Setting:
-    return Setting(name, f"SIGMA_IMPRESSIONS_{name.upper()}", secret, default, help_text)
+def _setting(
+    rule: Callable[[str], Any],
+    help: str,
+    *,
+    group: Group,
+    variable: str | None = None,
+    default: object = None,
+    secret: bool = False,
+    required: bool = False,
+    path: bool = False,
+    absent: Any = None,
+) -> Any:
+    """The declaration of a setting, as the field of a dataclass; see `Setting`."""
+    declared = {
+        "variable": variable,
+        "rule": rule,
+        "default": None if default is None else str(default),
+        "help": help,
+        "group": group,
+        "secret": secret,
+        "required": required,
+        "path": path,
+        "absent": absent,
+    }
+    return dataclasses.field(repr=not secret, metadata=declared)
 
 
-SETTINGS: tuple[Setting, ...] = (
-    _setting("name", "What this source is called wherever it is shown.", default="Sigma Impressions"),
-    _setting(
-        "bucket_uri",
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """The validated settings of one source; made by `read_settings`.
+
+    Secrets are left out of `repr()`; `describe()` gives what may be shown.
+    """
+
+    bucket_uri: BucketUri = _setting(
+        parse_bucket_uri,
         "Where Sigma writes its exports: s3://bucket/prefix or gs://bucket/prefix. Required.",
-    ),
-    _setting(
-        "days_back",
-        f"How many file dates one run scans, counting today (UTC): 1 to {MAX_DAYS_BACK}.",
-        default=str(DEFAULT_DAYS_BACK),
-    ),
-    _setting(
-        "aws_access_key_id",
-        "AWS access key ID, together with the secret access key; without both, the ambient AWS credentials.",
-        secret=True,
-    ),
-    _setting("aws_secret_access_key", "AWS secret access key, together with the access key ID.", secret=True),
-    _setting("aws_session_token", "AWS session token of temporary keys; only with the key pair.", secret=True),
-    _setting("aws_region", "AWS region of the bucket, where the ambient one is not right."),
-    _setting(
-        "storage",
-        "Where the pipeline keeps its tables: a local directory, or an s3:// or gs:// URI.",
-        default="data",
-    ),
-    _setting(
-        "cache",
-        "Local directory for a storage location on S3 or GCS: copies of data files, temporary files, and the published "
-        "DuckDB file.",
-        default="data/cache",
-    ),
-    _setting(
-        "cache_gigabytes",
-        "Size that the copies of data files may have before those used longest ago are removed.",
-        default="20",
-    ),
-    _setting(
-        "memory_gigabytes",
-        "Memory that a DuckDB query of the metrics may use before it spills to disk. The process needs half a gigabyte "
-        "more.",
-        default="1",
-    ),
-    _setting(
-        "spill",
-        "Local directory that DuckDB spills to; default: the storage location's work folder.",
-    ),
-    _setting(
-        "resources",
+        group=Group.FIRST_RUN,
+        required=True,
+    )
+    resources: str | None = _setting(
+        parse.resources,
         "Where the upstream Sigma integration left its resources: path or URI of a Parquet, CSV or "
         "newline-delimited JSON file. Without it the Sigma REST API is read.",
-    ),
-    _setting(
-        "resources_asset",
-        "own if this code location materializes the asset sigma_resources; external if another one emits it and "
-        "leaves the file that the setting resources names.",
-        default="own",
-    ),
-    Setting(
-        "sigma_client_id",
-        "SIGMA_CLIENT_ID",
-        True,
-        None,
+        group=Group.FIRST_RUN,
+        path=True,
+    )
+    sigma_client_id: str | None = _setting(
+        parse.key,
         "Client ID of Sigma API credentials, best those of an administrator; together with the next two.",
-    ),
-    Setting("sigma_client_secret", "SIGMA_CLIENT_SECRET", True, None, "Client secret of the Sigma API credentials."),
-    Setting(
-        "sigma_base_url",
-        "SIGMA_BASE_URL",
-        False,
-        None,
+        group=Group.FIRST_RUN,
+        variable="SIGMA_CLIENT_ID",
+        secret=True,
+    )
+    sigma_client_secret: str | None = _setting(
+        parse.key,
+        "Client secret of the Sigma API credentials.",
+        group=Group.FIRST_RUN,
+        variable="SIGMA_CLIENT_SECRET",
+        secret=True,
+    )
+    sigma_base_url: str | None = _setting(
+        parse.base_url,
         "Base URL of Sigma's REST API in your organization's region, or the region's name, for example aws-us-west.",
-    ),
-    _setting(
-        "workbook_observations",
-        "on to show the usage on the pages of dagster-sigma's workbook assets after each publication.",
-        default="off",
-    ),
-    _setting(
-        "datahub",
-        "Where the usage is shown in DataHub: the URL of its metadata service, or a local file that ends in .json. "
-        "Without it nothing is exported there.",
-    ),
-    _setting("datahub_token", "Access token of the DataHub server.", secret=True),
-    _setting("datahub_platform_instance", "Platform instance in the recipe of DataHub's Sigma source, if it has one."),
-    _setting("time_zone", "IANA time zone of timestamps that have no offset.", default="UTC"),
-    _setting(
-        "excluded_users",
-        "Comma-separated e-mails or globs (* and ? only) whose rows are skipped, for example *@bots.example.com.",
-    ),
-    _setting(
-        "file_date_pattern",
+        group=Group.FIRST_RUN,
+        variable="SIGMA_BASE_URL",
+    )
+    aws_access_key_id: str | None = _setting(
+        parse.key,
+        "AWS access key ID, together with the secret access key; without both, the ambient AWS credentials.",
+        group=Group.FIRST_RUN,
+        secret=True,
+    )
+    aws_secret_access_key: str | None = _setting(
+        parse.key, "AWS secret access key, together with the access key ID.", group=Group.FIRST_RUN, secret=True
+    )
+    aws_session_token: str | None = _setting(
+        parse.key, "AWS session token of temporary keys; only with the key pair.", group=Group.FIRST_RUN, secret=True
+    )
+    aws_region: str | None = _setting(
+        parse.region, "AWS region of the bucket, where the ambient one is not right.", group=Group.FIRST_RUN
+    )
+    name: str = _setting(
+        parse.name, "What this source is called wherever it is shown.", group=Group.SCANS, default="Sigma Impressions"
+    )
+    days_back: int = _setting(
+        parse.days_back,
+        f"How many file dates one run scans, counting today (UTC): 1 to {MAX_DAYS_BACK}.",
+        group=Group.SCANS,
+        default=3,
+    )
+    file_date_pattern: str | None = _setting(
+        parse.file_date_pattern,
         "Regular expression with the named groups year, month and day that reads the file date from a key; "
         "without it the file date is the UTC day of the last-modified time.",
-    ),
-    _setting(
-        "header_aliases",
+        group=Group.SCANS,
+    )
+    storage: str = _setting(
+        parse.storage,
+        "Where the pipeline keeps its tables: a local directory, or an s3:// or gs:// URI.",
+        group=Group.STORAGE,
+        default="data",
+        path=True,
+    )
+    cache: str = _setting(
+        parse.local_directory,
+        "Local directory for a storage location on S3 or GCS: copies of data files, temporary files, and the published "
+        "DuckDB file.",
+        group=Group.STORAGE,
+        default="data/cache",
+        path=True,
+    )
+    cache_gigabytes: int = _setting(
+        parse.gigabytes,
+        "Size that the copies of data files may have before those used longest ago are removed.",
+        group=Group.STORAGE,
+        default="20",
+    )
+    memory_gigabytes: int = _setting(
+        parse.gigabytes,
+        "Memory that a DuckDB query of the metrics may use before it spills to disk. The process needs half a gigabyte "
+        "more.",
+        group=Group.STORAGE,
+        default="1",
+    )
+    spill: str | None = _setting(
+        parse.local_directory,
+        "Local directory that DuckDB spills to; default: the storage location's work folder.",
+        group=Group.STORAGE,
+        path=True,
+    )
+    resources_asset: Literal["own", "external"] = _setting(
+        parse.resources_asset,
+        "own if this code location materializes the asset sigma_resources; external if another one emits it and "
+        "leaves the file that the setting resources names.",
+        group=Group.RESOURCES,
+        default="own",
+    )
+    time_zone: str = _setting(
+        parse.time_zone, "IANA time zone of timestamps that have no offset.", group=Group.COUNTING, default="UTC"
+    )
+    header_aliases: Mapping[str, tuple[str, ...]] = _setting(
+        parse.header_aliases,
         "More header names for the columns of an export, as comma-separated column=header name pairs, for example "
         "user_email=Login, request_time=Opened At.",
-    ),
-    _setting(
-        "users",
+        group=Group.COUNTING,
+        absent={},
+    )
+    excluded_users: tuple[str, ...] = _setting(
+        parse.excluded_users,
+        "Comma-separated e-mails or globs (* and ? only) whose rows are skipped, for example *@bots.example.com.",
+        group=Group.COUNTING,
+        absent=(),
+    )
+    overlapping_exports: Literal["largest", "sum"] = _setting(
+        parse.overlapping_exports,
+        "How files that hold the same rows are counted: largest, or sum for exports known to be disjoint.",
+        group=Group.COUNTING,
+        default="largest",
+    )
+    users: Literal["email", "pseudonym"] = _setting(
+        parse.users,
         "How users are stored: email, or pseudonym for names that only the users key leads back to an address.",
+        group=Group.PRIVACY,
         default="email",
-    ),
-    _setting(
-        "users_key",
+    )
+    users_key: str | None = _setting(
+        parse.users_key,
         f"Key of the pseudonyms, at least {MIN_USERS_KEY_CHARACTERS} characters; used only with users=pseudonym. With "
         "another key every user gets another pseudonym.",
+        group=Group.PRIVACY,
         secret=True,
-    ),
-    _setting(
-        "keep_detail_days",
+    )
+    keep_detail_days: int | None = _setting(
+        parse.keep_detail_days,
         f"Days for which single views are kept, {MIN_KEEP_DETAIL_DAYS} or more; a maintenance drops older ones, and "
         "the daily totals stay. Without it they are kept for good.",
-    ),
-    _setting(
-        "overlapping_exports",
-        "How files that hold the same rows are counted: largest, or sum for exports known to be disjoint.",
-        default="largest",
-    ),
-    _setting("start_date", "First daily partition, as YYYY-MM-DD.", default=DEFAULT_START_DATE.isoformat()),
-    _setting(
-        "schedule",
+        group=Group.PRIVACY,
+    )
+    start_date: date = _setting(
+        parse.start_date, "First daily partition, as YYYY-MM-DD.", group=Group.SCHEDULE, default="2026-01-01"
+    )
+    schedule: str = _setting(
+        parse.schedule,
         "When the schedule daily_scan starts a run, as a cron expression of five fields in UTC.",
-        default=DEFAULT_SCHEDULE,
-    ),
-    _setting(
-        "alert_webhook",
+        group=Group.SCHEDULE,
+        default=parse.EVERY_MORNING,
+    )
+    alert_webhook: str | None = _setting(
+        parse.alert_webhook,
         "Where alerts about failed runs and red checks are posted: the URL of an incoming webhook of Slack, or one "
         "that takes the same JSON.",
+        group=Group.CHECKS,
         secret=True,
-    ),
-    _setting(
-        "rejected_warn_percent",
+    )
+    rejected_warn_percent: int = _setting(
+        parse.percent,
         "Share of rejected rows, in percent of a run's rows, above which the check rows_are_good is yellow.",
+        group=Group.CHECKS,
         default="0",
-    ),
-    _setting("rejected_error_percent", "The same share, above which that check is red.", default="10"),
-    _setting(
-        "unmatched_warn_percent",
+    )
+    rejected_error_percent: int = _setting(
+        parse.percent, "The same share, above which that check is red.", group=Group.CHECKS, default="10"
+    )
+    unmatched_warn_percent: int = _setting(
+        parse.percent,
         "Share of impressions without a resource, in percent of those of 60 days, above which the check "
         "impressions_are_matched is yellow.",
+        group=Group.CHECKS,
         default="0",
-    ),
-    _setting(
-        "export_max_age_days",
+    )
+    export_max_age_days: int | None = _setting(
+        parse.days,
         "Age in days that the newest export file may have before the check source_is_fresh is yellow; default: the "
         "days back.",
-    ),
-    _setting(
-        "resources_max_age_days",
+        group=Group.CHECKS,
+    )
+    resources_max_age_days: int = _setting(
+        parse.days,
         "Age in days that the resources may have before the check resources_are_fresh is yellow.",
+        group=Group.CHECKS,
         default="7",
-    ),
-    _setting(
-        "resources_shrinkage_percent",
+    )
+    resources_shrinkage_percent: int = _setting(
+        parse.percent,
         "Share of the resources, in percent, that may vanish within a week before the check resources_are_complete "
         "is yellow.",
+        group=Group.CHECKS,
         default="20",
-    ),
-    _setting(
-        "daily_change_percent",
+    )
+    daily_change_percent: int = _setting(
+        parse.change,
         "Change of a day's impressions, in percent of the same weekday's in earlier weeks, above which the check "
         "daily_impressions_are_usual is yellow.",
+        group=Group.CHECKS,
         default="70",
-    ),
-    _setting(
-        "underused_below_users",
+    )
+    underused_below_users: int = _setting(
+        parse.users_count,
         "Distinct users of 60 days below which a workbook or element is called underused.",
-        default=str(UNDERUSED_BELOW_USERS),
-    ),
-    _setting(
-        "power_user_days",
+        group=Group.INSIGHTS,
+        default=UNDERUSED_BELOW_USERS,
+    )
+    power_user_days: int = _setting(
+        parse.active_days,
         f"Active days, of the last {ACTIVITY_DAYS}, from which a user is a power user.",
-        default=str(POWER_USER_DAYS),
-    ),
-    _setting(
-        "regular_user_days",
+        group=Group.INSIGHTS,
+        default=POWER_USER_DAYS,
+    )
+    regular_user_days: int = _setting(
+        parse.active_days,
         "The same for a regular user; fewer than for a power user.",
-        default=str(REGULAR_USER_DAYS),
-    ),
-)
+        group=Group.INSIGHTS,
+        default=REGULAR_USER_DAYS,
+    )
+    workbook_observations: bool = _setting(
+        parse.on_or_off,
+        "on to show the usage on the pages of dagster-sigma's workbook assets after each publication.",
+        group=Group.CATALOGS,
+        default="off",
+    )
+    datahub: str | None = _setting(
+        parse.datahub,
+        "Where the usage is shown in DataHub: the URL of its metadata service, or a local file that ends in .json. "
+        "Without it nothing is exported there.",
+        group=Group.CATALOGS,
+        path=True,
+    )
+    datahub_token: str | None = _setting(
+        parse.key, "Access token of the DataHub server.", group=Group.CATALOGS, secret=True
+    )
+    datahub_platform_instance: str | None = _setting(
+        parse.name, "Platform instance in the recipe of DataHub's Sigma source, if it has one.", group=Group.CATALOGS
+    )
+
+    def describe(self) -> dict[str, str]:
+        """Every setting by name as text that may be shown; of a secret only "set" or "not set"."""
+        return {setting.name: _shown(setting, getattr(self, setting.name)) for setting in SETTINGS}
+
+
+def _shown(setting: Setting, value: Any) -> str:
+    if isinstance(value, bool):
+        return "on" if value else "off"
+    if value is None or value in ("", (), {}):
+        return "not set"
+    if setting.secret:
+        return "set"
+    if isinstance(value, Mapping):
+        value = tuple(f"{column}={alias}" for column, aliases in value.items() for alias in aliases)
+    return ", ".join(value) if isinstance(value, tuple) else str(value)
+
+
+def settings_of(declared: type) -> tuple[Setting, ...]:
+    """The settings that a class like `Settings` declares, in order."""
+    return tuple(
+        Setting(
+            **{
+                **field.metadata,
+                "name": field.name,
+                "variable": field.metadata["variable"] or f"SIGMA_IMPRESSIONS_{field.name.upper()}",
+            }
+        )
+        for field in dataclasses.fields(declared)
+    )
+
+
+SETTINGS = settings_of(Settings)
 """All settings, in the order in which the form asks for them."""
 
-
-class RefusedValue(ValueError):
-    """The value of one setting is refused; the text says what to write instead."""
+BY_NAME: Mapping[str, Setting] = {setting.name: setting for setting in SETTINGS}

@@ -7,21 +7,21 @@ import zoneinfo
 from datetime import date, datetime
 from typing import Literal, TypeVar
 
-import polars as pl
-
-from sigma_impressions.exports.reading.rules import ReadingRules
+from sigma_impressions.errors import RefusedValue
 from sigma_impressions.insights.thresholds import ACTIVITY_DAYS
-from sigma_impressions.settings.declared import (
-    DEFAULT_SCHEDULE,
-    MAX_DAYS_BACK,
-    MIN_KEEP_DETAIL_DAYS,
-    MIN_USERS_KEY_CHARACTERS,
-    RefusedValue,
-)
 from sigma_impressions.settings.uris import location
 from sigma_impressions.upstream.regions import parse_base_url
+from sigma_impressions.windows import MAX_DAYS_BACK
 
 Choice = TypeVar("Choice", bound=str)
+
+EVERY_MORNING = "0 6 * * *"
+"""A cron expression: every day at 06:00 UTC."""
+
+MIN_USERS_KEY_CHARACTERS = 16
+
+MIN_KEEP_DETAIL_DAYS = 35
+"""Sigma exports the events of 30 days: what is exported again is recognised by what is kept of them."""
 
 SHOWN_CHARACTERS = 60
 """How much of a text a message repeats at most."""
@@ -169,6 +169,8 @@ def datahub(text: str) -> str:
 def time_zone(text: str) -> str:
     """An IANA time zone that polars knows too."""
     advice = "Write an IANA name, for example Europe/Berlin or UTC"
+    import polars as pl  # here, as is every import of this module that takes long
+
     try:
         zoneinfo.ZoneInfo(text)
         # polars brings its own list, without the names that depend on the machine ("localtime").
@@ -211,6 +213,8 @@ def file_date_pattern(text: str) -> str:
 
 def header_aliases(text: str) -> dict[str, tuple[str, ...]]:
     """By column, the names of header cells that stand for it too."""
+    from sigma_impressions.exports.reading.rules import ReadingRules
+
     aliases: dict[str, tuple[str, ...]] = {}
     for entry in filter(None, (part.strip() for part in text.split(","))):
         column, sign, header = (part.strip() for part in entry.partition("="))
@@ -306,7 +310,7 @@ def schedule(text: str) -> str:
     if not is_cron(text):
         raise RefusedValue(
             f"{quoted(text)} is not a cron expression. Write five fields in numbers, minute, hour, day of month, "
-            f"month and day of week (0 is Sunday), for example {DEFAULT_SCHEDULE} for every day at 06:00 UTC"
+            f"month and day of week (0 is Sunday), for example {EVERY_MORNING} for every day at 06:00 UTC"
         )
     return " ".join(text.split())
 

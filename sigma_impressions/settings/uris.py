@@ -5,20 +5,21 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from ipaddress import AddressValueError, IPv4Address
-from typing import Literal
 
-from sigma_impressions.settings.declared import RefusedValue
+from sigma_impressions.clouds.cloud import Cloud
+from sigma_impressions.clouds.registry import CLOUDS, cloud_of
+from sigma_impressions.errors import RefusedValue
 
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://(.*)", re.DOTALL)
-_S3_BUCKET = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
-_GCS_BUCKET = re.compile(r"[a-z0-9][a-z0-9._-]{1,220}[a-z0-9]")
+_SCHEMES = " or ".join(f"{scheme}://" for scheme in CLOUDS)
+_EXAMPLES = " or ".join(f"{scheme}://bucket/prefix" for scheme in CLOUDS)
 
 
 @dataclass(frozen=True)
 class BucketUri:
     """Where Sigma writes its exports. A non-empty `prefix` ends in exactly one slash and begins with none."""
 
-    scheme: Literal["s3", "gs"]
+    scheme: str
     bucket: str
     prefix: str
 
@@ -34,7 +35,7 @@ def parse_bucket_uri(text: str) -> BucketUri:
     stripped = text.strip()
     if not stripped:
         raise RefusedValue("is not set. Write where Sigma exports to, for example s3://my-bucket/sigma/exports")
-    scheme, bucket, path = _split_uri(stripped)
+    cloud, bucket, path = _split_uri(stripped)
     wildcard = next((c for c in "*[]{}" if c in bucket + path), None)
     if wildcard:
         raise RefusedValue(
@@ -46,23 +47,24 @@ def parse_bucket_uri(text: str) -> BucketUri:
             "names one file. Write the prefix (the folder) that Sigma writes its export files under, "
             "without the file's name"
         )
-    _check_bucket_name(scheme, bucket)
+    _check_bucket_name(cloud, bucket)
     prefix = path.strip("/")
-    return BucketUri(scheme, bucket, f"{prefix}/" if prefix else "")
+    return BucketUri(cloud.scheme, bucket, f"{prefix}/" if prefix else "")
 
 
-def _split_uri(text: str) -> tuple[Literal["s3", "gs"], str, str]:
-    """Scheme, bucket and path of a URI that is free of credentials, query and fragment.
+def _split_uri(text: str) -> tuple[type[Cloud], str, str]:
+    """Cloud, bucket and path of a URI that is free of credentials, query and fragment.
 
     Only the scheme is ever repeated in a message: all the rest may be a secret that was pasted by mistake.
     """
     match = _SCHEME.fullmatch(text)
     if match is None:
-        raise RefusedValue("must begin with s3:// or gs://. Write s3://bucket/prefix or gs://bucket/prefix")
+        raise RefusedValue(f"must begin with {_SCHEMES}. Write {_EXAMPLES}")
     scheme, rest = match[1].lower(), match[2]
-    if scheme not in ("s3", "gs", "gcs"):
+    cloud = cloud_of(scheme)
+    if cloud is None:
         shown = scheme if len(scheme) <= 10 else "this"
-        raise RefusedValue(f"{shown}:// is not supported. Write s3://bucket/prefix or gs://bucket/prefix")
+        raise RefusedValue(f"{shown}:// is not supported. Write {_EXAMPLES}")
     authority, _, path = rest.partition("/")
     # A secret access key may hold a slash, which cuts `key:secret@bucket` in two before the @: hence the colon.
     if "@" in re.split(r"[?#]", authority, maxsplit=1)[0] or ":" in authority:
@@ -81,30 +83,14 @@ def _split_uri(text: str) -> tuple[Literal["s3", "gs"], str, str]:
         )
     if not rest.isprintable():
         raise RefusedValue("holds a control character, perhaps a line end. Write it again on one line")
-    return ("s3" if scheme == "s3" else "gs"), authority, path
+    return cloud, authority, path
 
 
-def _check_bucket_name(scheme: Literal["s3", "gs"], bucket: str) -> None:
-    if scheme == "s3":
-        valid = _S3_BUCKET.fullmatch(bucket) is not None and ".." not in bucket
-        rule = "3 to 63 lower-case letters, digits, dots and hyphens, beginning and ending with a letter or digit"
-    else:
-        # Only a name with dots, a domain, may be longer than 63 characters, and no part of it may be.
-        valid = (
-            _GCS_BUCKET.fullmatch(bucket) is not None
-            and all(1 <= len(part) <= 63 for part in bucket.split("."))
-            and not bucket.startswith("goog")
-            and "google" not in bucket
-        )
-        rule = (
-            "3 to 63 lower-case letters, digits, hyphens and underscores (222 with dots), beginning and ending "
-            "with a letter or digit, without goog at the beginning or google anywhere"
-        )
-    if not valid or _is_ip_address(bucket):
-        service = "S3" if scheme == "s3" else "Google Cloud Storage"
+def _check_bucket_name(cloud: type[Cloud], bucket: str) -> None:
+    if not cloud.is_bucket_name(bucket) or _is_ip_address(bucket):
         raise RefusedValue(
-            f"has no valid {service} bucket name after {scheme}://. Write the name as the bucket list of "
-            f"{service} shows it: {rule}, no two dots in a row, not an IP address"
+            f"has no valid {cloud.service} bucket name after {cloud.scheme}://. Write the name as the bucket list of "
+            f"{cloud.service} shows it: {cloud.bucket_rule}, no two dots in a row, not an IP address"
         )
 
 
@@ -125,8 +111,9 @@ def location(text: str, what: str) -> str:
     match = _SCHEME.fullmatch(text)
     if match is not None and match[1].lower() == "file":
         raise RefusedValue("file:// is not supported. Write the path alone, without file://")
-    if match is None or match[1].lower() not in ("s3", "gs", "gcs"):
-        raise RefusedValue(f"has a scheme that is not supported. Write {what}: a local path, s3://… or gs://…")
-    scheme, bucket, path = _split_uri(text)
-    _check_bucket_name(scheme, bucket)
-    return f"{scheme}://{bucket}/{path}" if path else f"{scheme}://{bucket}"
+    if match is None or cloud_of(match[1]) is None:
+        places = " or ".join(f"{scheme}://…" for scheme in CLOUDS)
+        raise RefusedValue(f"has a scheme that is not supported. Write {what}: a local path, {places}")
+    cloud, bucket, path = _split_uri(text)
+    _check_bucket_name(cloud, bucket)
+    return f"{cloud.scheme}://{bucket}/{path}" if path else f"{cloud.scheme}://{bucket}"

@@ -17,6 +17,7 @@ from pathlib import Path
 import polars as pl
 from deltalake.transaction import RemoveAction
 
+from sigma_impressions.errors import AddressesStored
 from sigma_impressions.exports.reading.rules import holds_pseudonyms, pseudonymous_fingerprint
 from sigma_impressions.lake.schemas import ALL_TABLES, EXPORT_FILES, REJECTED_ROWS, SIGMA_RESOURCES, Table
 from sigma_impressions.lake.scratch import locked, scratch_folder
@@ -47,16 +48,6 @@ _BATCH_ROWS = 250_000
 
 _TEXTS_OF_RESOURCES = frozenset({"name", "workbook_name", "path", "url"})
 """Columns of resources in which somebody may have written an address."""
-
-
-class AddressesStored(Exception):
-    """The tables hold addresses although pseudonyms are wanted; the message says what to do."""
-
-    def __init__(self) -> None:
-        super().__init__(
-            "The tables hold e-mail addresses from before SIGMA_IMPRESSIONS_USERS was set to pseudonym. Run "
-            "sigma-impressions pseudonymize, which turns them into pseudonyms; until then nothing is captured"
-        )
 
 
 @dataclass(frozen=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import polars as pl
 
+from sigma_impressions.errors import ResourcesRefused
 from sigma_impressions.lake.schemas import RESOURCE_COLUMNS, UTC_TIME
 
 WORKBOOK = "sigma_workbook"
@@ -24,10 +25,6 @@ ALIASES: dict[str, pl.DataType | type[pl.DataType]] = {
 
 _REQUIRED = ("resource_type", "workbook_url_id")
 _EXAMPLES = 5
-
-
-class ResourcesRefused(Exception):
-    """A snapshot of `sigma_resources` breaks the contract; the message names the rows and what to do."""
 
 
 def conform(frame: pl.DataFrame, read_from: str) -> pl.DataFrame:

@@ -10,17 +10,10 @@ from typing import Any, Final, TypeVar
 
 import polars as pl
 
+from sigma_impressions.clouds.backoff import Backoff
+from sigma_impressions.errors import SigmaRefused, SigmaUnavailable
 from sigma_impressions.upstream.contract import ALIASES, ELEMENT, WORKBOOK, conform
-from sigma_impressions.upstream.sigma_api import (
-    DEFAULT_CONCURRENCY,
-    Credentials,
-    Patience,
-    SigmaApi,
-    SigmaRefused,
-    SigmaUnavailable,
-    Traffic,
-    path_of,
-)
+from sigma_impressions.upstream.sigma_api import DEFAULT_CONCURRENCY, PATIENCE, Credentials, SigmaApi, Traffic, path_of
 
 T = TypeVar("T")
 
@@ -70,14 +63,14 @@ def discover_resources(
     report: Callable[[str], None],
     *,
     concurrency: int = DEFAULT_CONCURRENCY,
-    patience: Patience | None = None,
+    backoff: Backoff = PATIENCE,
 ) -> Discovered:
     """Read all workbooks and their elements; `report` is told of the progress every few seconds.
 
     Raises `SigmaApiError` if the workbooks cannot be listed or Sigma is down, `ResourcesRefused` if what it
     answers breaks the contract.
     """
-    return asyncio.run(_discover(credentials, report, concurrency, patience))
+    return asyncio.run(_discover(credentials, report, concurrency, backoff))
 
 
 def list_workbooks(credentials: Credentials) -> tuple[pl.DataFrame, int]:
@@ -89,7 +82,7 @@ def list_workbooks(credentials: Credentials) -> tuple[pl.DataFrame, int]:
 
 
 async def _list(credentials: Credentials) -> tuple[pl.DataFrame, int]:
-    async with SigmaApi(credentials, patience=Patience(attempts=3)) as api:
+    async with SigmaApi(credentials, backoff=Backoff(3, PATIENCE.first)) as api:
         listed, _ = await _workbooks(api)
         elements = 0
         if listed:
@@ -99,9 +92,9 @@ async def _list(credentials: Credentials) -> tuple[pl.DataFrame, int]:
 
 
 async def _discover(
-    credentials: Credentials, report: Callable[[str], None], concurrency: int, patience: Patience | None
+    credentials: Credentials, report: Callable[[str], None], concurrency: int, backoff: Backoff
 ) -> Discovered:
-    async with SigmaApi(credentials, concurrency=concurrency, patience=patience) as api:
+    async with SigmaApi(credentials, concurrency=concurrency, backoff=backoff) as api:
         listed, notes = await _workbooks(api)
         owners, owner_notes = await _members(api)
         sources = _sources(listed)

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import random
 import re
 import time
 from collections.abc import AsyncIterator, Mapping
@@ -19,6 +18,9 @@ from typing import TYPE_CHECKING, Any, Final, Self
 from urllib.parse import quote, urlencode, urlsplit
 from urllib.request import getproxies, proxy_bypass
 
+from sigma_impressions.clouds.backoff import Backoff
+from sigma_impressions.errors import SigmaApiError, SigmaRefused, SigmaUnavailable
+
 if TYPE_CHECKING:
     import aiohttp
 
@@ -28,24 +30,14 @@ DEFAULT_CONCURRENCY: Final = 8
 _TRANSIENT = frozenset({408, 425, 429, 500, 502, 503, 504})
 _TOKEN_PATH = "/v2/auth/token"
 _HEADERS = {"Accept": "application/json", "Accept-Encoding": "gzip", "User-Agent": "sigma-impressions"}
+PATIENCE = Backoff(attempts=7, first=0.25)
+"""How often a request is tried again; a pause is never shorter than what a `Retry-After` asks for."""
+
+_LONGEST_RETRY_AFTER = 120.0
+"""Seconds; one that asks for more ends the request at once: a discovery is better repeated later than kept hanging."""
+
 _UNTOLD_TOKEN_SECONDS = 600.0
 """How long a token is used whose answer does not say when it expires; Sigma's live for an hour."""
-
-
-class SigmaApiError(Exception):
-    """The Sigma REST API cannot be read; the message names endpoint and status and says what to do."""
-
-
-class SigmaUnavailable(SigmaApiError):
-    """Sigma did not answer, or only with passing errors, until the last attempt; later it may."""
-
-
-class SigmaRefused(SigmaApiError):
-    """Sigma has answered with an error that another attempt would not change; `status` is its HTTP status."""
-
-    def __init__(self, message: str, status: int) -> None:
-        super().__init__(message)
-        self.status = status
 
 
 @dataclass(frozen=True)
@@ -55,26 +47,6 @@ class Credentials:
     base_url: str
     client_id: str = field(repr=False)
     client_secret: str = field(repr=False)
-
-
-@dataclass(frozen=True)
-class Patience:
-    """How often and after which pauses a request is tried again; all times in seconds.
-
-    The pause before attempt n is random between half and all of `first_pause * 2 ** n`, at most `longest_pause`,
-    and never shorter than what a `Retry-After` asks for. One that asks for more than `longest_retry_after` ends
-    the request at once: the discovery is better repeated later than kept hanging.
-    """
-
-    attempts: int = 7
-    first_pause: float = 0.25
-    longest_pause: float = 20.0
-    longest_retry_after: float = 120.0
-
-    def pause(self, attempt: int, retry_after: float | None) -> float:
-        """Seconds to wait after the given failed attempt (1 is the first)."""
-        backoff = min(self.longest_pause, self.first_pause * 2.0 ** (attempt - 1))
-        return max(backoff * random.uniform(0.5, 1.0), retry_after or 0.0)
 
 
 @dataclass(frozen=True)
@@ -106,12 +78,12 @@ class SigmaApi:
     """
 
     def __init__(
-        self, credentials: Credentials, *, concurrency: int = DEFAULT_CONCURRENCY, patience: Patience | None = None
+        self, credentials: Credentials, *, concurrency: int = DEFAULT_CONCURRENCY, backoff: Backoff = PATIENCE
     ) -> None:
         self.credentials = credentials
         self.concurrency = concurrency
         self.traffic = Traffic()
-        self._patience = patience or Patience()
+        self._backoff = backoff
         self._slots = asyncio.Semaphore(concurrency)
         self._token = ""
         self._token_ends = 0.0
@@ -199,11 +171,11 @@ class SigmaApi:
             failure, retry_after = f"HTTP {answer.status}{_code(answer)}", _retry_after(answer)
         else:
             failure, retry_after = answer, None
-        if retry_after is not None and retry_after > self._patience.longest_retry_after:
+        if retry_after is not None and retry_after > _LONGEST_RETRY_AFTER:
             raise SigmaUnavailable(
                 f"{method} {path}: {failure}, and Sigma asks to wait {retry_after:.0f} s. Try again later."
             )
-        if attempt >= self._patience.attempts:
+        if attempt >= self._backoff.attempts:
             raise SigmaUnavailable(
                 f"{method} {path}: {failure} after {attempt} attempts. Is {self.credentials.base_url} reachable from "
                 "here, and Sigma up? Try again later."
@@ -212,7 +184,7 @@ class SigmaApi:
         if retry_after is not None:
             # The limit is the account's: whoever sends meanwhile only makes it worse.
             self._resume_at = max(self._resume_at, time.monotonic() + retry_after)
-        await asyncio.sleep(self._patience.pause(attempt, retry_after))
+        await asyncio.sleep(self._backoff.seconds(attempt, retry_after))
 
     async def _pause_of_others(self) -> None:
         while (wait := self._resume_at - time.monotonic()) > 0:

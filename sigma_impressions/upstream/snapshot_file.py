@@ -6,13 +6,10 @@ from collections.abc import Mapping
 
 import polars as pl
 
+from sigma_impressions.errors import ResourcesUnreadable
 from sigma_impressions.upstream.contract import conform
 
 _NDJSON = (".ndjson", ".jsonl", ".json")
-
-
-class ResourcesUnreadable(Exception):
-    """The snapshot file is missing or cannot be opened; the message says which file and what to do."""
 
 
 def read_snapshot(location: str, storage_options: Mapping[str, str] | None = None) -> pl.DataFrame:

@@ -9,6 +9,7 @@ from datetime import datetime
 
 import polars as pl
 
+from sigma_impressions.errors import ResourcesRefused
 from sigma_impressions.lake.digests import digest
 from sigma_impressions.lake.schemas import (
     RESOURCE_HISTORY,
@@ -19,7 +20,7 @@ from sigma_impressions.lake.schemas import (
 )
 from sigma_impressions.lake.tables import Tables, append_rows, scan
 from sigma_impressions.upstream.carry_over import KEY, State, carry_over
-from sigma_impressions.upstream.contract import ALIASES, WORKBOOK, ResourcesRefused
+from sigma_impressions.upstream.contract import ALIASES, WORKBOOK
 
 
 @dataclass(frozen=True)

@@ -19,8 +19,10 @@ from google.auth import exceptions as auth
 from google.auth.credentials import AnonymousCredentials, Credentials
 from google.cloud.storage import Client
 
+from sigma_impressions.clouds.backoff import Backoff
 from sigma_impressions.clouds.gcs.objects import GcsStore
-from sigma_impressions.clouds.objects import Backoff, ObjectChanged, ObjectGone, StoredObject, StoreError
+from sigma_impressions.clouds.objects import StoredObject
+from sigma_impressions.errors import ObjectChanged, ObjectGone, StoreError
 from sigma_impressions_tests.clouds.http_stub import Answer, HttpStub, Request, http_stub
 
 BUCKET = "exports-bucket"

@@ -16,17 +16,11 @@ import pytest
 from botocore.utils import parse_timestamp
 from moto.server import ThreadedMotoServer
 
-from sigma_impressions.clouds.objects import (
-    Backoff,
-    Interrupted,
-    ObjectChanged,
-    ObjectGone,
-    StoredObject,
-    StoreError,
-    download_resuming,
-    is_export_key,
-)
+from sigma_impressions.clouds.backoff import Backoff
+from sigma_impressions.clouds.objects import Interrupted, StoredObject, download_resuming
 from sigma_impressions.clouds.s3.objects import S3Store, client_config, parse_time
+from sigma_impressions.errors import ObjectChanged, ObjectGone, StoreError
+from sigma_impressions.exports.listing import is_export_key
 from sigma_impressions_tests.clouds.http_stub import Answer, HttpStub, Request, http_stub
 
 BUCKET = "exports-bucket"

@@ -13,10 +13,12 @@ import dagster as dg
 import pytest
 
 from sigma_impressions.defs.alerts import build_alerts
+from sigma_impressions.defs.build import build_definitions
 from sigma_impressions.defs.failures import TickFailed
 from sigma_impressions.defs.runs import TRIGGER_TAG, range_tags
 from sigma_impressions.defs.sigma_source import SigmaSource
-from sigma_impressions.webhook import AlertsNotSent, send_alerts
+from sigma_impressions.errors import AlertsNotSent
+from sigma_impressions.webhook import send_alerts
 from sigma_impressions_tests.clouds.http_stub import Answer, HttpStub, Request, http_stub
 
 SECRET_PATH = "/services/T000/B000/not-to-be-shown"
@@ -90,16 +92,19 @@ def webhook_answering(status: Callable[[], int]) -> Iterator[HttpStub]:
 
 @pytest.fixture
 def watched(tmp_path: Path) -> Iterator[Watched]:
-    (sensor,) = build_alerts("watched_job", [KEY], [CHECK], {VARIABLE: "set"})
+    sensor = build_alerts("watched_job", [KEY], [CHECK])
     status = [200]
     with dg.DagsterInstance.local_temp(str(tmp_path)) as instance, webhook_answering(lambda: status[0]) as stub:
         yield Watched(instance, sensor, stub, status)
 
 
 def test_one_setting_switches_the_alerts_on() -> None:
-    assert build_alerts("job", [KEY], [CHECK], {}) == []
-    (sensor,) = build_alerts("job", [KEY], [CHECK], {VARIABLE: "https://hooks.example.com/x"})
-    assert (sensor.name, sensor.default_status) == ("alerts", dg.DefaultSensorStatus.RUNNING)
+    def switched_on(environ: dict[str, str]) -> dict[str, object]:
+        sensors = build_definitions(environ=environ).sensors or ()
+        return {sensor.name: sensor.default_status for sensor in sensors if sensor.name == "alerts"}
+
+    assert switched_on({}) == {}
+    assert switched_on({VARIABLE: "https://hooks.example.com/x"}) == {"alerts": dg.DefaultSensorStatus.RUNNING}
 
 
 def test_failed_runs_and_red_checks_are_posted_once_each(watched: Watched) -> None:

@@ -23,12 +23,13 @@ from sigma_impressions.defs.metric_checks import (
     impressions_are_matched,
 )
 from sigma_impressions.defs.resource_checks import resource_age, resource_shrinkage
-from sigma_impressions.defs.sigma_source import SigmaSource, tables
+from sigma_impressions.defs.sigma_source import SigmaSource
 from sigma_impressions.defs.staleness import build_staleness
 from sigma_impressions.lake.schemas import RAW_EXPORT_FILES, REJECTED_ROWS, UNMATCHED_IMPRESSIONS
 from sigma_impressions.lake.tables import Tables, append_rows
 from sigma_impressions.metrics.weekdays import compared_days, unusual_days
 from sigma_impressions.windows import WINDOW_DAYS
+from sigma_impressions.wiring import tables
 
 NOW = datetime(2026, 11, 23, 12, tzinfo=UTC)
 TODAY = NOW.date()
@@ -38,14 +39,14 @@ RED, YELLOW = dg.AssetCheckSeverity.ERROR, dg.AssetCheckSeverity.WARN
 
 @pytest.mark.parametrize(("age", "passed"), [(0, True), (2, True), (3, False)])
 def test_an_export_file_is_fresh_up_to_the_largest_age(age: int, passed: bool) -> None:
-    result = freshness(TODAY - timedelta(days=age), 9, 3, TODAY)
+    result = freshness(RESOURCES_KEY, TODAY - timedelta(days=age), 9, 3, TODAY)
     assert result.passed is passed
     assert result.severity == YELLOW
     assert (result.description is None) is passed
 
 
 def test_no_export_file_is_not_fresh() -> None:
-    result = freshness(None, 0, 3, TODAY)
+    result = freshness(RESOURCES_KEY, None, 0, 3, TODAY)
     assert not result.passed
     assert "Sigma's scheduled export" in str(result.description)
 
@@ -56,7 +57,7 @@ def test_an_event_date_has_at_least_the_impressions_of_each_file(claim: int | No
         {"event_date": [TODAY], "export_files": 2, "impressions": 5, "largest_claim": claim},
         schema_overrides={"largest_claim": pl.Int64},
     )
-    result = files_are_covered(dates)
+    result = files_are_covered(RESOURCES_KEY, dates)
     assert (result.passed, result.severity) == (passed, RED)
     assert result.metadata["compared_days"].value == (claim is not None)
     assert result.metadata["days_with_fewer_impressions"].value == (not passed)
@@ -72,7 +73,7 @@ def test_what_is_lost_or_doubled_in_one_window_is_red(unmatched: int, passed: bo
             pl.lit(10).alias(f"unmatched_impressions_{days}d"),
         )
     of_today = pl.when(pl.col("as_of_date") == TODAY).then(unmatched).otherwise(10)
-    result = impressions_are_conserved(figures.with_columns(of_today.alias("unmatched_impressions_30d")), RESOURCES_KEY)
+    result = impressions_are_conserved(RESOURCES_KEY, figures.with_columns(of_today.alias("unmatched_impressions_30d")))
     assert (result.passed, result.severity) == (passed, RED)
     assert passed or f"As of {TODAY} impressions are lost or doubled" in str(result.description)
 
@@ -83,7 +84,7 @@ def test_what_is_lost_or_doubled_in_one_window_is_red(unmatched: int, passed: bo
 def test_the_share_of_unmatched_impressions_has_a_threshold(missed: int, counted: int, passed: bool) -> None:
     figures = pl.DataFrame({"as_of_date": [TODAY], "impressions_60d": [counted], "unmatched_impressions_60d": [missed]})
     rows = pl.DataFrame({"workbook_url_id": ["few", "many"], "total_impressions_60d": [1, missed]})
-    result = impressions_are_matched(_filled(rows, UNMATCHED_IMPRESSIONS.schema), figures, 5, RESOURCES_KEY)
+    result = impressions_are_matched(RESOURCES_KEY, _filled(rows, UNMATCHED_IMPRESSIONS.schema), figures, 5)
     assert (result.passed, result.severity) == (passed, YELLOW)
     assert (result.description is None) is passed
     assert result.metadata["unmatched_share"].value == (missed / counted if counted else 0)
@@ -109,17 +110,17 @@ FILES = pl.DataFrame(
 
 
 def test_a_refused_file_is_red_and_named_with_its_reason() -> None:
-    result = readable(FILES)
+    result = readable(RESOURCES_KEY, FILES)
     assert (result.passed, result.severity) == (False, RED)
     assert "1 of 2 files were refused, for example 1.csv: no header line." in str(result.description)
-    assert readable(FILES.head(1)).passed
+    assert readable(RESOURCES_KEY, FILES.head(1)).passed
 
 
 @pytest.mark.parametrize("name", ["rows", "accepted", "rejected", "skipped"])
 def test_a_file_whose_rows_do_not_add_up_is_red_and_named(name: str) -> None:
-    assert rows_add_up(FILES).passed
+    assert rows_add_up(RESOURCES_KEY, FILES).passed
     wrong = FILES.with_columns(pl.when(pl.col("key") == "1.csv").then(pl.col(name) + 1).otherwise(name).alias(name))
-    result = rows_add_up(wrong)
+    result = rows_add_up(RESOURCES_KEY, wrong)
     assert (result.passed, result.severity) == (False, RED)
     assert "1 of 2 files" in str(result.description)
     assert "1.csv" in str(result.description)
@@ -131,8 +132,8 @@ def test_files_of_the_longest_window_were_read_under_the_settings_of_now(age: in
     other = newest.with_columns(
         file_date=pl.lit(TODAY - timedelta(days=age)), key=pl.lit("other.csv"), rules_fingerprint=pl.lit("before")
     )
-    assert settings_are_uniform(newest, "now").passed
-    assert settings_are_uniform(pl.concat([newest, other]), "now").passed is passed
+    assert settings_are_uniform(RESOURCES_KEY, newest, "now").passed
+    assert settings_are_uniform(RESOURCES_KEY, pl.concat([newest, other]), "now").passed is passed
 
 
 @pytest.mark.parametrize(
@@ -153,7 +154,7 @@ def test_the_share_of_rejected_rows_has_two_thresholds(
     )
     append_rows(stored.open(REJECTED_ROWS), REJECTED_ROWS, _filled(rows, REJECTED_ROWS.schema))
     files = pl.DataFrame({"file_date": [TODAY], "file_id": "f", "capture_id": "c", "key": "a.csv", "rows": 100})
-    result = rows_are_good(stored, files, 2, 10)
+    result = rows_are_good(RESOURCES_KEY, stored, files, 2, 10)
     assert (result.passed, result.severity) == (passed, severity)
     assert result.metadata["rejected_percent"].value == rejected
 
@@ -230,7 +231,7 @@ def test_staleness_is_noticed_without_a_run_and_whatever_was_run_last(
     resources = tmp_path / "resources.csv"
     resources.write_text("resource_type,workbook_url_id\n", encoding="utf-8")
     source = SigmaSource(bucket_uri="s3://exports-bucket/sigma", resources=str(resources))
-    stored = tables(source.source())
+    stored = tables(source.settings())
     today = datetime.now(UTC).date()
     _register(stored, today - timedelta(days=40))
     # An old day is materialized just now; that makes nothing fresh.

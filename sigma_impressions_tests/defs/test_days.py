@@ -14,10 +14,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sigma_impressions.defs.days import days_of, note_days
-from sigma_impressions.defs.partitions import BACKFILL_POLICY, daily_partitions, first_day
+from sigma_impressions.defs.partitions import BACKFILL_POLICY, daily_partitions
 from sigma_impressions.defs.runs import end_dead_runs
 from sigma_impressions.scan import chunks
-from sigma_impressions.settings.declared import DEFAULT_START_DATE
+from sigma_impressions.settings.read import read_leniently
 from sigma_impressions_tests.commands import environment
 
 
@@ -36,15 +36,17 @@ def test_no_days_are_no_chunks() -> None:
 @pytest.mark.parametrize(
     ("text", "day"),
     [
-        (None, DEFAULT_START_DATE),
-        ("", DEFAULT_START_DATE),
-        ("soon", DEFAULT_START_DATE),
-        ("2026-02-30", DEFAULT_START_DATE),
+        (None, date(2026, 1, 1)),
+        ("", date(2026, 1, 1)),
+        ("soon", date(2026, 1, 1)),
+        ("20260101", date(2026, 1, 1)),
+        ("2026-02-30", date(2026, 1, 1)),
         (" 2026-03-01 ", date(2026, 3, 1)),
     ],
 )
 def test_the_first_day(text: str | None, day: date) -> None:
-    assert first_day({} if text is None else {"SIGMA_IMPRESSIONS_START_DATE": text}) == day
+    environ = {} if text is None else {"SIGMA_IMPRESSIONS_START_DATE": text}
+    assert read_leniently(environ).start_date == day
 
 
 @pytest.mark.filterwarnings("ignore::dagster.BetaWarning")

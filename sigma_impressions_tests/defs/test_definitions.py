@@ -16,13 +16,15 @@ import dagster as dg
 import pytest
 from dagster._core.remote_representation.external_data import RepositorySnap
 from dagster._serdes import serialize_value
+from pydantic import ValidationError
 
 import sigma_impressions
 from sigma_impressions.defs.build import build_definitions
 from sigma_impressions.defs.partitions import BACKFILL_POLICY
 from sigma_impressions.defs.sigma_source import SigmaSource
 from sigma_impressions.scan import ScanOptions, scan
-from sigma_impressions.settings.declared import MAX_DAYS_BACK, SETTINGS
+from sigma_impressions.settings.declared import SETTINGS
+from sigma_impressions.windows import MAX_DAYS_BACK
 from sigma_impressions_tests.commands import environment
 
 PARTITIONED = {
@@ -138,9 +140,7 @@ def test_a_day_depends_on_the_same_day() -> None:
             assert set(mapped.partitions_subset.get_partition_keys()) == {day}, (name, parent)
 
 
-SECRETS = {
-    setting.environment_variable: f"secret-of-{setting.name}-0123456789" for setting in SETTINGS if setting.secret
-}
+SECRETS = {setting.variable: f"secret-of-{setting.name}-0123456789" for setting in SETTINGS if setting.secret}
 
 
 def test_secrets_are_variables_in_the_definitions_never_values() -> None:
@@ -157,12 +157,36 @@ def test_secrets_are_variables_in_the_definitions_never_values() -> None:
         assert value not in repr(source)
 
 
+def test_secrets_are_not_shown_inside_a_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SIGMA_IMPRESSIONS_BUCKET_URI", "s3://bucket/exports")
+    for variable, value in SECRETS.items():
+        monkeypatch.setenv(variable, value)
+    shown: list[str] = []
+
+    @dg.op(required_resource_keys={"source"})
+    def show(context) -> None:  # type: ignore[no-untyped-def]
+        source = context.resources.source
+        assert source.values()["users_key"] == SECRETS["SIGMA_IMPRESSIONS_USERS_KEY"]
+        shown.extend([repr(source), str(source), f"{context.resources}"])
+        with pytest.raises(ValidationError) as refused:
+            SigmaSource(**{**source.values(), "aws_region": 5})
+        shown.append(str(refused.value))
+
+    @dg.job(resource_defs={"source": SigmaSource.from_environment()})
+    def show_it() -> None:
+        show()
+
+    assert show_it.execute_in_process().success
+    assert "s3://bucket/exports" in shown[0]
+    assert not [value for value in SECRETS.values() if value in "".join(shown)]
+
+
 def test_a_run_reads_the_variables_when_it_starts(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SIGMA_IMPRESSIONS_BUCKET_URI", "s3://first/exports")
     source = SigmaSource.from_environment()
     monkeypatch.setenv("SIGMA_IMPRESSIONS_BUCKET_URI", "s3://second/exports")
     resolved = source.process_config_and_initialize()
-    assert str(resolved.source().bucket_uri) == "s3://second/exports/"
+    assert str(resolved.settings().bucket_uri) == "s3://second/exports/"
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,8 @@ from typing import Any
 import polars as pl
 import pytest
 
-from sigma_impressions.destinations.datahub import DataHub, DataHubError, export_usage
+from sigma_impressions.destinations.datahub import DataHub, export_usage
+from sigma_impressions.errors import DataHubError
 from sigma_impressions.lake.schemas import EXPORT_FILES
 from sigma_impressions.lake.tables import Tables
 from sigma_impressions.metrics.as_of import refresh_metrics

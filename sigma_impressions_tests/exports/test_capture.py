@@ -13,7 +13,8 @@ from typing import Any
 import polars as pl
 import pytest
 
-from sigma_impressions.clouds.objects import ObjectChanged, ObjectGone, ObjectStore, StoredObject, StoreError
+from sigma_impressions.clouds.objects import ObjectStore, StoredObject
+from sigma_impressions.errors import ObjectChanged, ObjectGone, StoreError
 from sigma_impressions.exports import capture
 from sigma_impressions.exports.capture import capture_pending
 from sigma_impressions.exports.listing import Listing, sort_out

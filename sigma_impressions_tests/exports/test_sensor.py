@@ -13,9 +13,9 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
 
-from sigma_impressions.clouds.objects import StoredObject, is_export_key
+from sigma_impressions.clouds.objects import StoredObject
 from sigma_impressions.exports.file_dates import file_date
-from sigma_impressions.exports.listing import file_id
+from sigma_impressions.exports.listing import file_id, is_export_key
 from sigma_impressions.exports.sensor import (
     LONGEST_WAIT,
     Cursor,

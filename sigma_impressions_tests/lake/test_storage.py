@@ -11,19 +11,14 @@ from pathlib import Path
 import pytest
 from botocore.exceptions import ClientError, EndpointConnectionError
 
-from sigma_impressions.defs.sigma_source import tables
+from sigma_impressions.clouds.gcs.files import gcs_options
+from sigma_impressions.clouds.s3.files import s3_options
+from sigma_impressions.errors import SettingsError, StorageError
 from sigma_impressions.lake import cache
 from sigma_impressions.lake.cache import FileCache
-from sigma_impressions.lake.storage import (
-    BucketStorage,
-    LocalStorage,
-    StorageError,
-    clear_errors,
-    gcs_options,
-    s3_options,
-    writable,
-)
-from sigma_impressions.settings.read import SettingsError, read_source
+from sigma_impressions.lake.storage import BucketStorage, LocalStorage, clear_errors, writable
+from sigma_impressions.settings.read import read_settings
+from sigma_impressions.wiring import tables
 
 SECRET = "the-secret-access-key-of-this-test"
 KEYS = {"aws_access_key_id": "AKIAEXAMPLE", "aws_secret_access_key": SECRET, "aws_session_token": None}
@@ -37,7 +32,7 @@ def storage_of(
             monkeypatch.delenv(name)
     for name, value in (ambient or {}).items():
         monkeypatch.setenv(name, value)
-    stored = tables(read_source({"bucket_uri": "s3://exports-bucket/", "storage": uri, **settings}))
+    stored = tables(read_settings({"bucket_uri": "s3://exports-bucket/", "storage": uri, **settings}))
     assert isinstance(stored.storage, BucketStorage)
     return stored.storage
 
@@ -99,13 +94,13 @@ def test_locations_have_folders_of_their_own(monkeypatch: pytest.MonkeyPatch, tm
 @pytest.mark.parametrize("uri", ["s3://tables/a b", "s3://tables/ä", "gs://tables/a//b", "s3://tables/a=b"])
 def test_prefixes_that_libraries_write_in_different_ways_are_refused(uri: str) -> None:
     with pytest.raises(SettingsError, match=r"SIGMA_IMPRESSIONS_STORAGE: has a prefix with characters"):
-        read_source({"bucket_uri": "s3://exports-bucket/", "storage": uri})
+        read_settings({"bucket_uri": "s3://exports-bucket/", "storage": uri})
 
 
 @pytest.mark.parametrize("size", ["0", "-1", "1.5", "many"])
 def test_the_size_of_the_cache_is_a_whole_number(size: str) -> None:
     with pytest.raises(SettingsError, match="SIGMA_IMPRESSIONS_CACHE_GIGABYTES: must be a whole number"):
-        read_source({"bucket_uri": "s3://exports-bucket/", "cache_gigabytes": size})
+        read_settings({"bucket_uri": "s3://exports-bucket/", "cache_gigabytes": size})
 
 
 # --- Errors -----------------------------------------------------------------------------------------------------

@@ -12,6 +12,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from sigma_impressions.errors import ConservationError, NothingComputed
 from sigma_impressions.lake.schemas import (
     AS_OF_DATES,
     DAILY_IMPRESSIONS,
@@ -23,7 +24,7 @@ from sigma_impressions.lake.schemas import (
 )
 from sigma_impressions.lake.tables import Tables
 from sigma_impressions.metrics.as_of import read_as_of, refresh_metrics
-from sigma_impressions.metrics.conservation import ConservationError, check_claims, check_windows
+from sigma_impressions.metrics.conservation import check_claims, check_windows
 from sigma_impressions.metrics.daily import refresh_daily_impressions
 from sigma_impressions.metrics.fingerprints import (
     built_event_dates,
@@ -239,5 +240,5 @@ def test_the_snapshot_of_an_as_of_date() -> None:
     assert snapshot_for(date(2026, 11, 11), taken) == "first"
     assert snapshot_for(date(2026, 11, 12), taken) == "second"
     assert snapshot_for(date(2026, 12, 1), taken) == "second"
-    with pytest.raises(LookupError, match="no snapshot"):
+    with pytest.raises(NothingComputed, match="no snapshot"):
         snapshot_for(date(2026, 11, 1), [])

@@ -18,10 +18,11 @@ import pytest
 
 from sigma_impressions.defs.report import build_report_assets
 from sigma_impressions.defs.sigma_source import SigmaSource
+from sigma_impressions.errors import ReportError
 from sigma_impressions.publish.database import DATABASE_NAME
 from sigma_impressions.report import render
 from sigma_impressions.report.preview import preview
-from sigma_impressions.report.read import ReportError, read_headlines
+from sigma_impressions.report.read import read_headlines
 from sigma_impressions.report.render import usual_week
 from sigma_impressions.report.write import REPORT_NAME, copy_report, remove_report, write_report
 from sigma_impressions_tests.commands import environment, sigma_impressions

@@ -112,28 +112,28 @@ def pipeline(days: Sequence[date]) -> Work:
 
 
 def _pipeline(days: Sequence[date]) -> None:
-    from sigma_impressions.defs.sigma_source import (
-        file_date_pattern,
-        object_store,
-        reading_rules,
-        resources_location,
-        snapshot_storage_options,
-        tables,
-    )
     from sigma_impressions.exports.capture import capture_pending
     from sigma_impressions.exports.listing import sort_out
     from sigma_impressions.exports.manifest import record_listing
     from sigma_impressions.metrics.as_of import refresh_metrics
     from sigma_impressions.metrics.daily import refresh_daily_impressions
     from sigma_impressions.publish.settle import publish_settled
-    from sigma_impressions.settings.read import environment_values, read_source
+    from sigma_impressions.settings.read import environment_values, read_settings
     from sigma_impressions.upstream.snapshot_file import read_snapshot
     from sigma_impressions.upstream.snapshots import capture_snapshot
+    from sigma_impressions.wiring import (
+        file_date_pattern,
+        object_store,
+        reading_rules,
+        resources_location,
+        resources_options,
+        tables,
+    )
 
-    settings = read_source(environment_values(os.environ))
+    settings = read_settings(environment_values(os.environ))
     stored, store, pattern = tables(settings), object_store(settings), file_date_pattern(settings)
     where = resources_location(settings)
-    resources = read_snapshot(where, snapshot_storage_options(settings, where))
+    resources = read_snapshot(where, resources_options(settings, where))
     capture_snapshot(stored, resources, where, datetime.now(UTC))
     listing = sort_out(store.list(settings.bucket_uri.prefix), set(days), pattern)
     record_listing(stored, listing, datetime.now(UTC))

@@ -20,7 +20,6 @@ from polars.testing import assert_frame_equal
 from rich.console import Console
 
 from sigma_impressions.check import Step, check_source
-from sigma_impressions.defs.sigma_source import tables
 from sigma_impressions.lake.schemas import (
     ALL_TABLES,
     DAILY_IMPRESSIONS,
@@ -33,10 +32,11 @@ from sigma_impressions.lake.tables import scan as scan_table
 from sigma_impressions.metrics.daily import refresh_daily_impressions
 from sigma_impressions.publish.database import DATABASE_NAME
 from sigma_impressions.scan import ScanOptions, scan_all
-from sigma_impressions.settings.read import environment_values, read_source
+from sigma_impressions.settings.read import environment_values, read_settings
 from sigma_impressions.upkeep.compact import maintain
 from sigma_impressions.upkeep.edit_users import pseudonymize_stored
 from sigma_impressions.users import Pseudonyms
+from sigma_impressions.wiring import tables
 from sigma_impressions_tests import cases
 from sigma_impressions_tests.commands import environment
 from sigma_impressions_tests.conftest import LISTER, READER, RemoteStorage
@@ -56,7 +56,7 @@ def machine(folder: Path, settings: Mapping[str, str]) -> Iterator[Tables]:
                 patched.delenv(name)
         for name, value in environment(folder, settings).items():
             patched.setenv(name, value)
-        yield tables(read_source(environment_values(os.environ)))
+        yield tables(read_settings(environment_values(os.environ)))
 
 
 def scan(folder: Path, *parts: list[date], as_of: date | None = None) -> None:

@@ -9,10 +9,12 @@ from dagster._utils.schedules import is_valid_cron_schedule
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sigma_impressions.settings.declared import MAX_DAYS_BACK, SETTINGS
+from sigma_impressions.errors import SettingsError
+from sigma_impressions.settings.declared import SETTINGS, Settings
 from sigma_impressions.settings.parse import is_cron
-from sigma_impressions.settings.read import SettingsError, Source, environment_values, read_source
+from sigma_impressions.settings.read import environment_values, read_settings
 from sigma_impressions.settings.uris import BucketUri, parse_bucket_uri
+from sigma_impressions.windows import MAX_DAYS_BACK
 
 URI = "s3://exports-bucket/sigma"
 KEY_ID, SECRET, TOKEN = "AKIAIOSFODNN7EXAMPLE", "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY", "session-token-0123456789"
@@ -20,8 +22,8 @@ API = {"sigma_client_id": "client-id-0123", "sigma_client_secret": "client-secre
 PAIR = {"aws_access_key_id": KEY_ID, "aws_secret_access_key": SECRET}
 
 
-def read(**values: str | None) -> Source:
-    return read_source({"bucket_uri": URI, **values})
+def read(**values: str | None) -> Settings:
+    return read_settings({"bucket_uri": URI, **values})
 
 
 def refusal(**values: str | None) -> tuple[str, str]:
@@ -183,8 +185,8 @@ WEBHOOK = "https://hooks.example.com/services/T000/B000/secret-part"
 
 
 def test_defaults() -> None:
-    source = read_source({"bucket_uri": URI, "days_back": None, "storage": "  "})
-    assert source == Source(
+    source = read_settings({"bucket_uri": URI, "days_back": None, "storage": "  "})
+    assert source == Settings(
         name="Sigma Impressions",
         bucket_uri=BucketUri("s3", "exports-bucket", "sigma/"),
         days_back=3,
@@ -335,7 +337,7 @@ def test_a_time_zone_must_be_known_to_everything_that_uses_it(zone: str) -> None
 
 def test_all_problems_are_told_at_once() -> None:
     with pytest.raises(SettingsError) as raised:
-        read_source({"days_back": "9", "time_zone": "Nowhere", "start_date": "soon"})
+        read_settings({"days_back": "9", "time_zone": "Nowhere", "start_date": "soon"})
     assert [p.environment_variable for p in raised.value.problems] == [
         "SIGMA_IMPRESSIONS_BUCKET_URI",
         "SIGMA_IMPRESSIONS_DAYS_BACK",
@@ -347,7 +349,7 @@ def test_all_problems_are_told_at_once() -> None:
 
 def test_a_name_that_is_no_setting_is_a_mistake_of_the_caller() -> None:
     with pytest.raises(TypeError, match="no such settings: bucket"):
-        read_source({"bucket": URI})
+        read_settings({"bucket": URI})
 
 
 def test_a_secret_that_was_pasted_into_another_variable_is_not_repeated() -> None:
@@ -386,17 +388,17 @@ def test_what_is_shown_of_a_source() -> None:
 def test_settings_come_from_their_environment_variables() -> None:
     values = environment_values({"SIGMA_IMPRESSIONS_BUCKET_URI": URI, "SIGMA_IMPRESSIONS_DAYS_BACK": "2", "HOME": "/"})
     assert set(values) == {setting.name for setting in SETTINGS}
-    assert read_source(values).days_back == 2
+    assert read_settings(values).days_back == 2
 
 
 def test_settings_are_described_for_a_form() -> None:
-    assert len({setting.environment_variable for setting in SETTINGS}) == len(SETTINGS) == 42
+    assert len({setting.variable for setting in SETTINGS}) == len(SETTINGS) == 42
     assert all(setting.help for setting in SETTINGS)
     assert all(setting.default is None for setting in SETTINGS if setting.secret)
 
 
 def test_header_aliases_are_pairs_of_column_and_header_name() -> None:
-    source = read_source(
+    source = read_settings(
         {"bucket_uri": URI} | {"header_aliases": " user_email = Login , user_email=Konto,request_time=Opened At,"}
     )
     assert source.header_aliases == {"user_email": ("Login", "Konto"), "request_time": ("Opened At",)}
@@ -415,7 +417,7 @@ def test_header_aliases_are_pairs_of_column_and_header_name() -> None:
 )
 def test_refused_header_aliases(text: str, message: str) -> None:
     with pytest.raises(SettingsError, match=message):
-        read_source({"bucket_uri": URI} | {"header_aliases": text})
+        read_settings({"bucket_uri": URI} | {"header_aliases": text})
 
 
 def test_a_power_user_is_active_on_more_days_than_a_regular_one() -> None:

@@ -16,6 +16,7 @@ import polars as pl
 import pytest
 from deltalake import DeltaTable
 
+from sigma_impressions.errors import TablesError
 from sigma_impressions.lake import engine, schemas, upgrades
 from sigma_impressions.lake import tables as tables_module
 from sigma_impressions.lake.schemas import (
@@ -30,7 +31,7 @@ from sigma_impressions.lake.schemas import (
     RESOURCE_SNAPSHOTS,
     SIGMA_RESOURCES,
 )
-from sigma_impressions.lake.tables import Tables, TablesError, append_rows, data_files
+from sigma_impressions.lake.tables import Tables, append_rows, data_files
 from sigma_impressions.metrics.as_of import refresh_metrics
 from sigma_impressions.metrics.daily import refresh_daily_impressions
 from sigma_impressions.publish.database import publish_database

@@ -12,8 +12,9 @@ from deltalake.exceptions import CommitFailedError
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from sigma_impressions.errors import InputsChanged
 from sigma_impressions.lake.schemas import DAILY_IMPRESSIONS, EVENT_DATES, NORMALIZED_IMPRESSIONS, REJECTED_ROWS
-from sigma_impressions.lake.tables import InputsChanged, Tables, append_rows, replace
+from sigma_impressions.lake.tables import Tables, append_rows, replace
 from sigma_impressions.metrics.as_of import refresh_metrics
 from sigma_impressions.metrics.daily import refresh_daily_impressions
 from sigma_impressions.metrics.fingerprints import built_event_dates

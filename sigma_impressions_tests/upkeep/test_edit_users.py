@@ -13,6 +13,7 @@ import duckdb
 import polars as pl
 import pytest
 
+from sigma_impressions.errors import AddressesStored
 from sigma_impressions.exports.reading.rules import ReadingRules
 from sigma_impressions.insights.insight_tables import INSIGHT_TABLES
 from sigma_impressions.lake import tables as tables_module
@@ -28,12 +29,7 @@ from sigma_impressions.metrics.as_of import refresh_metrics
 from sigma_impressions.metrics.daily import refresh_daily_impressions
 from sigma_impressions.publish.database import publish_database
 from sigma_impressions.upkeep import edit_users as stored_users
-from sigma_impressions.upkeep.edit_users import (
-    AddressesStored,
-    forget_stored,
-    pseudonymize_stored,
-    refuse_stored_addresses,
-)
+from sigma_impressions.upkeep.edit_users import forget_stored, pseudonymize_stored, refuse_stored_addresses
 from sigma_impressions.upstream.contract import conform
 from sigma_impressions.upstream.snapshots import capture_snapshot
 from sigma_impressions.users import Pseudonyms, pseudonymous_resources

@@ -6,10 +6,11 @@ import asyncio
 from collections.abc import Mapping
 from typing import Any
 
+from sigma_impressions.clouds.backoff import Backoff
 from sigma_impressions.demo.fake_sigma import FakeSigma
-from sigma_impressions.upstream.sigma_api import Credentials, Patience, SigmaApi, Traffic
+from sigma_impressions.upstream.sigma_api import Credentials, SigmaApi, Traffic
 
-HURRIED = Patience(attempts=30, first_pause=0.001, longest_pause=0.005)
+HURRIED = Backoff(attempts=30, first=0.001, longest=0.005)
 """Many attempts without long pauses: a test that has to wait says so itself."""
 
 
@@ -23,12 +24,12 @@ def read_list(
     params: Mapping[str, str | int] | None = None,
     *,
     limit: int = 1000,
-    patience: Patience = HURRIED,
+    backoff: Backoff = HURRIED,
 ) -> tuple[list[list[dict[str, Any]]], Traffic]:
     """The pages of a list, and what it took."""
 
     async def read() -> tuple[list[list[dict[str, Any]]], Traffic]:
-        async with SigmaApi(where, patience=patience) as api:
+        async with SigmaApi(where, backoff=backoff) as api:
             return [page async for page in api.entries(path, params, limit)], api.traffic
 
     return asyncio.run(read())

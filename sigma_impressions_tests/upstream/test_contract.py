@@ -8,10 +8,11 @@ from pathlib import Path
 import polars as pl
 import pytest
 
+from sigma_impressions.errors import ResourcesRefused, ResourcesUnreadable
 from sigma_impressions.lake.schemas import SIGMA_RESOURCES
 from sigma_impressions.lake.tables import Tables
-from sigma_impressions.upstream.contract import SCHEMA, ResourcesRefused, conform
-from sigma_impressions.upstream.snapshot_file import ResourcesUnreadable, read_snapshot
+from sigma_impressions.upstream.contract import SCHEMA, conform
+from sigma_impressions.upstream.snapshot_file import read_snapshot
 from sigma_impressions.upstream.snapshots import capture_snapshot
 
 WORKBOOK = {"resource_type": "sigma_workbook", "workbook_url_id": "w1", "name": "Sales"}

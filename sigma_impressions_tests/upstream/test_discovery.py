@@ -8,11 +8,12 @@ import polars as pl
 import pytest
 from polars.testing import assert_frame_equal
 
+from sigma_impressions.clouds.backoff import Backoff
 from sigma_impressions.demo.fake_sigma import Behaviour, FakeSigma, Organization
 from sigma_impressions.demo.generate import resources
+from sigma_impressions.errors import SigmaRefused, SigmaUnavailable
 from sigma_impressions.upstream.contract import ALIASES, conform
 from sigma_impressions.upstream.discovery import Discovered, discover_resources, list_workbooks
-from sigma_impressions.upstream.sigma_api import Patience, SigmaRefused, SigmaUnavailable
 from sigma_impressions_tests.upstream.sigma import HURRIED, credentials
 
 
@@ -22,8 +23,8 @@ def server() -> Iterator[FakeSigma]:
         yield running
 
 
-def discover(server: FakeSigma, patience: Patience = HURRIED) -> Discovered:
-    return discover_resources(credentials(server), lambda _line: None, patience=patience)
+def discover(server: FakeSigma, backoff: Backoff = HURRIED) -> Discovered:
+    return discover_resources(credentials(server), lambda _line: None, backoff=backoff)
 
 
 def present() -> pl.DataFrame:
@@ -90,7 +91,7 @@ def test_a_workbook_that_cannot_be_read_is_reported(server: FakeSigma) -> None:
 def test_an_outage_ends_the_discovery(server: FakeSigma) -> None:
     server.behaviour.fault_rate = 1.0
     with pytest.raises(SigmaUnavailable, match="after 2 attempts"):
-        discover(server, Patience(attempts=2, first_pause=0.001))
+        discover(server, Backoff(attempts=2, first=0.001))
 
 
 def test_wrong_credentials_end_the_discovery(server: FakeSigma) -> None:

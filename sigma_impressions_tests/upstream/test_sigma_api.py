@@ -12,16 +12,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from sigma_impressions.clouds.backoff import Backoff
 from sigma_impressions.demo.fake_sigma import Behaviour, FakeSigma, Organization
-from sigma_impressions.upstream.sigma_api import (
-    Credentials,
-    Patience,
-    SigmaApi,
-    SigmaApiError,
-    SigmaRefused,
-    SigmaUnavailable,
-    path_of,
-)
+from sigma_impressions.errors import SigmaApiError, SigmaRefused, SigmaUnavailable
+from sigma_impressions.upstream.sigma_api import Credentials, SigmaApi, path_of
 from sigma_impressions_tests.clouds.http_stub import Answer, HttpStub, Request, http_stub
 from sigma_impressions_tests.upstream.sigma import credentials, read_list
 
@@ -95,7 +89,7 @@ def test_a_rate_limit_stops_every_task_and_nothing_is_lost(server: FakeSigma) ->
     server.organization.members = [{"memberId": str(number)} for number in range(40)]
     server.behaviour = Behaviour(requests_per_second=25)
     server.answers.clear()
-    pages, _ = read_list(credentials(server), "/v2/members", limit=1, patience=Patience(first_pause=0.01))
+    pages, _ = read_list(credentials(server), "/v2/members", limit=1, backoff=Backoff(first=0.01))
     assert len(pages) == 40
     # Once told, the client waits: it does not use up its attempts against the limit.
     assert server.answers[429] <= 3
@@ -104,7 +98,7 @@ def test_a_rate_limit_stops_every_task_and_nothing_is_lost(server: FakeSigma) ->
 @pytest.mark.parametrize("status", [429, 500, 502, 503, 504])
 def test_attempts_are_bounded_and_the_failure_names_endpoint_and_status(status: int) -> None:
     with http_stub(stub_of(Answer(status))) as stub, pytest.raises(SigmaUnavailable) as failed:
-        read_list(at(stub), "/v2/workbooks", patience=Patience(attempts=4, first_pause=0.001))
+        read_list(at(stub), "/v2/workbooks", backoff=Backoff(attempts=4, first=0.001))
     assert f"GET /v2/workbooks: HTTP {status} after 4 attempts" in str(failed.value)
     assert len(stub.requests) == 1 + 4
 
@@ -124,7 +118,7 @@ def test_a_server_that_is_not_there_is_named() -> None:
     with pytest.raises(
         SigmaUnavailable, match=r"POST /v2/auth/token: ClientConnectorError after 3 attempts. Is http://127"
     ):
-        read_list(gone, "/v2/workbooks", patience=Patience(attempts=3, first_pause=0.001))
+        read_list(gone, "/v2/workbooks", backoff=Backoff(attempts=3, first=0.001))
 
 
 def test_the_proxy_of_the_environment_is_used(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -206,9 +200,9 @@ def test_a_body_that_is_cut_off_is_read_again() -> None:
 
 @given(attempt=st.integers(1, 200), retry_after=st.none() | st.floats(0, 100))
 def test_pauses_grow_to_a_limit_and_never_undercut_sigma(attempt: int, retry_after: float | None) -> None:
-    patience = Patience()
-    pause = patience.pause(attempt, retry_after)
-    ideal = min(patience.longest_pause, patience.first_pause * 2.0 ** (attempt - 1))
+    backoff = Backoff()
+    pause = backoff.seconds(attempt, retry_after)
+    ideal = min(backoff.longest, backoff.first * 2.0 ** (attempt - 1))
     assert pause >= max(ideal / 2, retry_after or 0)
     assert pause <= max(ideal, retry_after or 0)
 

@@ -1,14 +1,13 @@
-"""The Google Cloud Storage client of a source, through dagster-gcp."""
+"""The Google Cloud Storage client, through dagster-gcp, and the credentials that it has."""
 
 from __future__ import annotations
 
 import os
 from typing import Any
 
-from dagster_gcp.gcs import GCSResource
 from google.auth.exceptions import GoogleAuthError
 
-from sigma_impressions.clouds.objects import StoreError
+from sigma_impressions.errors import StoreError
 
 
 def gcs_client() -> Any:
@@ -17,6 +16,9 @@ def gcs_client() -> Any:
     Reading objects needs no project; the client only insists on one where the credentials name none. Raises
     `StoreError` if there are no usable credentials.
     """
+    # Here, as it brings Dagster along.
+    from dagster_gcp.gcs import GCSResource
+
     project = os.environ.get("GOOGLE_CLOUD_PROJECT")
     if project is None and os.environ.get("STORAGE_EMULATOR_HOST"):
         project = "emulator"
@@ -31,7 +33,7 @@ def gcs_client() -> Any:
         ) from None
 
 
-def found_gcs_credentials() -> str:
+def found_credentials() -> str:
     """Where the credentials come from, without any of them. Raises `StoreError` if there are none."""
     if os.environ.get("STORAGE_EMULATOR_HOST"):
         return "none needed for the emulator of STORAGE_EMULATOR_HOST"

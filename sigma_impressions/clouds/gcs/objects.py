@@ -15,18 +15,16 @@ from google.auth import exceptions as auth
 from google.cloud.storage import Client
 from google.cloud.storage.exceptions import DataCorruption
 
+from sigma_impressions.clouds.backoff import Backoff
 from sigma_impressions.clouds.objects import (
-    Backoff,
     Interrupted,
-    ObjectChanged,
-    ObjectGone,
     StoredObject,
-    StoreError,
     download_resuming,
     is_directory_marker,
     uri,
     with_retries,
 )
+from sigma_impressions.errors import ObjectChanged, ObjectGone, StoreError
 
 _TIMEOUT = (10, 60)
 """Seconds to connect, and between two pieces of an answer."""

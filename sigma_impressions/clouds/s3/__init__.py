@@ -1,1 +1,86 @@
 """Amazon S3, and stores that speak as it does."""
+
+from __future__ import annotations
+
+import os
+import re
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+from sigma_impressions.clouds.cloud import Cloud, RemoteFiles
+from sigma_impressions.clouds.objects import ObjectStore
+
+
+@dataclass(frozen=True)
+class S3(Cloud):
+    """S3 with the keys that are set, or with the ambient credentials.
+
+    `AWS_ENDPOINT_URL_S3` and `AWS_ENDPOINT_URL` lead to another store, as they do for the SDK.
+    """
+
+    aws_access_key_id: str | None = field(default=None, repr=False)
+    aws_secret_access_key: str | None = field(default=None, repr=False)
+    aws_session_token: str | None = field(default=None, repr=False)
+    aws_region: str | None = None
+
+    scheme = "s3"
+    service = "S3"
+    bucket_rule = "3 to 63 lower-case letters, digits, dots and hyphens, beginning and ending with a letter or digit"
+
+    @staticmethod
+    def is_bucket_name(name: str) -> bool:
+        """See `Cloud.is_bucket_name`."""
+        return re.fullmatch(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]", name) is not None and ".." not in name
+
+    def found_credentials(self) -> str:
+        """See `Cloud.found_credentials`."""
+        from sigma_impressions.clouds.s3.client import found_credentials
+
+        return found_credentials(self)
+
+    def objects(self, bucket: str) -> ObjectStore:
+        """See `Cloud.objects`."""
+        from sigma_impressions.clouds.s3.objects import S3Store
+
+        return S3Store(self._client(), bucket)
+
+    def files(self, bucket: str) -> RemoteFiles:
+        """See `Cloud.files`."""
+        from sigma_impressions.clouds.s3.files import S3Files
+
+        return S3Files(self._client(), bucket)
+
+    def table_options(self) -> dict[str, str]:
+        """See `Cloud.table_options`; ambient credentials that expire are renewed."""
+        from sigma_impressions.clouds.s3.client import current_keys
+        from sigma_impressions.clouds.s3.files import s3_options
+
+        return s3_options(current_keys(self), self.aws_region or self.session.region_name, _endpoint())
+
+    def file_options(self) -> dict[str, str]:
+        """See `Cloud.file_options`; without keys polars finds the ambient ones."""
+        options = {
+            "aws_access_key_id": self.aws_access_key_id,
+            "aws_secret_access_key": self.aws_secret_access_key,
+            "aws_session_token": self.aws_session_token,
+            "aws_region": self.aws_region,
+            "aws_endpoint_url": _endpoint(),
+        }
+        return {name: value for name, value in options.items() if value}
+
+    @cached_property
+    def session(self) -> Any:
+        """A boto3 session with the ambient settings; made late, since a profile that does not exist is an error."""
+        import boto3
+
+        return boto3.session.Session()
+
+    def _client(self) -> Any:
+        from sigma_impressions.clouds.s3.client import s3_client
+
+        return s3_client(self)
+
+
+def _endpoint() -> str | None:
+    return os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL") or None

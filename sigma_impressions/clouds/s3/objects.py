@@ -16,17 +16,15 @@ from botocore import exceptions as sdk
 from botocore.config import Config
 from botocore.utils import parse_timestamp
 
+from sigma_impressions.clouds.backoff import Backoff
 from sigma_impressions.clouds.objects import (
-    Backoff,
     Interrupted,
-    ObjectChanged,
-    ObjectGone,
     StoredObject,
-    StoreError,
     download_resuming,
     is_directory_marker,
     uri,
 )
+from sigma_impressions.errors import ObjectChanged, ObjectGone, StoreError
 
 _CHUNK_BYTES = 1024 * 1024
 _KEY_PAIR = "SIGMA_IMPRESSIONS_AWS_ACCESS_KEY_ID and SIGMA_IMPRESSIONS_AWS_SECRET_ACCESS_KEY"

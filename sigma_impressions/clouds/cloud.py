@@ -1,0 +1,70 @@
+"""What every cloud offers: the objects of a bucket, the files of tables in one, and how libraries open both."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from pathlib import Path
+from typing import ClassVar, Protocol
+
+from sigma_impressions.clouds.objects import ObjectStore
+
+
+class RemoteFiles(Protocol):
+    """What a bucket's SDK has to do for the files of tables; keys are whole object names."""
+
+    def upload(self, file: Path, key: str) -> None:
+        """Store a local file; the object appears when it is complete."""
+
+    def download(self, key: str, file: Path) -> None:
+        """Copy an object to a local file."""
+
+    def sizes(self, prefix: str) -> dict[str, int]:
+        """The objects under a prefix, with their bytes."""
+
+    def delete(self, key: str) -> None:
+        """Delete an object, if it is there."""
+
+
+class Cloud(ABC):
+    """A cloud, opened with the settings that the fields of its class name.
+
+    Making one loads no SDK and asks for nothing; every method that opens a client raises `StoreError` if the
+    credentials or the ambient settings do not allow one.
+    """
+
+    scheme: ClassVar[str]
+    """What its URIs begin with."""
+
+    spellings: ClassVar[tuple[str, ...]] = ()
+    """Other schemes that are taken for it."""
+
+    service: ClassVar[str]
+    """What it is called."""
+
+    bucket_rule: ClassVar[str]
+    """What the names of its buckets are, in words."""
+
+    @staticmethod
+    @abstractmethod
+    def is_bucket_name(name: str) -> bool:
+        """Whether a bucket may be called so."""
+
+    @abstractmethod
+    def found_credentials(self) -> str:
+        """Where the credentials come from, without any of them. Raises `StoreError` if there are none."""
+
+    @abstractmethod
+    def objects(self, bucket: str) -> ObjectStore:
+        """A bucket of exports."""
+
+    @abstractmethod
+    def files(self, bucket: str) -> RemoteFiles:
+        """A bucket of tables."""
+
+    @abstractmethod
+    def table_options(self) -> dict[str, str]:
+        """The options with which `deltalake` opens a table now; they may hold secrets."""
+
+    @abstractmethod
+    def file_options(self) -> dict[str, str]:
+        """The options with which polars reads a single file; they may hold secrets."""

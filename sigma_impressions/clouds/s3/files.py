@@ -1,0 +1,48 @@
+"""The files of tables in an S3 bucket, and how `deltalake` opens the tables."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+
+class S3Files:
+    """`RemoteFiles` over a boto3 client."""
+
+    def __init__(self, client: Any, bucket: str) -> None:
+        self._client = client
+        self._bucket = bucket
+
+    def upload(self, file: Path, key: str) -> None:
+        """See `RemoteFiles.upload`; needs s3:PutObject."""
+        self._client.upload_file(str(file), self._bucket, key)
+
+    def download(self, key: str, file: Path) -> None:
+        """See `RemoteFiles.download`; needs s3:GetObject."""
+        self._client.download_file(self._bucket, key, str(file))
+
+    def sizes(self, prefix: str) -> dict[str, int]:
+        """See `RemoteFiles.sizes`; needs s3:ListBucket."""
+        pages = self._client.get_paginator("list_objects_v2").paginate(Bucket=self._bucket, Prefix=prefix)
+        return {item["Key"]: item["Size"] for page in pages for item in page.get("Contents", ())}
+
+    def delete(self, key: str) -> None:
+        """See `RemoteFiles.delete`; needs s3:DeleteObject."""
+        self._client.delete_object(Bucket=self._bucket, Key=key)
+
+
+def s3_options(credentials: Mapping[str, str | None], region: str | None, endpoint: str | None) -> dict[str, str]:
+    """Options for S3: credentials by their names in `deltalake`, without those that are not set.
+
+    A commit is a conditional put ("only if there is no such object yet"), so that of two writers of one version
+    exactly one succeeds.
+    """
+    options = {
+        **credentials,
+        "aws_region": region,
+        "aws_endpoint_url": endpoint,
+        "aws_allow_http": "true" if endpoint and endpoint.lower().startswith("http://") else None,
+        "aws_conditional_put": "etag",
+    }
+    return {name: value for name, value in options.items() if value}

@@ -1,0 +1,46 @@
+"""A check: what it asks, how grave a No is, and the results that it gives."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Final
+
+import dagster as dg
+
+WARN: Final = dg.AssetCheckSeverity.WARN
+ERROR: Final = dg.AssetCheckSeverity.ERROR
+
+
+@dataclass(frozen=True)
+class Check:
+    """A check of an asset, whatever the key of the asset is in a code location.
+
+    `description` says what is asked and what to do after a No. With `blocking` a No stops what is downstream.
+    """
+
+    name: str
+    description: str
+    severity: dg.AssetCheckSeverity = WARN
+    blocking: bool = False
+
+    def spec(self, key: dg.AssetKey) -> dg.AssetCheckSpec:
+        """The check as the asset of this key declares it."""
+        return dg.AssetCheckSpec(self.name, asset=key, description=self.description, blocking=self.blocking)
+
+    def result(
+        self,
+        key: dg.AssetKey,
+        failure: str | None,
+        *,
+        severity: dg.AssetCheckSeverity | None = None,
+        **figures: Any,
+    ) -> dg.AssetCheckResult:
+        """A result: `failure` is None, or says what is wrong and what to do; `figures` are shown in any case."""
+        return dg.AssetCheckResult(
+            check_name=self.name,
+            asset_key=key,
+            passed=failure is None,
+            severity=severity or self.severity,
+            description=failure,
+            metadata=figures,
+        )

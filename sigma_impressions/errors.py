@@ -1,0 +1,153 @@
+"""The errors that an operator can mend, in one hierarchy.
+
+    OperatorError                 again   what went wrong
+      SettingsError               no      settings, or the options of a run
+      StoreError                  yes     the bucket of the exports
+        ObjectChanged             yes       an object was overwritten meanwhile
+        ObjectGone                yes       an object is not there any more
+      StorageError                yes     the place of the tables
+      TablesError                 no      tables that this version cannot work with
+      InputsChanged               yes     another process has rebuilt what was about to be read
+      NothingComputed             no      what is asked for has not been computed yet
+      AddressesStored             no      addresses are stored, pseudonyms are wanted
+      ConservationError           no      numbers that do not add up
+      ResourcesUnreadable         no      the snapshot file of the resources
+      ResourcesRefused            no      its content
+      SigmaApiError               yes     Sigma's REST API
+        SigmaUnavailable          yes       no answer for now
+        SigmaRefused              no        an answer that another attempt would not change
+      ReportError                 yes     the usage report
+      DataHubError                yes     DataHub
+      AlertsNotSent               yes     the webhook of the alerts
+
+The message says what is wrong, where, and what to do. It holds no secret, no address, and no text of an SDK.
+
+- In Dagster a step fails with just the message, without a traceback, and is tried again only where that may help
+  (`again`); a tick fails with the message (`defs/failures.py`).
+- The command line prints the message and ends with exit code 1 (`cli.py`).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+class OperatorError(Exception):
+    """Something that an operator can mend; the message says how."""
+
+    again = True
+    """Whether another try may help, with nothing changed."""
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One setting that cannot be used, and what to write instead. The message never holds a secret."""
+
+    environment_variable: str
+    message: str
+
+
+class SettingsError(OperatorError, ValueError):
+    """Settings that cannot be used. `str()` lists every problem, one line each."""
+
+    again = False
+
+    def __init__(self, *problems: Problem) -> None:
+        super().__init__("\n".join(f"{p.environment_variable}: {p.message}" for p in problems))
+        self.problems = problems
+
+
+class RefusedValue(ValueError):
+    """The value of one setting is refused; the text says what to write instead. A `SettingsError` collects them."""
+
+
+class StoreError(OperatorError):
+    """The store of the exports refuses or cannot be reached; the message says what has to be changed."""
+
+
+class ObjectChanged(OperatorError):
+    """The object exists, but no longer at the version that was asked for."""
+
+
+class ObjectGone(OperatorError):
+    """There is no such object any more."""
+
+
+class StorageError(OperatorError):
+    """The storage location cannot be used; the message says what is missing and what to do."""
+
+
+class TablesError(OperatorError):
+    """The storage location holds something that this version cannot work with."""
+
+    again = False
+
+
+class InputsChanged(OperatorError):
+    """Another process has rebuilt what this one was about to read; look again and redo."""
+
+
+class NothingComputed(OperatorError):
+    """What is asked for has not been computed yet; the message names what to materialize first."""
+
+    again = False
+
+
+class AddressesStored(OperatorError):
+    """The tables hold addresses although pseudonyms are wanted."""
+
+    again = False
+
+    def __init__(self) -> None:
+        super().__init__(
+            "The tables hold e-mail addresses from before SIGMA_IMPRESSIONS_USERS was set to pseudonym. Run "
+            "sigma-impressions pseudonymize, which turns them into pseudonyms; until then nothing is captured"
+        )
+
+
+class ConservationError(OperatorError):
+    """Numbers do not add up: a fault of the program. Nothing of them is written."""
+
+    again = False
+
+
+class ResourcesUnreadable(OperatorError):
+    """The snapshot file is missing or cannot be opened; the message says which file."""
+
+    again = False
+
+
+class ResourcesRefused(OperatorError):
+    """A snapshot of `sigma_resources` breaks the contract; the message names the rows."""
+
+    again = False
+
+
+class SigmaApiError(OperatorError):
+    """The Sigma REST API cannot be read; the message names endpoint and status."""
+
+
+class SigmaUnavailable(SigmaApiError):
+    """Sigma did not answer, or only with passing errors, until the last attempt; later it may."""
+
+
+class SigmaRefused(SigmaApiError):
+    """Sigma has answered with an error that another attempt would not change; `status` is its HTTP status."""
+
+    again = False
+
+    def __init__(self, message: str, status: int) -> None:
+        super().__init__(message)
+        self.status = status
+
+
+class ReportError(OperatorError):
+    """The usage report cannot be made."""
+
+
+class DataHubError(OperatorError):
+    """DataHub does not take the usage."""
+
+
+class AlertsNotSent(OperatorError):
+    """The webhook did not take the alerts. The message never holds the webhook's URL."""

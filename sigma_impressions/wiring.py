@@ -1,0 +1,160 @@
+"""What settings are made into: clouds, stores, tables, clients, rules and limits.
+
+Everything that opens something is opened here. Importing this imports no Dagster and no SDK: dagster-aws and
+dagster-gcp make the clients when a bucket is opened.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import fields, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from sigma_impressions.clouds.cloud import Cloud
+from sigma_impressions.clouds.objects import ObjectStore
+from sigma_impressions.clouds.registry import CLOUDS
+from sigma_impressions.errors import Problem, SettingsError
+from sigma_impressions.insights.thresholds import InsightRules
+from sigma_impressions.lake.storage import BucketStorage, LocalStorage, Storage
+from sigma_impressions.project import project_folder
+from sigma_impressions.settings.declared import Settings
+
+if TYPE_CHECKING:
+    from sigma_impressions.destinations.datahub import DataHub
+    from sigma_impressions.exports.reading.rules import ReadingRules
+    from sigma_impressions.lake.engine import Limits
+    from sigma_impressions.lake.tables import Tables
+    from sigma_impressions.upstream.sigma_api import Credentials
+    from sigma_impressions.users import Pseudonyms
+
+
+def cloud(settings: Settings, scheme: str) -> Cloud:
+    """The cloud of a scheme, with its settings."""
+    kind = CLOUDS[scheme]
+    return kind(**{field.name: getattr(settings, field.name) for field in fields(kind)})  # type: ignore[arg-type]
+
+
+def object_store(settings: Settings) -> ObjectStore:
+    """The bucket of the exports. Raises `StoreError` if no client can be made."""
+    return cloud(settings, settings.bucket_uri.scheme).objects(settings.bucket_uri.bucket)
+
+
+def storage(settings: Settings) -> Storage:
+    """Where the tables lie; a relative path starts at the project's folder."""
+    scheme, is_remote, _ = settings.storage.partition("://")
+    if not is_remote:
+        return LocalStorage(local_path(settings.storage))
+    where = cloud(settings, scheme)
+    return BucketStorage(
+        settings.storage,
+        where.table_options,
+        where.files,
+        local_path(settings.cache),
+        settings.cache_gigabytes * 10**9,
+    )
+
+
+def tables(settings: Settings) -> Tables:
+    """The tables under the storage location."""
+    from sigma_impressions.lake.tables import Tables
+
+    return Tables(storage(settings))
+
+
+def local_path(text: str) -> Path:
+    """The path of a setting; a relative one starts at the project's folder."""
+    return project_folder() / Path(text).expanduser()
+
+
+def query_limits(settings: Settings) -> Limits:
+    """What DuckDB may use."""
+    from sigma_impressions.lake.engine import Limits
+
+    return Limits(settings.memory_gigabytes, local_path(settings.spill) if settings.spill else None)
+
+
+def insight_rules(settings: Settings) -> InsightRules:
+    """What is called underused, and which users are power and regular ones."""
+    return InsightRules(settings.underused_below_users, settings.power_user_days, settings.regular_user_days)
+
+
+def resources_location(settings: Settings) -> str:
+    """Where the snapshot of `sigma_resources` lies: a path or a URI. Raises `SettingsError` if nothing says it."""
+    if settings.resources is None:
+        raise SettingsError(
+            Problem(
+                "SIGMA_IMPRESSIONS_RESOURCES",
+                "is not set. Write the path or URI of the Parquet, CSV or newline-delimited JSON file that the "
+                "upstream Sigma integration leaves, for example /srv/sigma/sigma_resources.parquet; or set "
+                "SIGMA_CLIENT_ID, SIGMA_CLIENT_SECRET and SIGMA_BASE_URL to read the Sigma REST API",
+            )
+        )
+    return settings.resources if "://" in settings.resources else str(local_path(settings.resources))
+
+
+def resources_modified(settings: Settings) -> datetime | None:
+    """When the file with the resources was written, in UTC; None where they are read from Sigma's REST API.
+
+    Raises `OSError` or an error of the object store if the file cannot be looked at.
+    """
+    if sigma_credentials(settings) is not None:
+        return None
+    scheme, is_remote, path = (where := resources_location(settings)).partition("://")
+    if not is_remote:
+        return datetime.fromtimestamp(Path(where).stat().st_mtime, UTC)
+    bucket, _, key = path.partition("/")
+    return cloud(settings, scheme).objects(bucket).stat(key).last_modified
+
+
+def resources_options(settings: Settings) -> dict[str, str]:
+    """How polars reads the file with the resources: with the credentials of the exports, else the ambient ones."""
+    scheme, is_remote, _ = resources_location(settings).partition("://")
+    return cloud(settings, scheme).file_options() if is_remote else {}
+
+
+def sigma_credentials(settings: Settings) -> Credentials | None:
+    """Where and how the Sigma REST API is read; None if a snapshot file is to be read, or neither is set."""
+    if settings.resources or settings.resources_asset == "external":
+        return None
+    if not (settings.sigma_base_url and settings.sigma_client_id and settings.sigma_client_secret):
+        return None
+    from sigma_impressions.upstream.sigma_api import Credentials
+
+    return Credentials(settings.sigma_base_url, settings.sigma_client_id, settings.sigma_client_secret)
+
+
+def datahub_target(settings: Settings) -> DataHub:
+    """Where the usage goes in DataHub. Raises `SettingsError` if nothing says it."""
+    from sigma_impressions.destinations.datahub import DataHub
+
+    if settings.datahub is None:
+        raise SettingsError(
+            Problem(
+                "SIGMA_IMPRESSIONS_DATAHUB",
+                "is not set. Write the URL of DataHub's metadata service, for example "
+                "https://datahub.example.com:8080, or the path of a local file that ends in .json",
+            )
+        )
+    target = DataHub(settings.datahub, settings.datahub_token, settings.datahub_platform_instance)
+    return target if target.is_server else replace(target, target=str(local_path(settings.datahub)))
+
+
+def reading_rules(settings: Settings) -> ReadingRules:
+    """How export files are read, as far as the settings decide it."""
+    from sigma_impressions.exports.reading.rules import ReadingRules
+
+    return ReadingRules(settings.time_zone, settings.excluded_users, settings.header_aliases, pseudonyms(settings))
+
+
+def pseudonyms(settings: Settings) -> Pseudonyms | None:
+    """What users become; None if their addresses are kept."""
+    from sigma_impressions.users import Pseudonyms
+
+    return Pseudonyms(settings.users_key) if settings.users == "pseudonym" and settings.users_key else None
+
+
+def file_date_pattern(settings: Settings) -> re.Pattern[str] | None:
+    """The compiled pattern that reads the file date from a key, if one is set."""
+    return re.compile(settings.file_date_pattern) if settings.file_date_pattern else None

@@ -1,4 +1,4 @@
-"""The windows of days over which metrics are stated (spec, "Metrics")."""
+"""The windows of days over which metrics are stated (docs/tables-and-metrics.md, "Windows")."""
 
 from __future__ import annotations
 

@@ -21,7 +21,7 @@ class ExportFile:
 
     @property
     def file_id(self) -> str:
-        """Identity of the export file: a digest of its key and version (spec, "export file")."""
+        """Identity of the export file: a digest of its key and version (docs/tables-and-metrics.md, "Words")."""
         return file_id(self.object)
 
 

@@ -170,7 +170,7 @@ RESOURCE_COLUMNS: dict[str, _Type] = {
     "is_archived": pl.Boolean,
     "is_deleted": pl.Boolean,
 }
-"""The columns of a resource (spec, "sigma_resources")."""
+"""The columns of a resource (docs/tables-and-metrics.md, "sigma_resources")."""
 
 SIGMA_RESOURCES = Table(
     "sigma_resources",

@@ -41,8 +41,8 @@ def unbalanced(figures: Mapping[str, int]) -> list[int]:
 def check_claims(event_dates: pl.DataFrame) -> None:
     """Refuse event dates with fewer impressions than a single one of their export files claims.
 
-    `event_dates` are rows of the registry. However exports overlap, what one of them says alone is counted; see
-    spec, "Impressions are counted once".
+    `event_dates` are rows of the registry. However exports overlap, what one of them says alone is counted
+    (docs/tables-and-metrics.md, "Counted once").
     """
     fewer = uncovered(event_dates)
     for day, impressions, claim in fewer.select("event_date", "impressions", "largest_claim").iter_rows():

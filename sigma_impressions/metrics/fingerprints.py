@@ -36,7 +36,7 @@ METRICS_VERSION = 1
 
 @dataclass(frozen=True)
 class EventDate:
-    """An event date as it should be: its fingerprint and the captures (spec, "export file") that hold rows of it.
+    """An event date as it should be: its fingerprint and the captures of export files that hold rows of it.
 
     `captures` gives the accepted rows, of all event dates, of each (file ID, capture ID); `file_dates` are the
     file dates of those captures, which is where `normalized_impressions` keeps their rows. A date that is `closed`

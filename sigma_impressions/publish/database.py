@@ -1,4 +1,4 @@
-"""Publish `sigma_impressions.duckdb`: one complete, consistent result in a file of its own (spec, "Results")."""
+"""Publish `sigma_impressions.duckdb` (docs/tables-and-metrics.md, "The DuckDB file"): one consistent result."""
 
 from __future__ import annotations
 

@@ -212,9 +212,10 @@ def _dead_captures(tables: Tables, handle: StoredTable, keep: timedelta) -> list
 
 
 def _unused_snapshots(tables: Tables, handle: StoredTable, keep: timedelta) -> list[str]:
-    """Snapshots that no as-of date can use: another one was taken later on the same day (spec, "Metrics").
+    """Snapshots that no as-of date can use: another one was taken later on the same day.
 
-    Not the oldest one, which earlier as-of dates use, and none of a day that ended within the time to keep.
+    Not the oldest one, which earlier as-of dates use, and none of a day that ended within the time to keep. Which
+    snapshot an as-of date uses: docs/tables-and-metrics.md, "Restating".
     """
     taken = scan(handle).select("snapshot_id", "taken_at").sort("taken_at").collect()
     used = tables.read(AS_OF_DATES).select("snapshot_id").collect()

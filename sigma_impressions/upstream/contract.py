@@ -1,4 +1,4 @@
-"""What `sigma_resources` must look like (spec, "sigma_resources"), and what is refused."""
+"""What `sigma_resources` must look like (docs/tables-and-metrics.md, "The snapshot of sigma_resources")."""
 
 from __future__ import annotations
 

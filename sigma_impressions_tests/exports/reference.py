@@ -1,4 +1,7 @@
-"""Spec §3 and §4 once more, in plain and slow Python, one character and one row at a time: what tests compare with."""
+"""How a file is read once more, in plain and slow Python, one character and one row at a time: what tests compare with.
+
+The rules: docs/sigma-export.md, "Columns", "Values" and "Files".
+"""
 
 from __future__ import annotations
 

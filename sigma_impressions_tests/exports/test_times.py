@@ -1,4 +1,4 @@
-"""Every form of time that spec §4 lists, and what resembles them."""
+"""Every form of time that is accepted (docs/sigma-export.md, "Values"), and what resembles them."""
 
 from __future__ import annotations
 

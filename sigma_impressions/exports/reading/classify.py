@@ -1,4 +1,7 @@
-"""From raw rows to impressions: the values of each row, and whether it is accepted, rejected or skipped (spec §4)."""
+"""From raw rows to impressions: the values of each row, and whether it is accepted, rejected or skipped.
+
+The rules: docs/tables-and-metrics.md, "From a row to an impression".
+"""
 
 from __future__ import annotations
 

@@ -47,7 +47,7 @@ class DecodedText:
 
 
 def decode(path: Path, scratch: Path) -> DecodedText:
-    """Decompress and decode the file `path` as spec §3 says, writing into the folder `scratch` if needed.
+    """Decompress and decode the file `path` (docs/sigma-export.md, "Files"), using the folder `scratch` if needed.
 
     Raises RefusedFile: "empty file", "cannot be decompressed", "cannot be decoded", "expands too far".
     """

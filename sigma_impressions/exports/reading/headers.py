@@ -32,7 +32,7 @@ COLUMNS: Mapping[str, tuple[str, ...]] = {
     "event_id": ("request_id", "audit_log_id"),
     "event_status": ("status",),
 }
-"""The columns that are read, each with the header names also accepted for it (spec §3)."""
+"""The columns that are read, each with the header names also accepted for it (docs/sigma-export.md, "Columns")."""
 
 REQUIRED_COLUMNS = ("request_time", "user_email", "workbook_url_id")
 

@@ -31,7 +31,7 @@ from sigma_impressions.exports.reading.structure import Records, find_records
 _Marks = NDArray[np.bool_]
 
 FIELD_LIMIT = 2**20
-"""Characters a field may have (spec §3: 1 MiB)."""
+"""Characters a field may have (docs/sigma-export.md, "Files")."""
 
 RECORD_LIMIT = 32 * 2**20
 """Bytes a whole record may have: a line without end is refused before it fills the memory."""
@@ -45,7 +45,7 @@ PIECE_ROWS = 250_000
 _BLOCK = 256 * 2**10
 
 ABSENT_VALUES = ("", r"\N", "null", "NULL")
-"""What stands for no value (spec §4), after trimming."""
+"""What stands for no value (docs/sigma-export.md, "Values"), after trimming."""
 
 RAW_SCHEMA = {
     "row_number": pl.Int64,

@@ -16,7 +16,7 @@ RefusalReason = Literal[
     "too many columns",
     "expands too far",
 ]
-"""Short codes of the reasons for which a file is refused (spec §3 and §10)."""
+"""Short codes of the reasons for which a file is refused (docs/troubleshooting.md, "A file was refused")."""
 
 
 class RefusedFile(Exception):

@@ -1,4 +1,4 @@
-"""The times of spec §4, from text to UTC, a column at a time."""
+"""The times of an export (docs/sigma-export.md, "Values"), from text to UTC, a column at a time."""
 
 from __future__ import annotations
 

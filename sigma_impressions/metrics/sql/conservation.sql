@@ -1,4 +1,4 @@
--- For each window: impressions counted, attached to resources, and unmatched (spec, "Conservation").
+-- Impressions counted, attached and unmatched in each window (docs/tables-and-metrics.md, "Conservation").
 -- Counted comes from the daily tables and attached from the finished result, so that a join that loses or
 -- doubles rows between the two shows.
 -- Reads:      daily_impressions, resource_impressions, matched_impressions, viewed

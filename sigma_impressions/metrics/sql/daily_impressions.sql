@@ -1,4 +1,4 @@
--- Impressions counted once (spec, "Impressions are counted once"), per event date, workbook, element and user.
+-- Impressions counted once (docs/tables-and-metrics.md, "Counted once"), per event date, workbook, element and user.
 -- Reads:      captured_impressions
 -- Parameter:  $overlapping_exports, 'largest' or 'sum'
 WITH

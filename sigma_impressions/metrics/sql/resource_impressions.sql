@@ -1,4 +1,4 @@
--- Usage of every resource as of a day, also of those that nobody viewed (spec, "Metrics"); without the lists of users,
+-- Usage of every resource as of a day (docs/tables-and-metrics.md, "resource_impressions"); without the lists of users,
 -- but with resource_no, by which they are added (used.sql).
 -- Reads:      matched_impressions, viewed_workbooks, daily_totals, viewed_resources, viewed, resources
 -- Parameter:  $as_of

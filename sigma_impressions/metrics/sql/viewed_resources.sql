@@ -1,6 +1,6 @@
--- What was viewed, as the exports name it, and which resource that is (spec, "Matching"): a UUID is a workbook ID,
--- in any case; anything else is a URL ID, to the letter. The IDs of a tagged version name the workbook it was made
--- from. Where no workbook has it, workbook_url_id is what the exports say. Several viewed IDs may name one workbook;
+-- What was viewed, as the exports name it, and which resource that is (docs/tables-and-metrics.md, "Matching"): a UUID
+-- is a workbook ID, in any case; anything else is a URL ID, to the letter. The IDs of a tagged version name the
+-- workbook it was made from. Where no workbook has it, workbook_url_id is what the exports say. Several viewed IDs may name one workbook;
 -- what they name has one resource_no and workbook_no; resource_no is in the order of resource_impressions.
 -- Reads:      viewed_ids, resources, workbook_aliases
 CREATE OR REPLACE TEMP TABLE viewed_resources AS

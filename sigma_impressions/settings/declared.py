@@ -23,22 +23,24 @@ from sigma_impressions.insights.thresholds import (
 from sigma_impressions.settings import parse
 from sigma_impressions.settings.parse import MIN_KEEP_DETAIL_DAYS, MIN_USERS_KEY_CHARACTERS
 from sigma_impressions.settings.uris import BucketUri, parse_bucket_uri
+from sigma_impressions.upstream.regions import REGIONS
 from sigma_impressions.windows import MAX_DAYS_BACK
 
 
 class Group(StrEnum):
-    """What settings are about, by the heading under which the documentation lists them."""
+    """What settings are about: the tables of the documentation, in its order."""
 
-    FIRST_RUN = "For a first run"
-    SCANS = "Scans"
-    STORAGE = "Storage"
-    RESOURCES = "Workbooks and elements"
-    COUNTING = "What is read and counted"
-    PRIVACY = "Privacy"
-    SCHEDULE = "Schedule"
-    CHECKS = "Checks and alerts"
-    INSIGHTS = "Insights"
-    CATALOGS = "Catalogs"
+    FIRST_RUN = "first run"
+    ACCESS = "access"
+    STORAGE = "storage"
+    RESOURCES = "resources"
+    READING = "reading"
+    COUNTING = "counting"
+    PRIVACY = "privacy"
+    RUNS = "runs"
+    CHECKS = "checks"
+    INSIGHTS = "insights"
+    CATALOGS = "catalogs"
 
 
 @dataclass(frozen=True)
@@ -96,18 +98,96 @@ class Settings:
     Secrets are left out of `repr()`; `describe()` gives what may be shown.
     """
 
+    name: str = _setting(
+        parse.name,
+        "What the source is called wherever it is shown.",
+        group=Group.FIRST_RUN,
+        default="Sigma Impressions",
+    )
     bucket_uri: BucketUri = _setting(
         parse_bucket_uri,
-        "Where Sigma writes its exports: s3://bucket/prefix or gs://bucket/prefix. Required.",
+        "Where Sigma writes its exports: `s3://bucket/prefix` or `gs://bucket/prefix`. Everything under the prefix "
+        "is read, at any depth.",
         group=Group.FIRST_RUN,
         required=True,
     )
+    days_back: int = _setting(
+        parse.days_back,
+        f"File dates that one run scans, counting today (UTC): 1 to {MAX_DAYS_BACK}.",
+        group=Group.RUNS,
+        default=3,
+    )
+    aws_access_key_id: str | None = _setting(
+        parse.key,
+        "AWS access key ID, together with the secret access key; without both, the ambient AWS credentials.",
+        group=Group.ACCESS,
+        secret=True,
+    )
+    aws_secret_access_key: str | None = _setting(
+        parse.key,
+        "AWS secret access key, together with the access key ID.",
+        group=Group.ACCESS,
+        secret=True,
+    )
+    aws_session_token: str | None = _setting(
+        parse.key,
+        "AWS session token of temporary keys; only with the key pair.",
+        group=Group.ACCESS,
+        secret=True,
+    )
+    aws_region: str | None = _setting(
+        parse.region,
+        "AWS region of the bucket, where the ambient one is not right.",
+        group=Group.ACCESS,
+    )
+    storage: str = _setting(
+        parse.storage,
+        "Where the tables lie: a local directory, or an `s3://` or `gs://` URI. The DuckDB file lies in the "
+        "directory; for a bucket, in the cache.",
+        group=Group.FIRST_RUN,
+        default="data",
+        path=True,
+    )
+    cache: str = _setting(
+        parse.local_directory,
+        "Local directory for tables in a bucket: copies of data files, temporary files, and the published DuckDB file.",
+        group=Group.STORAGE,
+        default="data/cache",
+        path=True,
+    )
+    cache_gigabytes: int = _setting(
+        parse.gigabytes,
+        "Size that the copies of data files may have before those used longest ago are removed.",
+        group=Group.STORAGE,
+        default="20",
+    )
+    memory_gigabytes: int = _setting(
+        parse.gigabytes,
+        "Memory that a DuckDB query of the metrics may use before it spills to disk. The process needs half a gigabyte "
+        "more, and with a million rows a day 1.5 more while it restates six as-of dates.",
+        group=Group.STORAGE,
+        default="1",
+    )
+    spill: str | None = _setting(
+        parse.local_directory,
+        "Local directory that DuckDB spills to; default: the storage location's work folder.",
+        group=Group.STORAGE,
+        path=True,
+    )
     resources: str | None = _setting(
         parse.resources,
-        "Where the upstream Sigma integration left its resources: path or URI of a Parquet, CSV or "
-        "newline-delimited JSON file. Without it the Sigma REST API is read.",
+        "Where the upstream Sigma integration leaves its workbooks and elements: path, `s3://` or `gs://` URI of a "
+        "file that ends in `.parquet`, `.pq`, `.csv`, `.ndjson`, `.jsonl` or `.json` (newline-delimited). Without it "
+        "the Sigma REST API is read.",
         group=Group.FIRST_RUN,
         path=True,
+    )
+    resources_asset: Literal["own", "external"] = _setting(
+        parse.resources_asset,
+        "`own` if this code location materializes the asset `sigma_resources`; `external` if another one emits it and "
+        "leaves the file that `SIGMA_IMPRESSIONS_RESOURCES` names.",
+        group=Group.RESOURCES,
+        default="own",
     )
     sigma_client_id: str | None = _setting(
         parse.key,
@@ -125,113 +205,74 @@ class Settings:
     )
     sigma_base_url: str | None = _setting(
         parse.base_url,
-        "Base URL of Sigma's REST API in your organization's region, or the region's name, for example aws-us-west.",
+        "Base URL of Sigma's REST API in your organization's region, for example "
+        f"`https://aws-api.sigmacomputing.com`, or the name of the region: "
+        f"{', '.join(f'`{name}`' for name in REGIONS)}.",
         group=Group.FIRST_RUN,
         variable="SIGMA_BASE_URL",
     )
-    aws_access_key_id: str | None = _setting(
+    workbook_observations: bool = _setting(
+        parse.on_or_off,
+        "`on` to show the usage on the pages of dagster-sigma's workbook assets after each publication.",
+        group=Group.CATALOGS,
+        default="off",
+    )
+    datahub: str | None = _setting(
+        parse.datahub,
+        "Where the usage is shown in DataHub: the URL of its metadata service, or a local file that ends in `.json`. "
+        "Without it nothing is exported there.",
+        group=Group.CATALOGS,
+        path=True,
+    )
+    datahub_token: str | None = _setting(
         parse.key,
-        "AWS access key ID, together with the secret access key; without both, the ambient AWS credentials.",
-        group=Group.FIRST_RUN,
+        "Access token of the DataHub server.",
+        group=Group.CATALOGS,
         secret=True,
     )
-    aws_secret_access_key: str | None = _setting(
-        parse.key, "AWS secret access key, together with the access key ID.", group=Group.FIRST_RUN, secret=True
-    )
-    aws_session_token: str | None = _setting(
-        parse.key, "AWS session token of temporary keys; only with the key pair.", group=Group.FIRST_RUN, secret=True
-    )
-    aws_region: str | None = _setting(
-        parse.region, "AWS region of the bucket, where the ambient one is not right.", group=Group.FIRST_RUN
-    )
-    name: str = _setting(
-        parse.name, "What this source is called wherever it is shown.", group=Group.SCANS, default="Sigma Impressions"
-    )
-    days_back: int = _setting(
-        parse.days_back,
-        f"How many file dates one run scans, counting today (UTC): 1 to {MAX_DAYS_BACK}.",
-        group=Group.SCANS,
-        default=3,
-    )
-    file_date_pattern: str | None = _setting(
-        parse.file_date_pattern,
-        "Regular expression with the named groups year, month and day that reads the file date from a key; "
-        "without it the file date is the UTC day of the last-modified time.",
-        group=Group.SCANS,
-    )
-    storage: str = _setting(
-        parse.storage,
-        "Where the pipeline keeps its tables: a local directory, or an s3:// or gs:// URI.",
-        group=Group.STORAGE,
-        default="data",
-        path=True,
-    )
-    cache: str = _setting(
-        parse.local_directory,
-        "Local directory for a storage location on S3 or GCS: copies of data files, temporary files, and the published "
-        "DuckDB file.",
-        group=Group.STORAGE,
-        default="data/cache",
-        path=True,
-    )
-    cache_gigabytes: int = _setting(
-        parse.gigabytes,
-        "Size that the copies of data files may have before those used longest ago are removed.",
-        group=Group.STORAGE,
-        default="20",
-    )
-    memory_gigabytes: int = _setting(
-        parse.gigabytes,
-        "Memory that a DuckDB query of the metrics may use before it spills to disk. The process needs half a gigabyte "
-        "more.",
-        group=Group.STORAGE,
-        default="1",
-    )
-    spill: str | None = _setting(
-        parse.local_directory,
-        "Local directory that DuckDB spills to; default: the storage location's work folder.",
-        group=Group.STORAGE,
-        path=True,
-    )
-    resources_asset: Literal["own", "external"] = _setting(
-        parse.resources_asset,
-        "own if this code location materializes the asset sigma_resources; external if another one emits it and "
-        "leaves the file that the setting resources names.",
-        group=Group.RESOURCES,
-        default="own",
+    datahub_platform_instance: str | None = _setting(
+        parse.name,
+        "`platform_instance` in the recipe of DataHub's Sigma source, if it has one.",
+        group=Group.CATALOGS,
     )
     time_zone: str = _setting(
-        parse.time_zone, "IANA time zone of timestamps that have no offset.", group=Group.COUNTING, default="UTC"
-    )
-    header_aliases: Mapping[str, tuple[str, ...]] = _setting(
-        parse.header_aliases,
-        "More header names for the columns of an export, as comma-separated column=header name pairs, for example "
-        "user_email=Login, request_time=Opened At.",
-        group=Group.COUNTING,
-        absent={},
+        parse.time_zone,
+        "IANA time zone of timestamps that have no offset.",
+        group=Group.READING,
+        default="UTC",
     )
     excluded_users: tuple[str, ...] = _setting(
         parse.excluded_users,
-        "Comma-separated e-mails or globs (* and ? only) whose rows are skipped, for example *@bots.example.com.",
-        group=Group.COUNTING,
+        "Comma-separated e-mails or globs (`*` and `?` only) whose rows are skipped, for example `*@bots.example.com`.",
+        group=Group.READING,
         absent=(),
     )
-    overlapping_exports: Literal["largest", "sum"] = _setting(
-        parse.overlapping_exports,
-        "How files that hold the same rows are counted: largest, or sum for exports known to be disjoint.",
-        group=Group.COUNTING,
-        default="largest",
+    file_date_pattern: str | None = _setting(
+        parse.file_date_pattern,
+        "Regular expression with the named groups `year`, `month` and `day` that reads the file date from a key, for "
+        r"example `(?P<year>\d{4})-(?P<month>\d{2})-(?P<day>\d{2})`. Without it the file date is the UTC day of the "
+        r"last-modified "
+        "time.",
+        group=Group.READING,
+    )
+    header_aliases: Mapping[str, tuple[str, ...]] = _setting(
+        parse.header_aliases,
+        "More header names for the columns of an export: comma-separated pairs `column=header name`, for example "
+        "`user_email=Login, request_time=Opened At`.",
+        group=Group.READING,
+        absent={},
     )
     users: Literal["email", "pseudonym"] = _setting(
         parse.users,
-        "How users are stored: email, or pseudonym for names that only the users key leads back to an address.",
+        "How users are stored: `email`, or `pseudonym` for names that only the users key leads back to an address.",
         group=Group.PRIVACY,
         default="email",
     )
     users_key: str | None = _setting(
         parse.users_key,
-        f"Key of the pseudonyms, at least {MIN_USERS_KEY_CHARACTERS} characters; used only with users=pseudonym. With "
-        "another key every user gets another pseudonym.",
+        f"Key of the pseudonyms, at least {MIN_USERS_KEY_CHARACTERS} characters; required for them. With another key "
+        f"every "
+        "user gets another pseudonym.",
         group=Group.PRIVACY,
         secret=True,
     )
@@ -241,100 +282,93 @@ class Settings:
         "the daily totals stay. Without it they are kept for good.",
         group=Group.PRIVACY,
     )
+    overlapping_exports: Literal["largest", "sum"] = _setting(
+        parse.overlapping_exports,
+        "How files that hold the same rows are counted: `largest`, or `sum` for exports known to be disjoint.",
+        group=Group.COUNTING,
+        default="largest",
+    )
     start_date: date = _setting(
-        parse.start_date, "First daily partition, as YYYY-MM-DD.", group=Group.SCHEDULE, default="2026-01-01"
+        parse.start_date,
+        "First daily partition, as YYYY-MM-DD; set it earlier to backfill older file dates.",
+        group=Group.RUNS,
+        default="2026-01-01",
     )
     schedule: str = _setting(
         parse.schedule,
-        "When the schedule daily_scan starts a run, as a cron expression of five fields in UTC.",
-        group=Group.SCHEDULE,
+        "When the schedule `daily_scan` starts a run: a cron expression of five fields in numbers, UTC.",
+        group=Group.RUNS,
         default=parse.EVERY_MORNING,
     )
     alert_webhook: str | None = _setting(
         parse.alert_webhook,
         "Where alerts about failed runs and red checks are posted: the URL of an incoming webhook of Slack, or one "
         "that takes the same JSON.",
-        group=Group.CHECKS,
+        group=Group.RUNS,
         secret=True,
     )
     rejected_warn_percent: int = _setting(
         parse.percent,
-        "Share of rejected rows, in percent of a run's rows, above which the check rows_are_good is yellow.",
+        "Share of rejected rows, in percent of a run's rows, above which the check `rows_are_good` is yellow.",
         group=Group.CHECKS,
         default="0",
     )
     rejected_error_percent: int = _setting(
-        parse.percent, "The same share, above which that check is red.", group=Group.CHECKS, default="10"
+        parse.percent,
+        "The same share, above which that check is red.",
+        group=Group.CHECKS,
+        default="10",
     )
     unmatched_warn_percent: int = _setting(
         parse.percent,
         "Share of impressions without a resource, in percent of those of 60 days, above which the check "
-        "impressions_are_matched is yellow.",
+        "`impressions_are_matched` is yellow.",
         group=Group.CHECKS,
         default="0",
     )
     export_max_age_days: int | None = _setting(
         parse.days,
-        "Age in days that the newest export file may have before the check source_is_fresh is yellow; default: the "
-        "days back.",
+        "Age in days that the newest export file may have before the check `source_is_fresh` is yellow; default: the "
+        "days back. Set it where Sigma exports less than daily.",
         group=Group.CHECKS,
     )
     resources_max_age_days: int = _setting(
         parse.days,
-        "Age in days that the resources may have before the check resources_are_fresh is yellow.",
+        "Age in days that the resources may have before the check `resources_are_fresh` is yellow.",
         group=Group.CHECKS,
         default="7",
     )
     resources_shrinkage_percent: int = _setting(
         parse.percent,
-        "Share of the resources, in percent, that may vanish within a week before the check resources_are_complete "
-        "is yellow.",
+        "Share of the workbooks or elements, in percent, that may vanish within a week before the check "
+        "`resources_are_complete` is yellow.",
         group=Group.CHECKS,
         default="20",
     )
     daily_change_percent: int = _setting(
         parse.change,
         "Change of a day's impressions, in percent of the same weekday's in earlier weeks, above which the check "
-        "daily_impressions_are_usual is yellow.",
+        "`daily_impressions_are_usual` is yellow.",
         group=Group.CHECKS,
         default="70",
     )
     underused_below_users: int = _setting(
         parse.users_count,
-        "Distinct users of 60 days below which a workbook or element is called underused.",
+        "Distinct users of 60 days below which a workbook or element is called underused; 1: only what nobody viewed.",
         group=Group.INSIGHTS,
         default=UNDERUSED_BELOW_USERS,
     )
     power_user_days: int = _setting(
         parse.active_days,
-        f"Active days, of the last {ACTIVITY_DAYS}, from which a user is a power user.",
+        f"Active days, of the last {ACTIVITY_DAYS}, from which a user is a power user; more than for a regular one.",
         group=Group.INSIGHTS,
         default=POWER_USER_DAYS,
     )
     regular_user_days: int = _setting(
         parse.active_days,
-        "The same for a regular user; fewer than for a power user.",
+        "The same for a regular user.",
         group=Group.INSIGHTS,
         default=REGULAR_USER_DAYS,
-    )
-    workbook_observations: bool = _setting(
-        parse.on_or_off,
-        "on to show the usage on the pages of dagster-sigma's workbook assets after each publication.",
-        group=Group.CATALOGS,
-        default="off",
-    )
-    datahub: str | None = _setting(
-        parse.datahub,
-        "Where the usage is shown in DataHub: the URL of its metadata service, or a local file that ends in .json. "
-        "Without it nothing is exported there.",
-        group=Group.CATALOGS,
-        path=True,
-    )
-    datahub_token: str | None = _setting(
-        parse.key, "Access token of the DataHub server.", group=Group.CATALOGS, secret=True
-    )
-    datahub_platform_instance: str | None = _setting(
-        parse.name, "Platform instance in the recipe of DataHub's Sigma source, if it has one.", group=Group.CATALOGS
     )
 
     def describe(self) -> dict[str, str]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import sys
 from collections.abc import Iterable
 from pathlib import Path
@@ -12,31 +11,31 @@ from sigma_impressions.settings.declared import SETTINGS, Group, Setting
 
 def table(settings: Iterable[Setting]) -> str:
     """Settings as a Markdown table."""
-    rows = [
-        f"| {_code(setting.variable)} | {_code(setting.default) if setting.default else '–'} | {_cell(setting.help)} |"
-        for setting in settings
-    ]
+    rows = [f"| `{setting.variable}` | {_default(setting)} | {_meaning(setting)} |" for setting in settings]
     return "\n".join(["| variable | default | meaning |", "| --- | --- | --- |", *rows])
 
 
 def with_tables(page: str) -> str:
     """The page with the table of each group between its marks; raises `ValueError` for a group without any."""
     for group in Group:
-        mark, end = f"<!-- settings: {group.name} -->", "<!-- end -->"
-        if page.count(mark) != 1:
-            raise ValueError(f"The page has no mark {mark}, or several.")
+        mark, end = f"<!-- settings: {group} -->", "<!-- end -->"
+        before, found, rest = page.partition(mark)
+        _, closed, after = rest.partition(end)
+        if not (found and closed):
+            raise ValueError(f"The page has no mark {mark}, or no {end} behind it.")
         listed = table(setting for setting in SETTINGS if setting.group is group)
-        inside = re.escape(mark) + r".*?" + re.escape(end)
-        page = re.sub(inside, lambda _, new=f"{mark}\n{listed}\n{end}": new, page, flags=re.DOTALL)  # type: ignore[misc]
+        page = f"{before}{mark}\n\n{listed}\n\n{end}{after}"
     return page
 
 
-def _code(text: str) -> str:
-    return f"`{text}`"
+def _default(setting: Setting) -> str:
+    if setting.default is not None:
+        return f"`{setting.default}`"
+    return "required" if setting.required else "none"
 
 
-def _cell(text: str) -> str:
-    return text.replace("|", "\\|").replace("*", "\\*")
+def _meaning(setting: Setting) -> str:
+    return f"{'**Secret.** ' if setting.secret else ''}{setting.help}".replace("|", r"\|")
 
 
 if __name__ == "__main__":

@@ -63,8 +63,8 @@ def test_the_page_lists_the_settings_as_they_are_declared() -> None:
 
 def test_a_page_that_lacks_a_group_is_refused() -> None:
     page = PAGE.read_text(encoding="utf-8")
-    with pytest.raises(ValueError, match="no mark <!-- settings: PRIVACY -->"):
-        with_tables(page.replace("settings: PRIVACY", ""))
+    with pytest.raises(ValueError, match="no mark <!-- settings: privacy -->"):
+        with_tables(page.replace("settings: privacy", ""))
 
 
 def test_a_misspelt_variable_is_named_with_the_nearest_right_one() -> None:

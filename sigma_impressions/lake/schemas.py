@@ -106,6 +106,13 @@ REJECTED_ROWS = Table(
     ),
     partition_by=("file_date",),
 )
+
+
+def columns_of_a_file(table: Table) -> dict[str, pl.DataType]:
+    """The columns of a table of captured rows that come of the export file, without those that say which file it is."""
+    return {name: dtype for name, dtype in table.schema.items() if name not in ("file_date", "file_id", "capture_id")}
+
+
 DAILY_IMPRESSIONS = Table(
     "daily_impressions",
     "Impressions counted once, per event date, workbook, element and user.",

@@ -23,6 +23,7 @@ from sigma_impressions.lake.schemas import (
     EXPORT_FILES,
     NORMALIZED_IMPRESSIONS,
     REJECTED_ROWS,
+    UTC_TIME,
     Table,
 )
 from sigma_impressions.lake.storage import clear_errors
@@ -135,7 +136,7 @@ def _settle(tables: Tables, days: Sequence[date]) -> list[date]:
             EVENT_DATES,
             "event_date",
             reopened["event_date"],
-            reopened.with_columns(detail_dropped_at=pl.lit(None, pl.Datetime("us", "UTC"))),
+            reopened.with_columns(detail_dropped_at=pl.lit(None, UTC_TIME)),
         )
     if kept:
         replace(daily, DAILY_IMPRESSIONS, "event_date", kept, scan(daily, "event_date", kept).collect())

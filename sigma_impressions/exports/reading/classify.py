@@ -16,18 +16,10 @@ import polars as pl
 from sigma_impressions.exports.reading.buffers import value_bytes
 from sigma_impressions.exports.reading.rules import ReadingRules
 from sigma_impressions.exports.reading.times import parse_times
+from sigma_impressions.lake.schemas import NORMALIZED_IMPRESSIONS, columns_of_a_file
 from sigma_impressions.users import canonical
 
-ACCEPTED_SCHEMA: dict[str, pl.DataType] = {
-    "row_number": pl.Int64(),
-    "request_time": pl.Datetime("us", "UTC"),
-    "event_date": pl.Date(),
-    "user_email": pl.String(),
-    "workbook_url_id": pl.String(),
-    "element_id": pl.String(),
-    "count": pl.Int64(),
-    "event_id": pl.String(),
-}
+ACCEPTED_SCHEMA = columns_of_a_file(NORMALIZED_IMPRESSIONS)
 
 EARLIEST_TIME = datetime(2010, 1, 1, tzinfo=UTC)
 LATEST_AFTER_LAST_MODIFIED = timedelta(hours=24)

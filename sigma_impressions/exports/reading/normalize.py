@@ -19,16 +19,13 @@ from sigma_impressions.exports.reading.decoding import decode
 from sigma_impressions.exports.reading.parquet import write_frames
 from sigma_impressions.exports.reading.records import PIECE, Piece, open_export, pieces
 from sigma_impressions.exports.reading.rules import ReadingRules
+from sigma_impressions.lake.schemas import REJECTED_ROWS, columns_of_a_file
 from sigma_impressions.users import shape_of
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
-REJECTED_SCHEMA: dict[str, pl.DataType] = {
-    "row_number": pl.Int64(),
-    "reason": pl.String(),
-    "text": pl.String(),
-}
+REJECTED_SCHEMA = columns_of_a_file(REJECTED_ROWS)
 REJECTED_TEXT_LIMIT = 2_000
 """Characters of a rejected row that are kept."""
 

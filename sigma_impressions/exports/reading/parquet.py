@@ -19,9 +19,8 @@ _ROW_GROUP = 250_000
 """Rows that are written at once; the last group may have more."""
 
 _AS_DIFFERENCES = frozenset({"row_number", "request_time"})
-_REPEATED = frozenset(
-    {"event_date", "user_email", "workbook_url_id", "element_id", "count", "reason", "file_id", "capture_id"}
-)
+_DIFFERENT = frozenset({"event_id", "text"})
+"""Columns in which hardly a value is there twice; the values of all others are repeated."""
 
 
 def write_frames(frames: Iterable[pl.DataFrame], nothing: pl.DataFrame, path: Path) -> None:
@@ -54,7 +53,7 @@ def _writer(nothing: pl.DataFrame, path: Path) -> pq.ParquetWriter:
         schema,
         compression="zstd",
         compression_level=1,  # 3, the usual one, takes a third longer and saves a hundredth
-        use_dictionary=sorted(_REPEATED & names),
+        use_dictionary=sorted(names - _AS_DIFFERENCES - _DIFFERENT),
         column_encoding=dict.fromkeys(sorted(_AS_DIFFERENCES & names), "DELTA_BINARY_PACKED"),
         write_statistics=sorted({"event_date"} & names),
         store_schema=False,

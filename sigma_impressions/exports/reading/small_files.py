@@ -19,6 +19,7 @@ from sigma_impressions.exports.reading.parquet import write_frames
 from sigma_impressions.exports.reading.records import RAW_SCHEMA, Piece, open_export, pieces
 from sigma_impressions.exports.reading.refused import RefusedFile
 from sigma_impressions.exports.reading.rules import ReadingRules
+from sigma_impressions.lake.schemas import UTC_TIME
 
 SMALL_TEXT = 2**20
 """Bytes of text up to which files are read together."""
@@ -53,7 +54,7 @@ def normalize_small_files(
     rows = classify(
         pl.concat([_NOTHING, *(piece.rows() for _, piece in parts)]).with_columns(
             _repeated("part", pl.Int64, range(len(parts)), parts),
-            _repeated("last_modified", _TIME, (files[file].last_modified for file, _ in parts), parts),
+            _repeated("last_modified", UTC_TIME, (files[file].last_modified for file, _ in parts), parts),
             _repeated("file_id", pl.String, (files[file].file_id for file, _ in parts), parts),
         ),
         pl.col("last_modified"),
@@ -85,7 +86,6 @@ def normalize_small_files(
 
 
 _NOTHING = pl.DataFrame(schema=RAW_SCHEMA)
-_TIME = pl.Datetime("us", "UTC")
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from sigma_impressions.exports.reading.buffers import value_bytes
+from sigma_impressions.lake.schemas import UTC_TIME
 
 _DATE = "[0-9]{4}-[0-9]{2}-[0-9]{2}"
 # polars itself would take hour, minute and second in other shapes, and 60 for a leap second.
@@ -30,7 +31,7 @@ _SAMPLE = 100
 
 
 def parse_times(texts: pl.Series, time_zone: str) -> pl.Series:
-    """Turn trimmed texts into times, `Datetime("us", "UTC")`; null where a text is null or no time.
+    """Turn trimmed texts into times, `UTC_TIME`; null where a text is null or no time.
 
     `time_zone` is the IANA zone of times without an offset. A local time its clocks show twice is the earlier
     one, one that they skip is null.
@@ -39,7 +40,7 @@ def parse_times(texts: pl.Series, time_zone: str) -> pl.Series:
     and read by its positions; what fits none is read by a regular expression, which takes many times as long.
     """
     lengths = texts.str.len_bytes()
-    times = pl.repeat(None, len(texts), dtype=pl.Datetime("us", "UTC"), eager=True)
+    times = pl.repeat(None, len(texts), dtype=UTC_TIME, eager=True)
     left = lengths.is_not_null()
     tried: set[_Form] = set()
     while left.any() and (form := _form_in(texts.filter(left).head(_SAMPLE), tried)):
@@ -165,7 +166,7 @@ def _parse_epochs(texts: pl.Series, _time_zone: str) -> pl.Series:
     text = pl.col("text")
     unit = pl.when(text.str.len_bytes() == 10).then(1_000_000).otherwise(1_000)
     epoch = pl.when(text.str.contains(_EPOCH)).then(text).cast(pl.Int64) * unit
-    return texts.to_frame("text").select(epoch.cast(pl.Datetime("us", "UTC"))).to_series()
+    return texts.to_frame("text").select(epoch.cast(UTC_TIME)).to_series()
 
 
 def _parse_iso(texts: pl.Series, time_zone: str) -> pl.Series:

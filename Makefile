@@ -7,7 +7,7 @@ STAMP := $(VENV)/.installed
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test fuzz bench lint format typecheck validate dev lock
+.PHONY: help setup demo test fuzz bench docs lint format typecheck validate dev lock
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -34,6 +34,9 @@ fuzz: $(STAMP) ## Look for export files that are read wrong (ARGS="--minutes 30"
 
 bench: $(STAMP) ## Measure against peers and write bench/RESULTS.md (ARGS="normalize --large" for one section)
 	$(BIN)/python -m bench $(ARGS)
+
+docs: $(STAMP) ## Write docs/queries.md from the headers of the SQL files
+	$(BIN)/python -m sigma_impressions_tests.query_page
 
 lint: $(STAMP) ## Lint, format check, type check, and load the code location
 	$(BIN)/ruff check .

@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
@@ -15,10 +14,10 @@ from rich.console import Console
 from rich.table import Table as RichTable
 from rich.text import Text
 
-from sigma_impressions.lake import engine
 from sigma_impressions.lake.schemas import EXPORT_FILES
 from sigma_impressions.lake.tables import Tables
-from sigma_impressions.publish.database import DATABASE_NAME, top_workbooks
+from sigma_impressions.publish.database import DATABASE_NAME, publication_figures, top_workbooks
+from sigma_impressions.windows import LONGEST_WINDOW
 
 
 class Progress(logging.Handler):
@@ -61,46 +60,30 @@ class Progress(logging.Handler):
         return console_progress
 
 
-@dataclass(frozen=True)
-class _Figures:
-    files: int
-    refused: int
-    rows: int
-    accepted: int
-    rejected: int
-    skipped: int
-
-
-def _captured_since(tables: Tables, started: datetime) -> _Figures:
+def _captured_since(tables: Tables, started: datetime) -> dict[str, int]:
     rows = tables.read(EXPORT_FILES).filter(pl.col("captured_at") >= started).collect()
-    counts = [int(rows[name].sum()) for name in ("rows", "accepted", "rejected", "skipped")]
-    return _Figures(rows.height, rows.filter(pl.col("status") == "refused").height, *counts)
+    counts = {name: int(rows[name].sum()) for name in ("rows", "accepted", "rejected", "skipped")}
+    return {"files": rows.height, "refused": rows.filter(pl.col("status") == "refused").height, **counts}
 
 
 def print_summary(console: Console, tables: Tables, started: datetime) -> None:
     """What was captured since `started`, and the main figures of the published result."""
     captured = _captured_since(tables, started)
     database = tables.root / DATABASE_NAME
-    with engine.open_database(database) as connection:
-        as_of = connection.execute("SELECT as_of_date FROM publication").fetchall()[0][0]
-        counted, resources, unused = connection.execute(
-            "SELECT coalesce(sum(total_impressions_60d), 0), count(*), "
-            "count(*) FILTER (WHERE total_impressions_60d = 0) FROM resource_impressions"
-        ).fetchall()[0]
-        (unmatched,) = connection.execute(
-            "SELECT coalesce(sum(total_impressions_60d), 0) FROM unmatched_impressions"
-        ).fetchall()[0]
-        (users,) = connection.execute("SELECT count(*) FROM user_activity").fetchall()[0]
+    held = publication_figures(database)
     lines = [
-        ("Files captured", f"{captured.files:,} ({captured.refused:,} refused)"),
+        ("Files captured", f"{captured['files']:,} ({captured['refused']:,} refused)"),
         (
             "Rows",
-            f"{captured.rows:,}: {captured.accepted:,} accepted, {captured.rejected:,} rejected, "
-            f"{captured.skipped:,} skipped",
+            f"{captured['rows']:,}: {captured['accepted']:,} accepted, {captured['rejected']:,} rejected, "
+            f"{captured['skipped']:,} skipped",
         ),
-        ("As of", f"{as_of}"),
-        ("Impressions, 60 days", f"{counted + unmatched:,} ({unmatched:,} unmatched) by {users:,} users"),
-        ("Resources", f"{resources:,} ({unused:,} without an impression)"),
+        ("As of", f"{held['as_of_date']}"),
+        (
+            f"Impressions, {LONGEST_WINDOW} days",
+            f"{held['matched'] + held['unmatched']:,} ({held['unmatched']:,} unmatched) by {held['users']:,} users",
+        ),
+        ("Resources", f"{held['resources']:,} ({held['unused_resources']:,} without an impression)"),
     ]
     console.print()
     for label, value in lines:

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     import duckdb
 
 _BATCH_ROWS = 2_000
-_NOTHING_SENT = "SELECT resource_type, entity_id, event_date, digest FROM entity_usage LIMIT 0"
+_DIGESTS = "SELECT resource_type, entity_id, event_date, digest FROM entity_usage"
 
 
 @dataclass(frozen=True)
@@ -49,19 +49,16 @@ class EntityUsage:
         `impressions` (of a day only).
         """
         is_known = sent is not None and sent.exists()
-        remembered = f"FROM read_parquet({engine.quoted(str(sent))})" if is_known else _NOTHING_SENT
+        remembered = f"FROM read_parquet({engine.quoted(str(sent))})" if is_known else f"{_DIGESTS} LIMIT 0"
         self._connection.execute(f"CREATE OR REPLACE TEMP TABLE sent AS {remembered}")
-        changes = self._connection.sql(QUERIES.text("entity_usage_changes"), params={"first": self._first})
+        changes = QUERIES.run(self._connection, "entity_usage_changes", first=self._first)
         for batch in changes.to_arrow_reader(_BATCH_ROWS):
             yield batch.to_pylist()
 
     def remember(self, sent: Path) -> None:
         """Note in a file that a catalog now has all of this."""
         with replacing(sent) as partial:
-            self._connection.execute(
-                "COPY (SELECT resource_type, entity_id, event_date, digest FROM entity_usage) "
-                f"TO {engine.quoted(str(partial))} (FORMAT parquet)"
-            )
+            self._connection.execute(f"COPY ({_DIGESTS}) TO {engine.quoted(str(partial))} (FORMAT parquet)")
 
 
 @contextmanager
@@ -80,12 +77,7 @@ def entity_usage(tables: Tables, limits: Limits = DEFAULT_LIMITS) -> Iterator[En
         for table in (SIGMA_RESOURCES, WORKBOOK_ALIASES):
             engine.view(connection, table, data_files(tables.newest(table), "snapshot_id", [snapshot_id]))
         connection.execute("CREATE TEMP VIEW resources AS FROM sigma_resources")
-        metrics.QUERIES.execute(connection, "viewed_ids", "viewed_resources")
-        QUERIES.execute(connection, "entity_views")
-        QUERIES.execute(connection, "entity_usage", parameters={"first": first})
-        ((rows,),) = connection.execute("SELECT count(*) FROM entity_usage").fetchall()
-        ((unnamed,),) = connection.execute(
-            "SELECT count(*) FROM resources "
-            "WHERE resource_type = 'sigma_workbook' AND workbook_id IS NULL AND is_deleted IS NOT TRUE"
-        ).fetchall()
+        metrics.QUERIES.execute(connection, "exported_ids", "resource_ids")
+        QUERIES.execute(connection, "entity_views", "entity_usage", first=first)
+        rows, unnamed = QUERIES.frame(connection, "entity_counts").row(0)
         yield EntityUsage(as_of, rows, unnamed, first, connection)

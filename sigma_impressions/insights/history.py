@@ -17,12 +17,12 @@ from sigma_impressions.lake.digests import digest
 from sigma_impressions.lake.schemas import DAILY_IMPRESSIONS, DAILY_TOTALS, METRIC_TABLES
 from sigma_impressions.lake.tables import StoredTable
 from sigma_impressions.metrics.fingerprints import AsOfDate
-from sigma_impressions.windows import LONGEST_WINDOW, window
+from sigma_impressions.windows import LONGEST_WINDOW, WINDOW_DAYS, window
 
 if TYPE_CHECKING:
     import duckdb
 
-COMPARED_DAYS = (14, 60)
+COMPARED_DAYS = (min(WINDOW_DAYS), LONGEST_WINDOW)
 """How many days before the as-of date the as-of dates lie whose figures the summary is compared with."""
 
 LONGEST_ACTIVITY = 30
@@ -124,7 +124,5 @@ def read_history(connection: duckdb.DuckDBPyConnection, handles: Mapping[str, St
         engine.view_days(connection, handles[table.name], "as_of_date", stated, may_lack_rows=True)
     engine.view_days(connection, handles[DAILY_IMPRESSIONS.name], "event_date", event_dates)
     engine.view_days(connection, handles[DAILY_TOTALS.name], "event_date", history.active_before)
-    QUERIES.execute(connection, "earlier_views", "earlier_users", "earlier_active_days")
-    QUERIES.execute(
-        connection, "earlier_resources", "earlier_activity", parameters={"compared": list(history.compared)}
-    )
+    tables = ("earlier_views", "earlier_users", "earlier_active_days", "earlier_resources", "earlier_activity")
+    QUERIES.execute(connection, *tables, compared=list(history.compared))

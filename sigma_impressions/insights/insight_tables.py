@@ -13,30 +13,7 @@ from sigma_impressions.insights.thresholds import MOVED_IMPRESSIONS, MOVED_SHARE
 if TYPE_CHECKING:
     import duckdb
 
-INSIGHT_TABLES: Final = (
-    "popular_resources",
-    "underused_resources",
-    "active_users",
-    "usage_by_day",
-    "usage_summary",
-)
-
-_STEPS: Final[tuple[tuple[str, tuple[str, ...]], ...]] = (
-    ("last_views", ()),
-    ("first_views", ()),
-    ("stated_resources", ()),
-    ("underused", ("below_users", "young_days")),
-    ("user_tiers", ("power_user_days", "regular_user_days")),
-)
-"""What several of the tables are made from, in order, each with the parameters of its query."""
-
-_PARAMETERS: Final = {
-    "popular_resources": ("as_of", "moved_share", "moved_impressions"),
-    "underused_resources": ("as_of", "below_users", "first_event_date"),
-    "active_users": ("as_of", "first_event_date"),
-    "usage_by_day": ("as_of",),
-    "usage_summary": ("as_of", "first_event_date", "top_share"),
-}
+INSIGHT_TABLES: Final = ("popular_resources", "underused_resources", "active_users", "usage_by_day", "usage_summary")
 
 
 def create_insights(
@@ -47,23 +24,20 @@ def create_insights(
     `event_dates` is the registry. The connection has the views of the as-of date that is published, and what
     `read_history` makes.
     """
-    values: dict[str, object] = {
-        "as_of": history.as_of,
-        "first_event_date": history.first_event_date,
-        "below_users": rules.underused_below_users,
-        "power_user_days": rules.power_user_days,
-        "regular_user_days": rules.regular_user_days,
-        "young_days": YOUNG_DAYS,
-        "moved_share": MOVED_SHARE,
-        "moved_impressions": MOVED_IMPRESSIONS,
-        "top_share": TOP_SHARE,
-    }
     counted = event_dates.select("event_date", "impressions", "distinct_users")
     connection.register(
         "counted_days", counted.filter(pl.col("event_date").is_in(list(history.event_dates))).to_arrow()
     )
-    for step, parameters in _STEPS:
-        QUERIES.execute(connection, step, parameters={name: values[name] for name in parameters})
-    for table in INSIGHT_TABLES:
-        given = {name: values[name] for name in _PARAMETERS[table]}
-        connection.execute(f"CREATE TABLE published.{table} AS {QUERIES.text(table)}", given)
+    QUERIES.execute(
+        connection,
+        *("last_views", "first_views", "stated_resources", "underused", "user_tiers", *INSIGHT_TABLES),
+        as_of=history.as_of,
+        first_event_date=history.first_event_date,
+        below_users=rules.underused_below_users,
+        power_user_days=rules.power_user_days,
+        regular_user_days=rules.regular_user_days,
+        young_days=YOUNG_DAYS,
+        moved_share=MOVED_SHARE,
+        moved_impressions=MOVED_IMPRESSIONS,
+        top_share=TOP_SHARE,
+    )

@@ -1,4 +1,4 @@
-"""DuckDB as the engine of queries over the tables: connections, queries from .sql files, Delta data files as views.
+"""DuckDB as the engine of queries over the tables: connections, and Delta data files as views.
 
 DuckDB is loaded by the first connection: most processes that import this, such as a sensor's tick, never make one.
 """
@@ -10,7 +10,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import date
-from importlib.resources import files as package_files
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -66,36 +65,6 @@ def open_database(path: Path) -> duckdb.DuckDBPyConnection:
     connection = duckdb.connect(str(path), read_only=True)
     connection.execute("SET TimeZone = 'UTC'")
     return connection
-
-
-@dataclass(frozen=True)
-class Queries:
-    """The queries of a package: its files `sql/<name>.sql`."""
-
-    package: str
-
-    def text(self, name: str) -> str:
-        """The text of a query."""
-        return package_files(f"{self.package}.sql").joinpath(f"{name}.sql").read_text(encoding="utf-8")
-
-    def execute(
-        self, connection: duckdb.DuckDBPyConnection, *names: str, parameters: Mapping[str, object] | None = None
-    ) -> None:
-        """Run queries that make tables and views, one after the other, each with the same parameters."""
-        for name in names:
-            connection.execute(self.text(name), parameters)
-
-    def run(
-        self, connection: duckdb.DuckDBPyConnection, name: str, parameters: Mapping[str, object] | None = None
-    ) -> pa.Table:
-        """The result of a query as an Arrow table."""
-        return connection.sql(self.text(name), params=dict(parameters or {})).to_arrow_table()
-
-    def frame(
-        self, connection: duckdb.DuckDBPyConnection, name: str, parameters: Mapping[str, object] | None = None
-    ) -> pl.DataFrame:
-        """The result of a query as a polars frame."""
-        return frame(self.run(connection, name, parameters))
 
 
 def view_days(

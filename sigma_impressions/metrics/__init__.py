@@ -1,7 +1,5 @@
 """Rows to metrics: what is counted and how, in DuckDB. Nothing here knows where exports come from."""
 
-from typing import Final
+from sigma_impressions.lake.queries import Queries
 
-from sigma_impressions.lake.engine import Queries
-
-QUERIES: Final = Queries(__name__)
+QUERIES = Queries(__name__)

@@ -29,7 +29,7 @@ from sigma_impressions.metrics import QUERIES
 from sigma_impressions.metrics.conservation import check_windows
 from sigma_impressions.metrics.daily import Refreshed
 from sigma_impressions.metrics.fingerprints import AsOfDate, built_as_of_dates, expected_as_of_dates
-from sigma_impressions.metrics.user_lists import with_used
+from sigma_impressions.metrics.user_lists import with_user_lists
 from sigma_impressions.metrics.writing import replace_days
 from sigma_impressions.windows import WINDOW_DAYS
 
@@ -98,7 +98,7 @@ def _compute(
             engine.view(connection, table, data_files(tables.newest(table), "snapshot_id", [snapshot_id]))
         connection.execute("CREATE TEMP TABLE resources AS SELECT * EXCLUDE (snapshot_id) FROM sigma_resources")
         connection.register("segments", _segments(event_dates, wanted).to_arrow())
-        QUERIES.execute(connection, "viewed_ids", "viewed_resources", "viewed", "viewers", "active_days")
+        QUERIES.execute(connection, "exported_ids", "resource_ids", "resource_numbers", "user_numbers", "active_days")
         _give_keys(connection)
         if len(wanted) > 1:
             QUERIES.execute(connection, "segment_impressions")
@@ -114,11 +114,9 @@ def _give_keys(connection: duckdb.DuckDBPyConnection) -> None:
     Hashes are quicker than numbers by a fifth of the grouping. Texts that are alike, as addresses with two numbers in
     them, may have the same hash: then numbers are taken, since counts are exact.
     """
-    QUERIES.execute(connection, "hashed_keys")
-    shared = QUERIES.frame(connection, "shared_keys").item()
-    if shared:
-        QUERIES.execute(connection, "numbered_keys")
-    QUERIES.execute(connection, "numbered_impressions" if shared else "hashed_impressions")
+    QUERIES.execute(connection, "keys_by_hash", "keyed_impressions_by_hash")
+    if QUERIES.frame(connection, "shared_keys").item():
+        QUERIES.execute(connection, "keys_by_number", "keyed_impressions_by_number")
 
 
 def _segments(event_dates: Iterable[date], as_of_dates: Iterable[date]) -> pl.DataFrame:
@@ -132,18 +130,16 @@ def _segments(event_dates: Iterable[date], as_of_dates: Iterable[date]) -> pl.Da
 
 
 def _compute_date(connection: duckdb.DuckDBPyConnection, as_of: date, wanted: AsOfDate) -> dict[str, pl.DataFrame]:
-    parameters = {"as_of": as_of}
-    QUERIES.execute(connection, "matched_impressions", parameters=parameters)
-    QUERIES.execute(connection, "viewed_workbooks")
+    QUERIES.execute(connection, "viewed_by_user", "workbooks_by_user", as_of=as_of)
     results: dict[str, pl.DataFrame] = {}
     for table in METRIC_TABLES:
-        result = QUERIES.run(connection, table.name, parameters)
+        result = QUERIES.run(connection, table.name, as_of=as_of).to_arrow_table()
         connection.register(table.name, result)
         rows = engine.frame(result)
         if table is RESOURCE_IMPRESSIONS:
-            rows = with_used(connection, rows)
+            rows = with_user_lists(connection, rows)
         results[table.name] = rows.with_columns(fingerprint=pl.lit(wanted.fingerprint))
-    figures = QUERIES.frame(connection, "conservation", parameters)
+    figures = QUERIES.frame(connection, "conservation", as_of=as_of)
     check_windows(as_of, figures.row(0, named=True))
     results[AS_OF_DATES.name] = figures.with_columns(
         as_of_date=pl.lit(as_of),

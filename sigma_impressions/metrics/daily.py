@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from pathlib import Path
@@ -18,6 +18,7 @@ from sigma_impressions.lake.schemas import (
     DAILY_TOTALS,
     EVENT_DATES,
     NORMALIZED_IMPRESSIONS,
+    UTC_TIME,
 )
 from sigma_impressions.lake.scratch import scratch_folder
 from sigma_impressions.lake.tables import WORK_FOLDER, Tables, data_files, retry_conflicts
@@ -52,7 +53,8 @@ def refresh_daily_impressions(tables: Tables, overlapping_exports: str, limits: 
 
 
 def _refresh(tables: Tables, overlapping_exports: str, limits: Limits) -> Refreshed:
-    target = _Target(tables)
+    # Opened before the inputs are read (see `Tables.open`); the registry is last, here and when they are written.
+    handles = [tables.open(table) for table in (*DAILY_TABLES, EVENT_DATES)]
     built = built_event_dates(tables)
     expected = expected_event_dates(tables, overlapping_exports)
     stale = sorted(day for day, wanted in expected.items() if built.get(day) != wanted.fingerprint)
@@ -66,10 +68,11 @@ def _refresh(tables: Tables, overlapping_exports: str, limits: Limits) -> Refres
     if stale or dropped:
         with scratch_folder(tables.root / WORK_FOLDER) as scratch:
             for days in _batches({day: expected[day] for day in stale}):
-                target.write(
-                    days, _build(tables, {day: expected[day] for day in days}, overlapping_exports, scratch, limits)
-                )
-        target.drop(dropped)
+                rows = _build(tables, {day: expected[day] for day in days}, overlapping_exports, scratch, limits)
+                replace_days(handles, "event_date", days, rows)
+        if dropped:
+            nothing = {handle.table.name: handle.table.no_rows() for handle in handles}
+            replace_days(handles, "event_date", dropped, nothing)
     return Refreshed(tuple(stale), dropped, len(expected) - len(stale))
 
 
@@ -86,21 +89,6 @@ def _batches(wanted: Mapping[date, EventDate]) -> Iterator[list[date]]:
         captures = more
     if batch:
         yield batch
-
-
-class _Target:
-    """The tables that a refresh writes, opened before its inputs are read (see `Tables.open`)."""
-
-    def __init__(self, tables: Tables) -> None:
-        # The registry is last, here and when they are written.
-        self._handles = [tables.open(table) for table in (*DAILY_TABLES, EVENT_DATES)]
-
-    def write(self, days: Collection[date], built: Mapping[str, pl.DataFrame]) -> None:
-        replace_days(self._handles, "event_date", days, built)
-
-    def drop(self, days: Collection[date]) -> None:
-        if days:
-            self.write(days, {handle.table.name: handle.table.no_rows() for handle in self._handles})
 
 
 def _build(
@@ -125,9 +113,9 @@ def _build(
             pl.DataFrame(list(captures), schema=["file_id", "capture_id"], orient="row").to_arrow(),
         )
         QUERIES.execute(connection, "captured_impressions")
-        counted = QUERIES.run(connection, "daily_impressions", {"overlapping_exports": overlapping_exports})
+        counted = QUERIES.frame(connection, "daily_impressions", overlapping_exports=overlapping_exports)
         claims = QUERIES.frame(connection, "largest_claims")
-    daily = engine.frame(counted).join(dates.select("event_date", "fingerprint"), on="event_date")
+    daily = counted.join(dates.select("event_date", "fingerprint"), on="event_date")
     totals = _totals(daily)
     registered = _registered(dates.join(claims, on="event_date", how="left"), daily, totals)
     check_claims(registered)
@@ -158,5 +146,5 @@ def _registered(dates: pl.DataFrame, daily: pl.DataFrame, totals: pl.DataFrame) 
             how="left",
         )
         .with_columns(pl.col("rows", "impressions", "distinct_users", "largest_claim").fill_null(0))
-        .with_columns(built_at=pl.lit(datetime.now(UTC)), detail_dropped_at=pl.lit(None, pl.Datetime("us", "UTC")))
+        .with_columns(built_at=pl.lit(datetime.now(UTC)), detail_dropped_at=pl.lit(None, UTC_TIME))
     )

@@ -8,21 +8,22 @@ import polars as pl
 
 from sigma_impressions.errors import ConservationError
 from sigma_impressions.metrics import QUERIES
+from sigma_impressions.windows import LONGEST_WINDOW
 
 if TYPE_CHECKING:
     import duckdb
 
 
-def with_used(connection: duckdb.DuckDBPyConnection, resources: pl.DataFrame) -> pl.DataFrame:
+def with_user_lists(connection: duckdb.DuckDBPyConnection, resources: pl.DataFrame) -> pl.DataFrame:
     """The result of `sql/resource_impressions.sql` with the list of users of each resource (`used`).
 
-    Reads what `sql/used.sql` reads; its rows are cut into the lists as they are, and copied no more.
+    The rows of `sql/user_lists.sql` are cut into the lists as they are, and copied no more.
     """
     import pyarrow as pa
 
-    users = QUERIES.frame(connection, "used")
+    users = QUERIES.frame(connection, "user_lists")
     viewed = resources.get_column("resource_no").drop_nulls()
-    lengths = resources.get_column("distinct_impressions_users_60d")
+    lengths = resources.get_column(f"distinct_impressions_users_{LONGEST_WINDOW}d")
     found = users.get_column("resource_no").rle().struct
     if not (found.field("value").equals(viewed) and found.field("len").equals(lengths.filter(lengths > 0))):
         raise ConservationError("The lists of users do not fit the resources. Nothing was written; please report this.")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
@@ -19,7 +19,6 @@ from sigma_impressions.lake.digests import digest
 from sigma_impressions.lake.engine import DEFAULT_LIMITS, Limits
 from sigma_impressions.lake.schemas import (
     AS_OF_DATES,
-    DAILY_IMPRESSIONS,
     DAILY_TABLES,
     EVENT_DATES,
     EXPORT_FILES,
@@ -175,9 +174,9 @@ def _build(tables: Tables, contents: _Contents, scratch: Path, limits: Limits) -
                 "ORDER BY resource_type, workbook_url_id, element_id NULLS FIRST",
             )
         connection.execute("CREATE TEMP VIEW resources AS FROM published.sigma_resources")
-        QUERIES.execute(connection, "viewed_ids_ever")
-        metrics.QUERIES.execute(connection, "viewed_resources", "viewed")
-        _create(connection, DAILY_IMPRESSIONS.name, QUERIES.text("published_daily_impressions"))
+        QUERIES.execute(connection, "exported_and_earlier_ids")
+        metrics.QUERIES.execute(connection, "resource_ids", "resource_numbers")
+        QUERIES.execute(connection, "published_daily_impressions")
         files = _export_files(contents.registry, as_of)
         connection.register("files", files.to_arrow())
         _create(
@@ -190,7 +189,7 @@ def _build(tables: Tables, contents: _Contents, scratch: Path, limits: Limits) -
             REJECTED_ROWS,
             data_files(tables.newest(REJECTED_ROWS), "file_date", files["file_date"].unique()),
         )
-        _create(connection, REJECTED_ROWS.name, QUERIES.text("published_rejected_rows"))
+        QUERIES.execute(connection, "published_rejected_rows")
         create_insights(connection, contents.history, contents.event_dates, contents.rules)
         connection.execute(
             "CREATE TABLE published.publication AS "
@@ -227,17 +226,10 @@ def missing_database(database: Path) -> str:
 def top_workbooks(database: Path, most: int = 5) -> pl.DataFrame:
     """The workbooks with the most impressions of 30 days, those of their elements included."""
     with engine.open_database(database) as connection:
-        relation = connection.sql(
-            """
-            SELECT
-                coalesce(name, workbook_url_id) AS workbook,
-                total_impressions_with_elements_30d AS impressions_30d,
-                distinct_impressions_users_with_elements_30d AS users_30d
-            FROM resource_impressions
-            WHERE resource_type = 'sigma_workbook' AND total_impressions_with_elements_30d > 0
-            ORDER BY impressions_30d DESC, users_30d DESC, workbook
-            LIMIT $most
-            """,
-            params={"most": most},
-        )
-        return engine.frame(relation.to_arrow_table())
+        return QUERIES.frame(connection, "top_workbooks", most=most)
+
+
+def publication_figures(database: Path) -> dict[str, Any]:
+    """The day that a published database is stated as of, and how much it holds of resources, users and impressions."""
+    with engine.open_database(database) as connection:
+        return QUERIES.frame(connection, "publication_figures").row(0, named=True)

@@ -144,7 +144,7 @@ def _usage(connection: duckdb.DuckDBPyConnection) -> Usage:
         "rank_by_impressions, name, workbook_url_id, element_id",
     )
     is_workbook = pl.col("element_id").is_null()
-    workbooks = popular.filter(is_workbook).join(_query(connection, "workbook_days"), "workbook_url_id", "left")
+    workbooks = popular.filter(is_workbook).join(QUERIES.frame(connection, "workbook_days"), "workbook_url_id", "left")
     return Usage(
         _publication(connection),
         _summary(connection),
@@ -159,10 +159,10 @@ def _usage(connection: duckdb.DuckDBPyConnection) -> Usage:
         ),
         _table(connection, "active_users", USER_COLUMNS, "rank, user_email"),
         Quality(
-            _query(connection, "files").row(0, named=True),
-            _query(connection, "refused_files"),
-            _query(connection, "rejected_rows"),
-            _query(connection, "unmatched"),
+            QUERIES.frame(connection, "files").row(0, named=True),
+            QUERIES.frame(connection, "refused_files"),
+            QUERIES.frame(connection, "rejected_reasons"),
+            QUERIES.frame(connection, "unmatched"),
         ),
     )
 
@@ -181,7 +181,3 @@ def _table(connection: duckdb.DuckDBPyConnection, name: str, columns: tuple[str,
     return engine.frame(
         connection.sql(f"SELECT {', '.join(columns)} FROM {name} ORDER BY {ordered_by}").to_arrow_table()
     )
-
-
-def _query(connection: duckdb.DuckDBPyConnection, name: str) -> pl.DataFrame:
-    return QUERIES.frame(connection, name)

@@ -24,7 +24,7 @@ days AS (
     GROUP BY ALL
 ),
 
-viewed AS (
+totals AS (
     SELECT
         resource_type,
         entity_id,
@@ -48,12 +48,12 @@ usage AS (
         e.resource_type,
         e.entity_id,
         NULL::DATE AS event_date,
-        coalesce(v.impressions, 0) AS impressions,
-        coalesce(v.distinct_users, 0) AS distinct_users,
-        v.last_impression_at,
+        coalesce(t.impressions, 0) AS impressions,
+        coalesce(t.distinct_users, 0) AS distinct_users,
+        t.last_impression_at,
         [] AS used
     FROM entities AS e
-    LEFT JOIN viewed AS v USING (resource_type, entity_id)
+    LEFT JOIN totals AS t USING (resource_type, entity_id)
 )
 
 SELECT *, md5(concat_ws(' ', impressions, distinct_users, last_impression_at, used::VARCHAR)) AS digest

@@ -1,13 +1,13 @@
 -- Views of the workbooks and elements that Sigma still has, under the IDs that catalogs name them by.
 -- A workbook has those of its elements too, known or not. A catalog knows an element by its element ID alone: where
 -- several workbooks have it, as copies do, their views are those of one entity.
--- Reads:      daily_impressions, viewed_resources, resources
+-- Reads:      daily_impressions, resource_ids, resources
 CREATE OR REPLACE TEMP VIEW entity_views AS
 WITH matched AS (
     SELECT d.event_date, d.user_email, d.impressions, d.last_impression_at, r.workbook_url_id, r.element_id
     FROM daily_impressions AS d
-    INNER JOIN viewed_resources AS r
-        ON d.workbook_url_id = r.viewed_id AND d.element_id IS NOT DISTINCT FROM r.element_id
+    INNER JOIN resource_ids AS r
+        ON d.workbook_url_id = r.exported_id AND d.element_id IS NOT DISTINCT FROM r.element_id
     WHERE r.workbook_is_known
 ),
 

@@ -1,6 +1,8 @@
 -- How active each user of the 60 days is (docs/insights.md).
 -- Reads:      user_tiers, user_activity (of the as-of date), first_views
+-- Makes:      published.active_users
 -- Parameters: $as_of, $first_event_date
+CREATE TABLE published.active_users AS
 SELECT
     t.as_of_date,
     t.user_email,

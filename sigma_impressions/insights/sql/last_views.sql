@@ -1,5 +1,5 @@
 -- When each workbook and element was viewed last, of all that is captured; a workbook also through its elements.
--- Reads:      resource_impressions, unmatched_impressions (of the as-of date), earlier_views, viewed_resources
+-- Reads:      resource_impressions, unmatched_impressions (of the as-of date), earlier_views, resource_ids
 CREATE OR REPLACE TEMP TABLE last_views AS
 WITH views AS (
     SELECT workbook_url_id, element_id, last_impression_at
@@ -9,10 +9,10 @@ WITH views AS (
     SELECT workbook_url_id, element_id, last_impression_at
     FROM unmatched_impressions
     UNION ALL
-    SELECT v.workbook_url_id, v.element_id, e.last_impression_at
+    SELECT r.workbook_url_id, r.element_id, e.last_impression_at
     FROM earlier_views AS e
-    INNER JOIN viewed_resources AS v
-        ON e.workbook_url_id = v.viewed_id AND e.element_id IS NOT DISTINCT FROM v.element_id
+    INNER JOIN resource_ids AS r
+        ON e.workbook_url_id = r.exported_id AND e.element_id IS NOT DISTINCT FROM r.element_id
 )
 
 SELECT workbook_url_id, NULL AS element_id, max(last_impression_at) AS last_impression_at

@@ -1,7 +1,9 @@
 -- How popular each resource is among those of its type that are neither archived nor deleted (docs/insights.md).
 -- The figures of a workbook include those of its elements.
 -- Reads:      resource_impressions (of the as-of date), published.daily_impressions, last_views
+-- Makes:      published.popular_resources
 -- Parameters: $as_of, $moved_share, $moved_impressions
+CREATE TABLE published.popular_resources AS
 WITH previous_of_workbooks AS (
     SELECT workbook_url_id, sum(impressions)::BIGINT AS impressions
     FROM published.daily_impressions

@@ -1,6 +1,8 @@
 -- The underused resources of the as-of date, each with the reason.
 -- Reads:      underused, resource_impressions (of the as-of date), last_views
+-- Makes:      published.underused_resources
 -- Parameters: $as_of, $below_users, $first_event_date
+CREATE TABLE published.underused_resources AS
 WITH named AS (
     SELECT
         u.as_of_date,

@@ -3,7 +3,9 @@
 -- holds: so a user's week or month is one look at that number.
 -- Reads:      counted_days (event_date, impressions, distinct_users), daily_totals, earlier_active_days,
 --             published.daily_impressions
+-- Makes:      published.usage_by_day
 -- Parameter:  $as_of
+CREATE TABLE published.usage_by_day AS
 WITH days AS (
     SELECT day_no, $as_of::DATE - 88 + day_no AS event_date
     FROM (SELECT unnest(range(29, 89))::INTEGER AS day_no)

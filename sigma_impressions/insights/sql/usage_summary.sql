@@ -1,7 +1,9 @@
 -- The headline figures, each with the same one before: of 14 or 60 days earlier, where it is known (docs/insights.md).
 -- Reads:      counted_days (event_date, impressions), daily_totals, published.daily_impressions, first_views,
 --             stated_resources, underused, user_tiers
+-- Makes:      published.usage_summary
 -- Parameters: $as_of, $first_event_date, $top_share
+CREATE TABLE published.usage_summary AS
 WITH impressions AS (
     SELECT
         coalesce(sum(impressions) FILTER (WHERE event_date > $as_of::DATE - 14), 0) AS now_14d,
@@ -25,7 +27,7 @@ users AS (
     WHERE event_date > $as_of::DATE - 28
 ),
 
-viewed_workbooks AS (
+active_workbooks AS (
     SELECT
         count(DISTINCT workbook_url_id) FILTER (WHERE event_date > $as_of::DATE - 14) AS now_14d,
         count(DISTINCT workbook_url_id) FILTER (
@@ -112,7 +114,7 @@ figures AS (
     FROM users
     UNION ALL
     SELECT 'active_workbooks_14d', now_14d, before_14d, $as_of::DATE - 27
-    FROM viewed_workbooks
+    FROM active_workbooks
     UNION ALL
     SELECT 'new_users_14d', now_14d, before_14d, $as_of::DATE - 28
     FROM new_users

@@ -1,7 +1,7 @@
 -- Impressions counted, attached and unmatched in each window (docs/tables-and-metrics.md, "Conservation").
 -- Counted comes from the daily tables and attached from the finished result, so that a join that loses or
 -- doubles rows between the two shows.
--- Reads:      daily_impressions, resource_impressions, matched_impressions, viewed
+-- Reads:      daily_impressions, resource_impressions, viewed_by_user, resource_numbers
 -- Parameter:  $as_of
 WITH counted AS (
     SELECT
@@ -25,8 +25,8 @@ unmatched AS (
         coalesce(sum(impressions_14d), 0)::BIGINT AS unmatched_impressions_14d,
         coalesce(sum(impressions_30d), 0)::BIGINT AS unmatched_impressions_30d,
         coalesce(sum(impressions_60d), 0)::BIGINT AS unmatched_impressions_60d
-    FROM matched_impressions
-    INNER JOIN viewed USING (resource_no)
+    FROM viewed_by_user
+    INNER JOIN resource_numbers USING (resource_no)
     WHERE NOT resource_is_known
 )
 

@@ -1,6 +1,6 @@
--- Usage of every resource as of a day (docs/tables-and-metrics.md, "resource_impressions"); without the lists of users,
--- but with resource_no, by which they are added (used.sql).
--- Reads:      matched_impressions, viewed_workbooks, daily_totals, viewed_resources, viewed, resources
+-- Usage of every resource as of a day, also of those that nobody viewed (docs/tables-and-metrics.md,
+-- "resource_impressions"); without the lists of users, but with resource_no, by which they are added (user_lists.sql).
+-- Reads:      viewed_by_user, workbooks_by_user, daily_totals, resource_ids, resource_numbers, resources
 -- Parameter:  $as_of
 WITH own_by_number AS (
     SELECT
@@ -13,8 +13,8 @@ WITH own_by_number AS (
         count(*) AS users_60d,
         min(first_impression_at) AS first_impression_at,
         max(last_impression_at) AS last_impression_at
-    FROM matched_impressions
-    INNER JOIN viewed USING (resource_no)
+    FROM viewed_by_user
+    INNER JOIN resource_numbers USING (resource_no)
     WHERE resource_is_known
     GROUP BY resource_no
 ),
@@ -23,16 +23,16 @@ WITH own_by_number AS (
 prior AS (
     SELECT r.resource_no, sum(t.impressions)::BIGINT AS total_prior_14d
     FROM daily_totals AS t
-    INNER JOIN viewed_resources AS r
-        ON t.workbook_url_id = r.viewed_id AND t.element_id IS NOT DISTINCT FROM r.element_id
+    INNER JOIN resource_ids AS r
+        ON t.workbook_url_id = r.exported_id AND t.element_id IS NOT DISTINCT FROM r.element_id
     WHERE t.event_date BETWEEN $as_of::DATE - 27 AND $as_of::DATE - 14
     GROUP BY r.resource_no
 ),
 
 own AS (
-    SELECT v.workbook_url_id, v.element_id, o.*, p.total_prior_14d
+    SELECT n.workbook_url_id, n.element_id, o.*, p.total_prior_14d
     FROM own_by_number AS o
-    INNER JOIN viewed AS v USING (resource_no)
+    INNER JOIN resource_numbers AS n USING (resource_no)
     LEFT JOIN prior AS p USING (resource_no)
 ),
 
@@ -46,13 +46,13 @@ workbook_with_elements AS (
         count(*) FILTER (WHERE impressions_14d > 0) AS users_14d,
         count(*) FILTER (WHERE impressions_30d > 0) AS users_30d,
         count(*) AS users_60d
-    FROM viewed_workbooks
+    FROM workbooks_by_user
     GROUP BY workbook_no
 ),
 
 workbook_names AS (
     SELECT DISTINCT workbook_no, workbook_url_id
-    FROM viewed
+    FROM resource_numbers
     WHERE workbook_is_known
 ),
 

@@ -1,5 +1,5 @@
 -- Activity per user of the 60 days up to the as-of date, over all impressions, matched or not.
--- Reads:      viewed_workbooks, viewers, active_days
+-- Reads:      workbooks_by_user, user_numbers, active_days
 -- Parameter:  $as_of
 WITH days AS (
     SELECT
@@ -29,8 +29,8 @@ SELECT
     any_value(active_days_60d) AS active_days_60d,
     min(first_impression_at) AS first_impression_at,
     max(last_impression_at) AS last_impression_at
-FROM viewed_workbooks
+FROM workbooks_by_user
 INNER JOIN days USING (user_no)
-INNER JOIN viewers USING (user_no)
+INNER JOIN user_numbers USING (user_no)
 GROUP BY user_no, user_email
 ORDER BY user_email

@@ -1,5 +1,5 @@
 -- The resources that were viewed, once each, whatever the exports call them.
--- Reads:      viewed_resources
-CREATE OR REPLACE TEMP TABLE viewed AS
+-- Reads:      resource_ids
+CREATE OR REPLACE TEMP TABLE resource_numbers AS
 SELECT DISTINCT resource_no, workbook_no, workbook_url_id, element_id, workbook_is_known, resource_is_known
-FROM viewed_resources
+FROM resource_ids

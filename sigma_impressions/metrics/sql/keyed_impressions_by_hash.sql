@@ -1,6 +1,7 @@
--- The daily rows with the keys of hashed_keys.sql, and the segment of time that they lie in. The windows of all as-of
--- dates that are computed are made of whole segments; a segment is named by its last date.
+-- The daily rows with the keys of keys_by_hash.sql, and the segment of time that they lie in. The windows of all
+-- as-of dates that are computed are made of whole segments; a segment is named by its last date.
 -- Reads:      daily_impressions, segments (event_date, segment)
+-- Makes:      keyed_impressions
 CREATE OR REPLACE TEMP VIEW keyed_impressions AS
 SELECT
     s.segment,

@@ -1,15 +1,16 @@
 -- What was viewed, as the exports name it, and which resource that is (docs/tables-and-metrics.md, "Matching"): a UUID
 -- is a workbook ID, in any case; anything else is a URL ID, to the letter. The IDs of a tagged version name the
--- workbook it was made from. Where no workbook has it, workbook_url_id is what the exports say. Several viewed IDs may name one workbook;
+-- workbook it was made from. Where no workbook has it, workbook_url_id is what the exports say. Several exported IDs
+-- may name one workbook;
 -- what they name has one resource_no and workbook_no; resource_no is in the order of resource_impressions.
--- Reads:      viewed_ids, resources, workbook_aliases
-CREATE OR REPLACE TEMP TABLE viewed_resources AS
-WITH viewed AS (
+-- Reads:      exported_ids, resources, workbook_aliases
+CREATE OR REPLACE TEMP TABLE resource_ids AS
+WITH named AS (
     SELECT
-        workbook_url_id AS viewed_id,
+        workbook_url_id AS exported_id,
         element_id,
         regexp_full_match(workbook_url_id, '[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}') AS is_workbook_id
-    FROM viewed_ids
+    FROM exported_ids
 ),
 
 workbooks AS (
@@ -42,17 +43,17 @@ elements AS (
 
 matched AS (
     SELECT
-        v.viewed_id,
-        v.element_id,
-        coalesce(u.workbook_url_id, i.workbook_url_id, v.viewed_id) AS workbook_url_id,
+        n.exported_id,
+        n.element_id,
+        coalesce(u.workbook_url_id, i.workbook_url_id, n.exported_id) AS workbook_url_id,
         u.workbook_url_id IS NOT NULL OR i.workbook_url_id IS NOT NULL AS workbook_is_known
-    FROM viewed AS v
-    LEFT JOIN url_ids AS u ON NOT v.is_workbook_id AND v.viewed_id = u.named_id
-    LEFT JOIN workbook_ids AS i ON v.is_workbook_id AND lower(v.viewed_id) = i.named_id
+    FROM named AS n
+    LEFT JOIN url_ids AS u ON NOT n.is_workbook_id AND n.exported_id = u.named_id
+    LEFT JOIN workbook_ids AS i ON n.is_workbook_id AND lower(n.exported_id) = i.named_id
 )
 
 SELECT
-    m.viewed_id,
+    m.exported_id,
     m.element_id,
     m.workbook_url_id,
     m.workbook_is_known,

@@ -1,5 +1,6 @@
--- What hashed_impressions.sql makes, with the keys of numbered_keys.sql.
+-- What keyed_impressions_by_hash.sql makes, with the keys of keys_by_number.sql.
 -- Reads:      daily_impressions, segments (event_date, segment), view_keys, user_keys
+-- Makes:      keyed_impressions
 CREATE OR REPLACE TEMP VIEW keyed_impressions AS
 SELECT
     s.segment,
@@ -10,5 +11,5 @@ SELECT
     d.last_impression_at
 FROM daily_impressions AS d
 INNER JOIN segments AS s ON d.event_date = s.event_date
-INNER JOIN view_keys AS v ON d.workbook_url_id = v.viewed_id AND d.element_id IS NOT DISTINCT FROM v.element_id
+INNER JOIN view_keys AS v ON d.workbook_url_id = v.exported_id AND d.element_id IS NOT DISTINCT FROM v.element_id
 INNER JOIN user_keys AS u ON d.user_email = u.user_email

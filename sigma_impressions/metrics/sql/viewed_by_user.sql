@@ -3,7 +3,7 @@
 -- They are exact up to 2^53 impressions, which nobody has; conservation.sql would tell.
 -- Reads:      segment_impressions, view_keys, user_keys
 -- Parameter:  $as_of
-CREATE OR REPLACE TEMP TABLE matched_impressions AS
+CREATE OR REPLACE TEMP TABLE viewed_by_user AS
 WITH keyed AS (
     SELECT
         view_key,
@@ -18,7 +18,7 @@ WITH keyed AS (
     GROUP BY view_key, user_key
 ),
 
-numbered AS (
+named AS (
     SELECT v.resource_no, u.user_no, v.has_several_ids, k.* EXCLUDE (view_key, user_key)
     FROM keyed AS k
     INNER JOIN view_keys AS v ON k.view_key = v.view_key
@@ -26,7 +26,7 @@ numbered AS (
 )
 
 SELECT * EXCLUDE (has_several_ids)
-FROM numbered
+FROM named
 WHERE NOT has_several_ids
 UNION ALL BY NAME
 -- A user may have used several IDs of a resource.
@@ -38,6 +38,6 @@ SELECT
     sum(impressions_60d)::BIGINT AS impressions_60d,
     min(first_impression_at) AS first_impression_at,
     max(last_impression_at) AS last_impression_at
-FROM numbered
+FROM named
 WHERE has_several_ids
 GROUP BY resource_no, user_no

@@ -1,1 +1,0 @@
-"""Queries of the usage report over the published database."""

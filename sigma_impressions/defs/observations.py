@@ -10,13 +10,14 @@ import dagster as dg
 from dagster._utils.names import clean_name
 
 from sigma_impressions.destinations.workbook_usage import workbook_usage
+from sigma_impressions.windows import WINDOW_DAYS
 
 WorkbookKey = Callable[[Mapping[str, Any]], dg.AssetKey | None]
 """The asset key of a workbook, given its row of `workbook_usage`; None if it has no asset."""
 
 _FIGURES = (
-    *(f"total_impressions_{days}d" for days in (14, 30, 60)),
-    *(f"distinct_users_{days}d" for days in (14, 30, 60)),
+    *(f"total_impressions_{days}d" for days in WINDOW_DAYS),
+    *(f"distinct_users_{days}d" for days in WINDOW_DAYS),
     "rank",
 )
 

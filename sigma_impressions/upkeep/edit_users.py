@@ -43,8 +43,12 @@ from sigma_impressions.users import (
     shape_of,
     without_addresses,
 )
+from sigma_impressions.windows import LONGEST_WINDOW
 
 _BATCH_ROWS = 250_000
+
+_MOST_ACTIVE = f"impressions_{LONGEST_WINDOW}d"
+"""What puts the users of a resource in order."""
 
 _TEXTS_OF_RESOURCES = frozenset({"name", "workbook_name", "path", "url"})
 """Columns of resources in which somebody may have written an address."""
@@ -209,7 +213,7 @@ class _Columns:
             if isinstance(dtype, pl.List) and isinstance(dtype.inner, pl.Struct)
         }
         nested = {name: tuple(inner for inner in inners if inner.endswith("_email")) for name, inners in fields.items()}
-        ordered = {name for name, inners in fields.items() if {"impressions_60d", "user_email"} <= set(inners)}
+        ordered = {name for name, inners in fields.items() if {_MOST_ACTIVE, "user_email"} <= set(inners)}
         return _Columns(tuple(flat), {name: inners for name, inners in nested.items() if inners}, frozenset(ordered))
 
     def users(self, path: str) -> pl.Series:
@@ -238,7 +242,7 @@ class _Columns:
 
 def _in_order(records: pl.Expr) -> pl.Expr:
     """Users of a resource as the metrics have them."""
-    impressions, user = (records.struct.field(name) for name in ("impressions_60d", "user_email"))
+    impressions, user = (records.struct.field(name) for name in (_MOST_ACTIVE, "user_email"))
     return records.sort_by(impressions, user, descending=[True, False])
 
 

@@ -35,13 +35,15 @@ fuzz: $(STAMP) ## Look for export files that are read wrong (ARGS="--minutes 30"
 bench: $(STAMP) ## Measure against peers and write bench/RESULTS.md (ARGS="normalize --large" for one section)
 	$(BIN)/python -m bench $(ARGS)
 
-docs: $(STAMP) ## Write docs/queries.md from the headers of the SQL files
+docs: $(STAMP) ## Write what the docs say of queries and settings from the SQL files and the declarations
 	$(BIN)/python -m sigma_impressions_tests.query_page
+	$(BIN)/python -m sigma_impressions.settings.reference
 
-lint: $(STAMP) ## Lint, format check, type check, and load the code location
+lint: $(STAMP) ## Lint, format check, type check, imports, and load the code location
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/lint-imports --no-logo --no-cache
 	$(BIN)/dagster definitions validate
 
 format: $(STAMP) ## Rewrite the code in the project's format

@@ -37,7 +37,7 @@ bench: $(STAMP) ## Measure against peers and write bench/RESULTS.md (ARGS="norma
 
 docs: $(STAMP) ## Write what the docs say of queries and settings from the SQL files and the declarations
 	$(BIN)/python -m sigma_impressions_tests.query_page
-	$(BIN)/python -m sigma_impressions.settings.reference
+	$(BIN)/python -m sigma_impressions_tests.settings.page
 
 lint: $(STAMP) ## Lint, format check, type check, imports, and load the code location
 	$(BIN)/ruff check .

@@ -28,6 +28,12 @@ if TYPE_CHECKING:
     from sigma_impressions.upkeep.edit_users import Edited
 
 _DAY = click.DateTime(formats=["%Y-%m-%d"])
+_RENORMALIZE = click.option(
+    "--renormalize", is_flag=True, help="Read captured files of these days again, under the settings of now."
+)
+_FORGET_MISSING_FILES = click.option(
+    "--forget-missing-files", is_flag=True, help="Stop counting files of these days that the bucket no longer holds."
+)
 _OBJECTS_BETWEEN_COLLECTIONS = 50_000
 
 
@@ -70,12 +76,8 @@ def main() -> None:
 @main.command()
 @click.option("--as-of", type=_DAY, help="State the metrics as of the end of this day (default: today, UTC).")
 @click.option("--days-back", type=int, help=f"File dates to scan, counting today: 1 to {MAX_DAYS_BACK}.")
-@click.option("--renormalize", is_flag=True, help="Read captured files of these days again, under the settings of now.")
-@click.option(
-    "--forget-missing-files",
-    is_flag=True,
-    help="Stop counting files of these days that the bucket no longer holds.",
-)
+@_RENORMALIZE
+@_FORGET_MISSING_FILES
 def run(as_of: datetime | None, days_back: int | None, renormalize: bool, forget_missing_files: bool) -> None:
     """Scan the last days now and publish the metrics.
 
@@ -99,12 +101,8 @@ def run(as_of: datetime | None, days_back: int | None, renormalize: bool, forget
 @main.command()
 @click.option("--from", "first", type=_DAY, required=True, help="First file date.")
 @click.option("--to", "last", type=_DAY, required=True, help="Last file date, included.")
-@click.option("--renormalize", is_flag=True, help="Read captured files of these days again, under the settings of now.")
-@click.option(
-    "--forget-missing-files",
-    is_flag=True,
-    help="Stop counting files of these days that the bucket no longer holds.",
-)
+@_RENORMALIZE
+@_FORGET_MISSING_FILES
 def backfill(first: datetime, last: datetime, renormalize: bool, forget_missing_files: bool) -> None:
     """Scan the file dates from one day to another, in runs of at most six days.
 
@@ -335,13 +333,10 @@ def _values(given: Mapping[str, str] | None = None) -> dict[str, str | None]:
 
 def _settings(given: Mapping[str, str] | None = None) -> Settings:
     """The settings of the environment and of options; tells of variables that look like settings and are none."""
-    from rich.text import Text
-
     from sigma_impressions.settings.read import misspelt, read_settings
 
     for problem in misspelt(os.environ):
-        said = f"{problem.environment_variable} {problem.message}"
-        _console(stderr=True).print(Text(said, style="yellow"), soft_wrap=True)
+        _say(f"{problem.environment_variable} {problem.message}", "yellow", stderr=True)
     return read_settings(_values(given))
 
 
@@ -351,16 +346,14 @@ def _console(stderr: bool = False) -> Console:
     return Console(stderr=stderr, highlight=False)
 
 
-def _say(line: str) -> None:
+def _say(line: str, style: str = "", *, stderr: bool = False) -> None:
     from rich.text import Text
 
-    _console().print(Text(line), soft_wrap=True)
+    _console(stderr).print(Text(line, style=style), soft_wrap=True)
 
 
 def _fail(message: str) -> NoReturn:
-    from rich.text import Text
-
-    _console(stderr=True).print(Text(message, style="red"), soft_wrap=True)
+    _say(message, "red", stderr=True)
     sys.exit(1)
 
 

@@ -30,13 +30,18 @@ The message says what is wrong, where, and what to do. It holds no secret, no ad
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 
 class OperatorError(Exception):
     """Something that an operator can mend; the message says how."""
 
-    again = True
+    again: ClassVar[bool] = True
     """Whether another try may help, with nothing changed."""
+
+    def __init_subclass__(cls, again: bool | None = None) -> None:
+        if again is not None:
+            cls.again = again
 
 
 @dataclass(frozen=True)
@@ -47,10 +52,8 @@ class Problem:
     message: str
 
 
-class SettingsError(OperatorError, ValueError):
+class SettingsError(OperatorError, again=False):
     """Settings that cannot be used. `str()` lists every problem, one line each."""
-
-    again = False
 
     def __init__(self, *problems: Problem) -> None:
         super().__init__("\n".join(f"{p.environment_variable}: {p.message}" for p in problems))
@@ -77,26 +80,20 @@ class StorageError(OperatorError):
     """The storage location cannot be used; the message says what is missing and what to do."""
 
 
-class TablesError(OperatorError):
+class TablesError(OperatorError, again=False):
     """The storage location holds something that this version cannot work with."""
-
-    again = False
 
 
 class InputsChanged(OperatorError):
     """Another process has rebuilt what this one was about to read; look again and redo."""
 
 
-class NothingComputed(OperatorError):
+class NothingComputed(OperatorError, again=False):
     """What is asked for has not been computed yet; the message names what to materialize first."""
 
-    again = False
 
-
-class AddressesStored(OperatorError):
+class AddressesStored(OperatorError, again=False):
     """The tables hold addresses although pseudonyms are wanted."""
-
-    again = False
 
     def __init__(self) -> None:
         super().__init__(
@@ -105,22 +102,16 @@ class AddressesStored(OperatorError):
         )
 
 
-class ConservationError(OperatorError):
+class ConservationError(OperatorError, again=False):
     """Numbers do not add up: a fault of the program. Nothing of them is written."""
 
-    again = False
 
-
-class ResourcesUnreadable(OperatorError):
+class ResourcesUnreadable(OperatorError, again=False):
     """The snapshot file is missing or cannot be opened; the message says which file."""
 
-    again = False
 
-
-class ResourcesRefused(OperatorError):
+class ResourcesRefused(OperatorError, again=False):
     """A snapshot of `sigma_resources` breaks the contract; the message names the rows."""
-
-    again = False
 
 
 class SigmaApiError(OperatorError):
@@ -131,10 +122,8 @@ class SigmaUnavailable(SigmaApiError):
     """Sigma did not answer, or only with passing errors, until the last attempt; later it may."""
 
 
-class SigmaRefused(SigmaApiError):
+class SigmaRefused(SigmaApiError, again=False):
     """Sigma has answered with an error that another attempt would not change; `status` is its HTTP status."""
-
-    again = False
 
     def __init__(self, message: str, status: int) -> None:
         super().__init__(message)

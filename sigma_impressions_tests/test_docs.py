@@ -20,6 +20,7 @@ CODE = [
     if path.suffix in {".py", ".sql"}
 ]
 
+
 def lines_of_prose(page: Path) -> list[str]:
     """The lines of a page; those of code blocks are blank."""
     text = page.read_text(encoding="utf-8")

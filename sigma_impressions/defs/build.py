@@ -7,6 +7,7 @@ import warnings
 from collections.abc import Mapping
 
 import dagster as dg
+from dagster._core.definitions.utils import DEFAULT_GROUP_NAME
 
 from sigma_impressions.defs.alerts import build_alerts
 from sigma_impressions.defs.automation import build_schedule, build_sensor
@@ -14,6 +15,7 @@ from sigma_impressions.defs.check_job import build_check_job
 from sigma_impressions.defs.datahub import build_datahub_assets
 from sigma_impressions.defs.exports import build_export_assets
 from sigma_impressions.defs.maintenance import MAINTENANCE_ASSET, MAINTENANCE_JOB_NAME, build_maintenance_assets
+from sigma_impressions.defs.metadata import OWNERS
 from sigma_impressions.defs.metrics import build_metric_assets
 from sigma_impressions.defs.names import PLAIN_NAMES, Names
 from sigma_impressions.defs.observations import WorkbookKey, dagster_sigma_key
@@ -60,8 +62,15 @@ def build_definitions(
             *build_report_assets(names),
             *(build_datahub_assets(names) if _is_set("datahub", environment) else ()),
         ]
-        referenced = dg.with_source_code_references([*scanned, *build_maintenance_assets(names)])
-    own = [asset for asset in scanned if isinstance(asset, dg.AssetsDefinition)]
+        own = [asset for asset in scanned if isinstance(asset, dg.AssetsDefinition)]
+        described = dg.map_asset_specs(
+            lambda spec: spec.replace_attributes(
+                owners=OWNERS, group_name=names.group if spec.group_name == DEFAULT_GROUP_NAME else spec.group_name
+            ),
+            [*own, *build_maintenance_assets(names)],
+        )
+        others = [asset for asset in scanned if isinstance(asset, dg.AssetSpec)]
+        referenced = dg.with_source_code_references([*described, *others])
     keys = {key for asset in own for key in asset.keys}
     checks = {key for asset in own for key in asset.check_keys}
     # Steps share one process: starting one per step takes longer than most steps do.

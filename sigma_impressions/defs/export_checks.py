@@ -49,12 +49,6 @@ RAW_CHECKS = (FRESH,)
 NORMALIZED_CHECKS = (READABLE, ADD_UP, GOOD_ROWS, UNIFORM)
 
 
-def newest_file_date(files: pl.DataFrame, newest_first: bool = True) -> date | None:
-    """The newest (or oldest) file date, None if there are no files."""
-    days: list[date] = files["file_date"].drop_nulls().sort(descending=newest_first).to_list()
-    return days[0] if days else None
-
-
 def freshness(key: dg.AssetKey, newest: date | None, files: int, max_age_days: int, today: date) -> dg.AssetCheckResult:
     """Whether the newest export file of all days is younger than the largest age, today being one day."""
     is_fresh = newest is not None and newest > today - timedelta(days=max_age_days)
@@ -134,14 +128,13 @@ def rows_are_good(
 
 def settings_are_uniform(key: dg.AssetKey, files: pl.DataFrame, fingerprint: str) -> dg.AssetCheckResult:
     """Whether the files of the last 60 file dates were all read under the settings of now."""
-    newest = newest_file_date(files)
-    recent = files.filter(pl.col("file_date") > newest - timedelta(days=LONGEST_WINDOW)) if newest else files
+    recent = files.filter(pl.col("file_date") > pl.col("file_date").max() - timedelta(days=LONGEST_WINDOW))
     other = recent.filter((pl.col("status") == "read") & (pl.col("rules_fingerprint") != fingerprint))
-    oldest = newest_file_date(other, newest_first=False)
-    last = newest_file_date(other)
+    days = sorted(other["file_date"].to_list()) or [None]
     remedy = (
-        f"Run: sigma-impressions backfill --renormalize --from {oldest} --to {last}. Or in the Dagster UI: materialize "
-        f"normalized_impressions and what is downstream of {oldest} to {last}, with renormalize: true in the launchpad."
+        f"Run: sigma-impressions backfill --renormalize --from {days[0]} --to {days[-1]}. Or in the Dagster UI: "
+        f"materialize normalized_impressions and what is downstream of {days[0]} to {days[-1]}, with renormalize: true "
+        "in the launchpad."
     )
     return UNIFORM.result(
         key,

@@ -12,7 +12,7 @@ from sigma_impressions.defs import export_checks as checks
 from sigma_impressions.defs.days import days_of, note_days
 from sigma_impressions.defs.failures import clear_failures
 from sigma_impressions.defs.lineage import column_lineage
-from sigma_impressions.defs.metadata import EXAMPLES, OWNERS, definition_metadata, location, preview, table_of
+from sigma_impressions.defs.metadata import EXAMPLES, definition_metadata, location, preview, table_of
 from sigma_impressions.defs.names import PLAIN_NAMES, Names
 from sigma_impressions.defs.partitions import BACKFILL_POLICY
 from sigma_impressions.defs.runs import tag_run
@@ -50,8 +50,6 @@ def build_export_assets(
         required_resource_keys={names.resource},
         partitions_def=partitions,
         backfill_policy=BACKFILL_POLICY,
-        group_name=names.group,
-        owners=OWNERS,
         kinds={"delta", "csv"},
         metadata=definition_metadata(RAW_EXPORT_FILES),
         description=(
@@ -78,7 +76,7 @@ def build_export_assets(
             check_results=[
                 checks.freshness(
                     raw_key,
-                    checks.newest_file_date(manifest),
+                    max(manifest["file_date"].to_list(), default=None),
                     manifest.height,
                     settings.export_max_age_days or settings.days_back,
                     datetime.now(UTC).date(),
@@ -92,8 +90,6 @@ def build_export_assets(
         deps=[raw_key],
         partitions_def=partitions,
         backfill_policy=BACKFILL_POLICY,
-        group_name=names.group,
-        owners=OWNERS,
         kinds={"delta", "polars"},
         metadata=definition_metadata(NORMALIZED_IMPRESSIONS),
         description=(

@@ -7,7 +7,7 @@ import dagster as dg
 from pydantic import Field
 
 from sigma_impressions.defs.failures import clear_failures
-from sigma_impressions.defs.metadata import OWNERS, documentation, table_of
+from sigma_impressions.defs.metadata import documentation, table_of
 from sigma_impressions.defs.names import PLAIN_NAMES, Names
 from sigma_impressions.upkeep import DEFAULT_KEEP_DAYS
 from sigma_impressions.upkeep.compact import maintain
@@ -35,7 +35,6 @@ def build_maintenance_assets(names: Names = PLAIN_NAMES) -> list[dg.AssetsDefini
         key=names.key(MAINTENANCE_ASSET),
         required_resource_keys={names.resource},
         group_name=f"{names.group}_maintenance",
-        owners=OWNERS,
         metadata=documentation("operations.md"),
         kinds={"delta"},
         description=(

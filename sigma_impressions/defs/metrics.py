@@ -11,7 +11,7 @@ from sigma_impressions.defs import metric_checks as checks
 from sigma_impressions.defs.days import days_of, note_days
 from sigma_impressions.defs.failures import clear_failures
 from sigma_impressions.defs.lineage import column_lineage
-from sigma_impressions.defs.metadata import OWNERS, definition_metadata, location, preview
+from sigma_impressions.defs.metadata import definition_metadata, location, preview
 from sigma_impressions.defs.names import PLAIN_NAMES, Names
 from sigma_impressions.defs.partitions import BACKFILL_POLICY
 from sigma_impressions.errors import Problem, SettingsError
@@ -89,8 +89,6 @@ def build_metric_assets(
         deps=[normalized_key],
         partitions_def=partitions,
         backfill_policy=BACKFILL_POLICY,
-        group_name=names.group,
-        owners=OWNERS,
         kinds={"delta", "duckdb"},
         metadata=definition_metadata(DAILY_IMPRESSIONS),
         description=(
@@ -137,8 +135,6 @@ def build_metric_assets(
             dg.AssetSpec(
                 keys[table.name],
                 deps=[daily_key, resources_key],
-                group_name=names.group,
-                owners=OWNERS,
                 kinds={"delta", "duckdb"},
                 metadata=definition_metadata(table),
                 description=_DESCRIPTIONS[table.name],

@@ -3,7 +3,7 @@
 import dagster as dg
 
 from sigma_impressions.defs.failures import clear_failures
-from sigma_impressions.defs.metadata import OWNERS, documentation, table_of
+from sigma_impressions.defs.metadata import documentation, table_of
 from sigma_impressions.defs.metrics import AsOf
 from sigma_impressions.defs.names import PLAIN_NAMES, Names
 from sigma_impressions.defs.observations import WorkbookKey, dagster_sigma_key, usage_observations
@@ -24,8 +24,6 @@ def build_publish_assets(
         key=names.key(DATABASE_ASSET),
         required_resource_keys={names.resource},
         deps=names.keys(table.name for table in METRIC_TABLES),
-        group_name=names.group,
-        owners=OWNERS,
         metadata=documentation("tables-and-metrics.md"),
         kinds={"duckdb"},
         description=(

@@ -3,7 +3,7 @@
 import dagster as dg
 
 from sigma_impressions.defs.failures import clear_failures
-from sigma_impressions.defs.metadata import OWNERS, documentation
+from sigma_impressions.defs.metadata import documentation
 from sigma_impressions.defs.names import PLAIN_NAMES, Names
 from sigma_impressions.defs.publish import DATABASE_ASSET
 from sigma_impressions.publish.database import DATABASE_NAME
@@ -22,8 +22,6 @@ def build_report_assets(names: Names = PLAIN_NAMES) -> list[dg.AssetsDefinition]
         key=names.key(REPORT_ASSET),
         required_resource_keys={names.resource},
         deps=[names.key(DATABASE_ASSET)],
-        group_name=names.group,
-        owners=OWNERS,
         metadata=documentation("report.md"),
         kinds={"html"},
         description=(

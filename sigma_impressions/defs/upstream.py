@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 import dagster as dg
 
 from sigma_impressions.defs.failures import clear_failures
-from sigma_impressions.defs.metadata import OWNERS, definition_metadata, location, preview
+from sigma_impressions.defs.metadata import definition_metadata, location, preview
 from sigma_impressions.defs.names import PLAIN_NAMES, Names
 from sigma_impressions.defs.resource_checks import RESOURCE_CHECKS, elements_are_read, resource_age, resource_shrinkage
 from sigma_impressions.defs.runs import TRIGGER_TAG, range_tags
@@ -85,8 +85,6 @@ def _snapshot_asset(
         key=key,
         required_resource_keys={names.resource},
         deps=deps,
-        group_name=names.group,
-        owners=OWNERS,
         kinds={"delta", "polars"},
         metadata=definition_metadata(SIGMA_RESOURCES),
         check_specs=[check.spec(key) for check in RESOURCE_CHECKS],

@@ -56,26 +56,21 @@ class LocalStorage:
         self.local = root
 
     def uri(self, table: str) -> str:
-        """See `Storage.uri`."""
         return str(self.local / table)
 
     def options(self) -> dict[str, str] | None:
-        """See `Storage.options`."""
         return None
 
     def adopt(self, table: str, files: Sequence[tuple[Path, str]]) -> None:
-        """See `Storage.adopt`."""
         for file, relative in files:
             target = self.local / table / relative
             target.parent.mkdir(parents=True, exist_ok=True)
             file.replace(target)
 
     def paths(self, table: str, files: Sequence[str]) -> list[str]:
-        """See `Storage.paths`."""
         return [str(self.local / table / file) for file in files]
 
     def sizes(self, table: str) -> dict[str, int]:
-        """See `Storage.sizes`."""
         folder = self.local / table
         found = {}
         for path in folder.rglob("*"):
@@ -85,7 +80,7 @@ class LocalStorage:
         return found
 
     def forget_copies(self) -> None:
-        """See `Storage.forget_copies`; there are none."""
+        """There are none."""
 
 
 class BucketStorage:
@@ -120,15 +115,13 @@ class BucketStorage:
         return f"BucketStorage({self.location!r})"
 
     def uri(self, table: str) -> str:
-        """See `Storage.uri`."""
         return f"{self.location}/{table}"
 
     def options(self) -> dict[str, str] | None:
-        """See `Storage.options`."""
         return self._options()
 
     def adopt(self, table: str, files: Sequence[tuple[Path, str]]) -> None:
-        """See `Storage.adopt`; the files are kept in the cache."""
+        """The files are kept in the cache."""
 
         def upload(file: Path, relative: str) -> None:
             self._remote().upload(file, self._key(table, relative))
@@ -140,13 +133,11 @@ class BucketStorage:
                 done.result()
 
     def paths(self, table: str, files: Sequence[str]) -> list[str]:
-        """See `Storage.paths`."""
         with clear_errors(self, f"reading {self.uri(table)}"):
             found = self._cache.paths([f"{table}/{file}" for file in files], self._download)
         return [str(path) for path in found]
 
     def sizes(self, table: str) -> dict[str, int]:
-        """See `Storage.sizes`."""
         folder = self._key(table, "")
         with clear_errors(self, f"listing {self.uri(table)}"):
             found = self._remote().sizes(folder)
@@ -154,7 +145,6 @@ class BucketStorage:
         return {name: size for name, size in listed.items() if not name.startswith("_delta_log/")}
 
     def forget_copies(self) -> None:
-        """See `Storage.forget_copies`."""
         self._cache.clear()
 
     def remove(self, table: str) -> None:

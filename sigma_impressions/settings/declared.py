@@ -2,7 +2,7 @@
 
 The name, type, rule, default, help and group of a setting stand here and nowhere else. From them come the reading of
 the environment (`read.py`), the Dagster resource (`defs/sigma_source.py`), the attributes of the component
-(`defs/component.py`), and the tables of docs/settings.md (`reference.py`).
+(`defs/component.py`), and the tables of docs/settings.md (`make docs`).
 """
 
 from __future__ import annotations
@@ -52,43 +52,22 @@ class Setting:
     never shown, only whether it is set. A `path` may be one of this machine.
     """
 
-    name: str
-    variable: str
     rule: Callable[[str], Any]
-    default: str | None
     help: str
     group: Group
-    secret: bool
-    required: bool
-    path: bool
-    absent: Any
+    default: str | None = None
+    secret: bool = False
+    required: bool = False
+    path: bool = False
+    absent: Any = None
+    variable: str = ""
+    name: str = ""
 
 
-def _setting(
-    rule: Callable[[str], Any],
-    help: str,
-    *,
-    group: Group,
-    variable: str | None = None,
-    default: object = None,
-    secret: bool = False,
-    required: bool = False,
-    path: bool = False,
-    absent: Any = None,
-) -> Any:
-    """The declaration of a setting, as the field of a dataclass; see `Setting`."""
-    declared = {
-        "variable": variable,
-        "rule": rule,
-        "default": None if default is None else str(default),
-        "help": help,
-        "group": group,
-        "secret": secret,
-        "required": required,
-        "path": path,
-        "absent": absent,
-    }
-    return dataclasses.field(repr=not secret, metadata=declared)
+def _setting(*declared: Any, **more: Any) -> Any:
+    """A `Setting` as the field of a dataclass, which gives the name, and the variable unless one is named."""
+    setting = Setting(*declared, **more)
+    return dataclasses.field(repr=not setting.secret, metadata={"setting": setting})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -99,79 +78,68 @@ class Settings:
     """
 
     name: str = _setting(
-        parse.name,
-        "What the source is called wherever it is shown.",
-        group=Group.FIRST_RUN,
-        default="Sigma Impressions",
+        parse.name, "What the source is called wherever it is shown.", Group.FIRST_RUN, default="Sigma Impressions"
     )
     bucket_uri: BucketUri = _setting(
         parse_bucket_uri,
         "Where Sigma writes its exports: `s3://bucket/prefix` or `gs://bucket/prefix`. Everything under the prefix "
         "is read, at any depth.",
-        group=Group.FIRST_RUN,
+        Group.FIRST_RUN,
         required=True,
     )
     days_back: int = _setting(
         parse.days_back,
         f"File dates that one run scans, counting today (UTC): 1 to {MAX_DAYS_BACK}.",
-        group=Group.RUNS,
-        default=3,
+        Group.RUNS,
+        default="3",
     )
     aws_access_key_id: str | None = _setting(
         parse.key,
         "AWS access key ID, together with the secret access key; without both, the ambient AWS credentials.",
-        group=Group.ACCESS,
+        Group.ACCESS,
         secret=True,
     )
     aws_secret_access_key: str | None = _setting(
-        parse.key,
-        "AWS secret access key, together with the access key ID.",
-        group=Group.ACCESS,
-        secret=True,
+        parse.key, "AWS secret access key, together with the access key ID.", Group.ACCESS, secret=True
     )
     aws_session_token: str | None = _setting(
-        parse.key,
-        "AWS session token of temporary keys; only with the key pair.",
-        group=Group.ACCESS,
-        secret=True,
+        parse.key, "AWS session token of temporary keys; only with the key pair.", Group.ACCESS, secret=True
     )
     aws_region: str | None = _setting(
-        parse.region,
-        "AWS region of the bucket, where the ambient one is not right.",
-        group=Group.ACCESS,
+        parse.region, "AWS region of the bucket, where the ambient one is not right.", Group.ACCESS
     )
     storage: str = _setting(
         parse.storage,
         "Where the tables lie: a local directory, or an `s3://` or `gs://` URI. The DuckDB file lies in the "
         "directory; for a bucket, in the cache.",
-        group=Group.FIRST_RUN,
+        Group.FIRST_RUN,
         default="data",
         path=True,
     )
     cache: str = _setting(
         parse.local_directory,
         "Local directory for tables in a bucket: copies of data files, temporary files, and the published DuckDB file.",
-        group=Group.STORAGE,
+        Group.STORAGE,
         default="data/cache",
         path=True,
     )
     cache_gigabytes: int = _setting(
         parse.gigabytes,
         "Size that the copies of data files may have before those used longest ago are removed.",
-        group=Group.STORAGE,
+        Group.STORAGE,
         default="20",
     )
     memory_gigabytes: int = _setting(
         parse.gigabytes,
         "Memory that a DuckDB query of the metrics may use before it spills to disk. The process needs half a gigabyte "
         "more, and with a million rows a day 1.5 more while it restates six as-of dates.",
-        group=Group.STORAGE,
+        Group.STORAGE,
         default="1",
     )
     spill: str | None = _setting(
         parse.local_directory,
         "Local directory that DuckDB spills to; default: the storage location's work folder.",
-        group=Group.STORAGE,
+        Group.STORAGE,
         path=True,
     )
     resources: str | None = _setting(
@@ -179,27 +147,27 @@ class Settings:
         "Where the upstream Sigma integration leaves its workbooks and elements: path, `s3://` or `gs://` URI of a "
         "file that ends in `.parquet`, `.pq`, `.csv`, `.ndjson`, `.jsonl` or `.json` (newline-delimited). Without it "
         "the Sigma REST API is read.",
-        group=Group.FIRST_RUN,
+        Group.FIRST_RUN,
         path=True,
     )
     resources_asset: Literal["own", "external"] = _setting(
-        parse.resources_asset,
+        parse.one_of("own", "external"),
         "`own` if this code location materializes the asset `sigma_resources`; `external` if another one emits it and "
         "leaves the file that `SIGMA_IMPRESSIONS_RESOURCES` names.",
-        group=Group.RESOURCES,
+        Group.RESOURCES,
         default="own",
     )
     sigma_client_id: str | None = _setting(
         parse.key,
         "Client ID of Sigma API credentials, best those of an administrator; together with the next two.",
-        group=Group.FIRST_RUN,
+        Group.FIRST_RUN,
         variable="SIGMA_CLIENT_ID",
         secret=True,
     )
     sigma_client_secret: str | None = _setting(
         parse.key,
         "Client secret of the Sigma API credentials.",
-        group=Group.FIRST_RUN,
+        Group.FIRST_RUN,
         variable="SIGMA_CLIENT_SECRET",
         secret=True,
     )
@@ -208,43 +176,33 @@ class Settings:
         "Base URL of Sigma's REST API in your organization's region, for example "
         f"`https://aws-api.sigmacomputing.com`, or the name of the region: "
         f"{', '.join(f'`{name}`' for name in REGIONS)}.",
-        group=Group.FIRST_RUN,
+        Group.FIRST_RUN,
         variable="SIGMA_BASE_URL",
     )
     workbook_observations: bool = _setting(
         parse.on_or_off,
         "`on` to show the usage on the pages of dagster-sigma's workbook assets after each publication.",
-        group=Group.CATALOGS,
+        Group.CATALOGS,
         default="off",
     )
     datahub: str | None = _setting(
         parse.datahub,
         "Where the usage is shown in DataHub: the URL of its metadata service, or a local file that ends in `.json`. "
         "Without it nothing is exported there.",
-        group=Group.CATALOGS,
+        Group.CATALOGS,
         path=True,
     )
-    datahub_token: str | None = _setting(
-        parse.key,
-        "Access token of the DataHub server.",
-        group=Group.CATALOGS,
-        secret=True,
-    )
+    datahub_token: str | None = _setting(parse.key, "Access token of the DataHub server.", Group.CATALOGS, secret=True)
     datahub_platform_instance: str | None = _setting(
-        parse.name,
-        "`platform_instance` in the recipe of DataHub's Sigma source, if it has one.",
-        group=Group.CATALOGS,
+        parse.name, "`platform_instance` in the recipe of DataHub's Sigma source, if it has one.", Group.CATALOGS
     )
     time_zone: str = _setting(
-        parse.time_zone,
-        "IANA time zone of timestamps that have no offset.",
-        group=Group.READING,
-        default="UTC",
+        parse.time_zone, "IANA time zone of timestamps that have no offset.", Group.READING, default="UTC"
     )
     excluded_users: tuple[str, ...] = _setting(
         parse.excluded_users,
         "Comma-separated e-mails or globs (`*` and `?` only) whose rows are skipped, for example `*@bots.example.com`.",
-        group=Group.READING,
+        Group.READING,
         absent=(),
     )
     file_date_pattern: str | None = _setting(
@@ -253,19 +211,19 @@ class Settings:
         r"example `(?P<year>\d{4})-(?P<month>\d{2})-(?P<day>\d{2})`. Without it the file date is the UTC day of the "
         r"last-modified "
         "time.",
-        group=Group.READING,
+        Group.READING,
     )
     header_aliases: Mapping[str, tuple[str, ...]] = _setting(
         parse.header_aliases,
         "More header names for the columns of an export: comma-separated pairs `column=header name`, for example "
         "`user_email=Login, request_time=Opened At`.",
-        group=Group.READING,
+        Group.READING,
         absent={},
     )
     users: Literal["email", "pseudonym"] = _setting(
-        parse.users,
+        parse.one_of("email", "pseudonym"),
         "How users are stored: `email`, or `pseudonym` for names that only the users key leads back to an address.",
-        group=Group.PRIVACY,
+        Group.PRIVACY,
         default="email",
     )
     users_key: str | None = _setting(
@@ -273,102 +231,96 @@ class Settings:
         f"Key of the pseudonyms, at least {MIN_USERS_KEY_CHARACTERS} characters; required for them. With another key "
         f"every "
         "user gets another pseudonym.",
-        group=Group.PRIVACY,
+        Group.PRIVACY,
         secret=True,
     )
     keep_detail_days: int | None = _setting(
         parse.keep_detail_days,
         f"Days for which single views are kept, {MIN_KEEP_DETAIL_DAYS} or more; a maintenance drops older ones, and "
         "the daily totals stay. Without it they are kept for good.",
-        group=Group.PRIVACY,
+        Group.PRIVACY,
     )
     overlapping_exports: Literal["largest", "sum"] = _setting(
-        parse.overlapping_exports,
+        parse.one_of("largest", "sum"),
         "How files that hold the same rows are counted: `largest`, or `sum` for exports known to be disjoint.",
-        group=Group.COUNTING,
+        Group.COUNTING,
         default="largest",
     )
     start_date: date = _setting(
         parse.start_date,
         "First daily partition, as YYYY-MM-DD; set it earlier to backfill older file dates.",
-        group=Group.RUNS,
+        Group.RUNS,
         default="2026-01-01",
     )
     schedule: str = _setting(
         parse.schedule,
         "When the schedule `daily_scan` starts a run: a cron expression of five fields in numbers, UTC.",
-        group=Group.RUNS,
+        Group.RUNS,
         default=parse.EVERY_MORNING,
     )
     alert_webhook: str | None = _setting(
         parse.alert_webhook,
         "Where alerts about failed runs and red checks are posted: the URL of an incoming webhook of Slack, or one "
         "that takes the same JSON.",
-        group=Group.RUNS,
+        Group.RUNS,
         secret=True,
     )
     rejected_warn_percent: int = _setting(
         parse.percent,
         "Share of rejected rows, in percent of a run's rows, above which the check `rows_are_good` is yellow.",
-        group=Group.CHECKS,
+        Group.CHECKS,
         default="0",
     )
     rejected_error_percent: int = _setting(
-        parse.percent,
-        "The same share, above which that check is red.",
-        group=Group.CHECKS,
-        default="10",
+        parse.percent, "The same share, above which that check is red.", Group.CHECKS, default="10"
     )
     unmatched_warn_percent: int = _setting(
         parse.percent,
         "Share of impressions without a resource, in percent of those of 60 days, above which the check "
         "`impressions_are_matched` is yellow.",
-        group=Group.CHECKS,
+        Group.CHECKS,
         default="0",
     )
     export_max_age_days: int | None = _setting(
         parse.days,
         "Age in days that the newest export file may have before the check `source_is_fresh` is yellow; default: the "
         "days back. Set it where Sigma exports less than daily.",
-        group=Group.CHECKS,
+        Group.CHECKS,
     )
     resources_max_age_days: int = _setting(
         parse.days,
         "Age in days that the resources may have before the check `resources_are_fresh` is yellow.",
-        group=Group.CHECKS,
+        Group.CHECKS,
         default="7",
     )
     resources_shrinkage_percent: int = _setting(
         parse.percent,
         "Share of the workbooks or elements, in percent, that may vanish within a week before the check "
         "`resources_are_complete` is yellow.",
-        group=Group.CHECKS,
+        Group.CHECKS,
         default="20",
     )
     daily_change_percent: int = _setting(
         parse.change,
         "Change of a day's impressions, in percent of the same weekday's in earlier weeks, above which the check "
         "`daily_impressions_are_usual` is yellow.",
-        group=Group.CHECKS,
+        Group.CHECKS,
         default="70",
     )
     underused_below_users: int = _setting(
         parse.users_count,
         "Distinct users of 60 days below which a workbook or element is called underused; 1: only what nobody viewed.",
-        group=Group.INSIGHTS,
-        default=UNDERUSED_BELOW_USERS,
+        Group.INSIGHTS,
+        default=str(UNDERUSED_BELOW_USERS),
     )
     power_user_days: int = _setting(
         parse.active_days,
         f"Active days, of the last {ACTIVITY_DAYS}, from which a user is a power user; more than for a regular one.",
-        group=Group.INSIGHTS,
-        default=POWER_USER_DAYS,
+        Group.INSIGHTS,
+        default=str(POWER_USER_DAYS),
     )
     regular_user_days: int = _setting(
-        parse.active_days,
-        "The same for a regular user.",
-        group=Group.INSIGHTS,
-        default=REGULAR_USER_DAYS,
+        parse.active_days, "The same for a regular user.", Group.INSIGHTS, default=str(REGULAR_USER_DAYS)
     )
 
     def describe(self) -> dict[str, str]:
@@ -388,21 +340,14 @@ def _shown(setting: Setting, value: Any) -> str:
     return ", ".join(value) if isinstance(value, tuple) else str(value)
 
 
-def settings_of(declared: type) -> tuple[Setting, ...]:
-    """The settings that a class like `Settings` declares, in order."""
-    return tuple(
-        Setting(
-            **{
-                **field.metadata,
-                "name": field.name,
-                "variable": field.metadata["variable"] or f"SIGMA_IMPRESSIONS_{field.name.upper()}",
-            }
-        )
-        for field in dataclasses.fields(declared)
+SETTINGS: tuple[Setting, ...] = tuple(
+    dataclasses.replace(
+        field.metadata["setting"],
+        name=field.name,
+        variable=field.metadata["setting"].variable or f"SIGMA_IMPRESSIONS_{field.name.upper()}",
     )
-
-
-SETTINGS = settings_of(Settings)
+    for field in dataclasses.fields(Settings)
+)
 """All settings, in the order in which the form asks for them."""
 
 BY_NAME: Mapping[str, Setting] = {setting.name: setting for setting in SETTINGS}

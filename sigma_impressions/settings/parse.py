@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import re
 import zoneinfo
+from collections.abc import Callable
 from datetime import date, datetime
-from typing import Literal, TypeVar
 
 from sigma_impressions.errors import RefusedValue
 from sigma_impressions.insights.thresholds import ACTIVITY_DAYS
 from sigma_impressions.settings.uris import location
 from sigma_impressions.upstream.regions import parse_base_url
 from sigma_impressions.windows import MAX_DAYS_BACK
-
-Choice = TypeVar("Choice", bound=str)
 
 EVERY_MORNING = "0 6 * * *"
 """A cron expression: every day at 06:00 UTC."""
@@ -34,17 +32,39 @@ def quoted(text: str) -> str:
     return repr(text if len(text) <= SHOWN_CHARACTERS else f"{text[:SHOWN_CHARACTERS]}…")
 
 
-def _one_of(text: str, one: Choice, other: Choice) -> Choice:
-    for choice in (one, other):
-        if text.lower() == choice:
-            return choice
-    raise RefusedValue(f"must be {one} or {other}, not {quoted(text)}")
+def one_of(*choices: str) -> Callable[[str], str]:
+    """The rule of a setting that takes one of some words, in any case of letters."""
+
+    def rule(text: str) -> str:
+        if text.lower() not in choices:
+            raise RefusedValue(f"must be {' or '.join(choices)}, not {quoted(text)}")
+        return text.lower()
+
+    return rule
 
 
-def _whole_number(text: str, least: int, most: int, kind: str) -> int:
-    if not re.fullmatch(r"0*[0-9]{1,9}", text) or not least <= int(text) <= most:
-        raise RefusedValue(f"must be a whole number of {kind}, not {quoted(text)}")
-    return int(text)
+def on_or_off(text: str) -> bool:
+    """Whether something is switched on."""
+    return one_of("on", "off")(text) == "on"
+
+
+def whole_number(least: int, most: int, kind: str) -> Callable[[str], int]:
+    """The rule of a setting that takes a whole number between two bounds, both included; `kind` says so in words."""
+
+    def rule(text: str) -> int:
+        if not re.fullmatch(r"0*[0-9]{1,9}", text) or not least <= int(text) <= most:
+            raise RefusedValue(f"must be a whole number of {kind}, not {quoted(text)}")
+        return int(text)
+
+    return rule
+
+
+percent = whole_number(0, 100, "percent from 0 to 100, without a sign")
+change = whole_number(1, 9_999, "percent from 1 to 9999, without a sign")
+days = whole_number(1, 999, "days from 1 to 999")
+active_days = whole_number(1, ACTIVITY_DAYS, f"days from 1 to {ACTIVITY_DAYS}")
+users_count = whole_number(1, 999_999_999, "users, 1 or more")
+gigabytes = whole_number(1, 999_999, "gigabytes, 1 or more")
 
 
 def name(text: str) -> str:
@@ -100,49 +120,9 @@ def local_directory(text: str) -> str:
     return text
 
 
-def percent(text: str) -> int:
-    """Percent from 0 to 100."""
-    return _whole_number(text, 0, 100, "percent from 0 to 100, without a sign")
-
-
-def change(text: str) -> int:
-    """Percent of a change, which may be more than 100."""
-    return _whole_number(text, 1, 9_999, "percent from 1 to 9999, without a sign")
-
-
-def days(text: str) -> int:
-    """A number of days."""
-    return _whole_number(text, 1, 999, "days from 1 to 999")
-
-
-def active_days(text: str) -> int:
-    """Active days of those that tell the tier of a user."""
-    return _whole_number(text, 1, ACTIVITY_DAYS, f"days from 1 to {ACTIVITY_DAYS}")
-
-
-def users_count(text: str) -> int:
-    """A number of users."""
-    return _whole_number(text, 1, 999_999_999, "users, 1 or more")
-
-
-def gigabytes(text: str) -> int:
-    """A number of gigabytes."""
-    return _whole_number(text, 1, 999_999, "gigabytes, 1 or more")
-
-
 def resources(text: str) -> str:
     """Where the file with the resources is: a path or a URI."""
     return location(text, "where the file with the resources is")
-
-
-def resources_asset(text: str) -> Literal["own", "external"]:
-    """Who materializes `sigma_resources`."""
-    return _one_of(text, "own", "external")
-
-
-def on_or_off(text: str) -> bool:
-    """Whether something is switched on."""
-    return _one_of(text, "on", "off") == "on"
 
 
 def base_url(text: str) -> str:
@@ -228,11 +208,6 @@ def header_aliases(text: str) -> dict[str, tuple[str, ...]]:
     return aliases
 
 
-def users(text: str) -> Literal["email", "pseudonym"]:
-    """How users are stored."""
-    return _one_of(text, "email", "pseudonym")
-
-
 def users_key(text: str) -> str:
     """The key of the pseudonyms."""
     if len(text) < MIN_USERS_KEY_CHARACTERS:
@@ -254,11 +229,6 @@ def keep_detail_days(text: str) -> int:
             "Leave it unset to keep single views for good"
         )
     return int(text)
-
-
-def overlapping_exports(text: str) -> Literal["largest", "sum"]:
-    """How views that several exports of one time hold are counted."""
-    return _one_of(text, "largest", "sum")
 
 
 def start_date(text: str) -> date:

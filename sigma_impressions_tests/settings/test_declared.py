@@ -11,7 +11,7 @@ import pytest
 
 import sigma_impressions
 from sigma_impressions.settings.read import misspelt, read_leniently
-from sigma_impressions.settings.reference import with_tables
+from sigma_impressions_tests.settings.page import with_tables
 
 PAGE = Path(__file__).parents[2] / "docs" / "settings.md"
 
@@ -31,7 +31,7 @@ from sigma_impressions import SigmaImpressionsComponent
 from sigma_impressions.defs.sigma_source import SigmaSource
 from sigma_impressions.settings.declared import BY_NAME
 from sigma_impressions.settings.read import environment_values, read_settings
-from sigma_impressions.settings.reference import table
+from sigma_impressions_tests.settings.page import table
 
 given = {"SIGMA_IMPRESSIONS_BUCKET_URI": "s3://bucket/x", "SIGMA_IMPRESSIONS_TOYS": "7"}
 settings = read_settings(environment_values(given))
@@ -58,7 +58,7 @@ def test_a_new_setting_needs_one_place_in_the_code(tmp_path: Path) -> None:
 
 def test_the_page_lists_the_settings_as_they_are_declared() -> None:
     page = PAGE.read_text(encoding="utf-8")
-    assert with_tables(page) == page, "python -m sigma_impressions.settings.reference writes the tables anew"
+    assert with_tables(page) == page, "python -m sigma_impressions_tests.settings.page writes the tables anew"
 
 
 def test_a_page_that_lacks_a_group_is_refused() -> None:

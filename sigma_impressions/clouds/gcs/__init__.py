@@ -24,7 +24,7 @@ class Gcs(Cloud):
 
     @staticmethod
     def is_bucket_name(name: str) -> bool:
-        """See `Cloud.is_bucket_name`. Only a name with dots, a domain, may be longer than 63 characters."""
+        """Only a name with dots, a domain, may be longer than 63 characters."""
         return (
             re.fullmatch(r"[a-z0-9][a-z0-9._-]{1,220}[a-z0-9]", name) is not None
             and all(1 <= len(part) <= 63 for part in name.split("."))
@@ -33,31 +33,27 @@ class Gcs(Cloud):
         )
 
     def found_credentials(self) -> str:
-        """See `Cloud.found_credentials`."""
         from sigma_impressions.clouds.gcs.client import found_credentials
 
         return found_credentials()
 
     def objects(self, bucket: str) -> ObjectStore:
-        """See `Cloud.objects`."""
         from sigma_impressions.clouds.gcs.client import gcs_client
         from sigma_impressions.clouds.gcs.objects import GcsStore
 
         return GcsStore(gcs_client(), bucket)
 
     def files(self, bucket: str) -> RemoteFiles:
-        """See `Cloud.files`."""
         from sigma_impressions.clouds.gcs.client import gcs_client
         from sigma_impressions.clouds.gcs.files import GcsFiles
 
         return GcsFiles(gcs_client(), bucket)
 
     def table_options(self) -> dict[str, str]:
-        """See `Cloud.table_options`."""
         from sigma_impressions.clouds.gcs.files import gcs_options
 
         return gcs_options(os.environ.get("STORAGE_EMULATOR_HOST"))
 
     def file_options(self) -> dict[str, str]:
-        """See `Cloud.file_options`; polars finds the ambient credentials."""
+        """Polars finds the ambient credentials."""
         return {}

@@ -14,21 +14,21 @@ class GcsFiles:
         self._client = client
 
     def upload(self, file: Path, key: str) -> None:
-        """See `RemoteFiles.upload`; needs storage.objects.create."""
+        """Needs storage.objects.create."""
         # A file's name is made once, so a repeated try stores the same again.
         self._bucket.blob(key).upload_from_filename(str(file), content_type="application/octet-stream")
 
     def download(self, key: str, file: Path) -> None:
-        """See `RemoteFiles.download`; needs storage.objects.get."""
+        """Needs storage.objects.get."""
         self._bucket.blob(key).download_to_filename(str(file), raw_download=True)
 
     def sizes(self, prefix: str) -> dict[str, int]:
-        """See `RemoteFiles.sizes`; needs storage.objects.list."""
+        """Needs storage.objects.list."""
         fields = "items(name,size),nextPageToken"
         return {blob.name: blob.size for blob in self._client.list_blobs(self._bucket, prefix=prefix, fields=fields)}
 
     def delete(self, key: str) -> None:
-        """See `RemoteFiles.delete`; needs storage.objects.delete."""
+        """Needs storage.objects.delete."""
         if blob := self._bucket.get_blob(key):
             blob.delete()
 

@@ -57,7 +57,7 @@ class GcsStore:
         self._backoff = backoff or Backoff()
 
     def list(self, prefix: str, start_after: str | None = None) -> Iterator[StoredObject]:
-        """See `ObjectStore.list`; needs storage.objects.list."""
+        """Needs storage.objects.list."""
         token: str | None = None
         what = f"listing {uri('gs', self.bucket, prefix)}"
         while True:
@@ -87,7 +87,7 @@ class GcsStore:
         return page, blobs.next_page_token
 
     def stat(self, key: str) -> StoredObject:
-        """See `ObjectStore.stat`; needs storage.objects.get."""
+        """Needs storage.objects.get."""
         what = f"reading {uri('gs', self.bucket, key)}"
         return with_retries(partial(self._stat, key), self._backoff, what)
 
@@ -100,7 +100,7 @@ class GcsStore:
         return self._object(blob)
 
     def download(self, item: StoredObject, target: Path) -> None:
-        """See `ObjectStore.download`; needs storage.objects.get."""
+        """Needs storage.objects.get."""
         shown = uri("gs", self.bucket, item.key)
         download_resuming(item, target, partial(self._transfer, item), self._backoff, shown)
 

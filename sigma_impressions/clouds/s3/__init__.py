@@ -30,36 +30,32 @@ class S3(Cloud):
 
     @staticmethod
     def is_bucket_name(name: str) -> bool:
-        """See `Cloud.is_bucket_name`."""
         return re.fullmatch(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]", name) is not None and ".." not in name
 
     def found_credentials(self) -> str:
-        """See `Cloud.found_credentials`."""
         from sigma_impressions.clouds.s3.client import found_credentials
 
         return found_credentials(self)
 
     def objects(self, bucket: str) -> ObjectStore:
-        """See `Cloud.objects`."""
         from sigma_impressions.clouds.s3.objects import S3Store
 
         return S3Store(self._client(), bucket)
 
     def files(self, bucket: str) -> RemoteFiles:
-        """See `Cloud.files`."""
         from sigma_impressions.clouds.s3.files import S3Files
 
         return S3Files(self._client(), bucket)
 
     def table_options(self) -> dict[str, str]:
-        """See `Cloud.table_options`; ambient credentials that expire are renewed."""
+        """Ambient credentials that expire are renewed."""
         from sigma_impressions.clouds.s3.client import current_keys
         from sigma_impressions.clouds.s3.files import s3_options
 
         return s3_options(current_keys(self), self.aws_region or self.session.region_name, _endpoint())
 
     def file_options(self) -> dict[str, str]:
-        """See `Cloud.file_options`; without keys polars finds the ambient ones."""
+        """Without keys polars finds the ambient ones."""
         options = {
             "aws_access_key_id": self.aws_access_key_id,
             "aws_secret_access_key": self.aws_secret_access_key,

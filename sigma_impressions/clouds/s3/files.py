@@ -15,20 +15,20 @@ class S3Files:
         self._bucket = bucket
 
     def upload(self, file: Path, key: str) -> None:
-        """See `RemoteFiles.upload`; needs s3:PutObject."""
+        """Needs s3:PutObject."""
         self._client.upload_file(str(file), self._bucket, key)
 
     def download(self, key: str, file: Path) -> None:
-        """See `RemoteFiles.download`; needs s3:GetObject."""
+        """Needs s3:GetObject."""
         self._client.download_file(self._bucket, key, str(file))
 
     def sizes(self, prefix: str) -> dict[str, int]:
-        """See `RemoteFiles.sizes`; needs s3:ListBucket."""
+        """Needs s3:ListBucket."""
         pages = self._client.get_paginator("list_objects_v2").paginate(Bucket=self._bucket, Prefix=prefix)
         return {item["Key"]: item["Size"] for page in pages for item in page.get("Contents", ())}
 
     def delete(self, key: str) -> None:
-        """See `RemoteFiles.delete`; needs s3:DeleteObject."""
+        """Needs s3:DeleteObject."""
         self._client.delete_object(Bucket=self._bucket, Key=key)
 
 

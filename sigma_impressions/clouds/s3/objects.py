@@ -107,7 +107,7 @@ class S3Store:
         self._backoff = backoff or Backoff()
 
     def list(self, prefix: str, start_after: str | None = None) -> Iterator[StoredObject]:
-        """See `ObjectStore.list`; needs s3:ListBucket."""
+        """Needs s3:ListBucket."""
         request = {"Bucket": self.bucket, "Prefix": prefix}
         if start_after is not None:
             request["StartAfter"] = start_after
@@ -128,7 +128,7 @@ class S3Store:
             raise _final(self._meaning(error, "list", prefix), uri("s3", self.bucket, prefix)) from None
 
     def stat(self, key: str) -> StoredObject:
-        """See `ObjectStore.stat`; needs s3:GetObject."""
+        """Needs s3:GetObject."""
         try:
             head = self._client.head_object(Bucket=self.bucket, Key=key)
         except _SDK_ERRORS as error:
@@ -136,7 +136,7 @@ class S3Store:
         return self._object(key, head, head["ContentLength"])
 
     def download(self, item: StoredObject, target: Path) -> None:
-        """See `ObjectStore.download`; needs s3:GetObject."""
+        """Needs s3:GetObject."""
         shown = uri("s3", self.bucket, item.key)
         download_resuming(item, target, partial(self._transfer, item), self._backoff, shown)
 

@@ -1,4 +1,4 @@
-"""The tables of docs/settings.md: `python -m sigma_impressions.settings.reference` writes them anew."""
+"""The tables of docs/settings.md: `python -m sigma_impressions_tests.settings.page` writes them anew."""
 
 from __future__ import annotations
 

@@ -13,6 +13,8 @@ from click.testing import CliRunner, Result
 from moto.server import ThreadedMotoServer
 
 from sigma_impressions.cli import main
+from sigma_impressions.errors import DataHubError, InputsChanged, NothingComputed, OperatorError
+from sigma_impressions.settings.declared import SETTINGS
 from sigma_impressions_tests.commands import environment, sigma_impressions
 
 Invoke = Callable[..., Result]
@@ -308,3 +310,50 @@ def test_a_real_process_shows_no_secret_and_no_traceback(tmp_path: Path) -> None
         assert SECRET not in said
         assert TOKEN not in said
     assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_a_bug_while_publishing_is_not_taken_for_nothing_published(
+    invoke: Invoke, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = {**GOOD, "SIGMA_IMPRESSIONS_USERS": "pseudonym", "SIGMA_IMPRESSIONS_USERS_KEY": "0123456789abcdef"}
+    nothing = invoke("pseudonymize", **settings)
+    assert (nothing.exit_code, "Nothing is published yet." in nothing.output) == (0, True)
+
+    def broken(*_: object, **__: object) -> None:
+        raise KeyError("a bug")
+
+    monkeypatch.setattr("sigma_impressions.publish.settle.publish_settled", broken)
+    result = invoke("pseudonymize", **settings)
+    assert isinstance(result.exception, KeyError)
+    assert result.exit_code == 1
+    assert "Nothing is published" not in result.output
+
+
+@pytest.mark.parametrize(
+    "error",
+    [InputsChanged("The metrics were restated."), NothingComputed("No as-of date."), DataHubError("No answer.")],
+)
+def test_what_an_operator_can_mend_is_said_without_a_traceback(
+    error: OperatorError, invoke: Invoke, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refused(*_: object, **__: object) -> None:
+        raise error
+
+    monkeypatch.setattr("sigma_impressions.destinations.datahub.export_usage", refused)
+    result = invoke("export", "datahub", "--to", "usage.json", **GOOD)
+    assert result.exit_code == 1
+    assert result.stderr.strip() == str(error)
+
+
+def test_a_misspelt_variable_is_named(invoke: Invoke) -> None:
+    result = invoke("report", **GOOD, SIGMA_IMPRESSIONS_DAYSBACK="2")
+    said = "SIGMA_IMPRESSIONS_DAYSBACK is not a setting and has no effect. Perhaps SIGMA_IMPRESSIONS_DAYS_BACK is meant"
+    assert said in result.stderr
+
+
+def test_check_lists_the_settings_without_secrets(invoke: Invoke) -> None:
+    result = invoke("check", "--settings", **GOOD, **{KEY_ID: "AKIAEXAMPLE", SECRET_KEY: SECRET, DAYS_BACK: "2"})
+    listed = dict(line.split(maxsplit=1) for line in result.stdout.splitlines() if line.startswith("SIGMA_"))
+    assert (listed[URI], listed[DAYS_BACK], listed[SECRET_KEY]) == ("s3://exports-bucket/sigma/", "2", "set")
+    assert len(listed) == len(SETTINGS)
+    assert SECRET not in result.output

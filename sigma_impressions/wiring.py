@@ -145,7 +145,14 @@ def reading_rules(settings: Settings) -> ReadingRules:
     """How export files are read, as far as the settings decide it."""
     from sigma_impressions.exports.reading.rules import ReadingRules
 
-    return ReadingRules(settings.time_zone, settings.excluded_users, settings.header_aliases, pseudonyms(settings))
+    return ReadingRules(
+        settings.time_zone,
+        settings.excluded_users,
+        settings.header_aliases,
+        pseudonyms(settings),
+        settings.event_types,
+        settings.anonymous_users == "count",
+    )
 
 
 def pseudonyms(settings: Settings) -> Pseudonyms | None:

@@ -205,6 +205,21 @@ class Settings:
         Group.READING,
         absent=(),
     )
+    event_types: tuple[str, ...] = _setting(
+        parse.event_types,
+        "Comma-separated names or globs (`*` and `?` only), compared without case, of the event types that are views, "
+        "for example `view_*`. Rows of other types are skipped, and a file without a column `event_type` is refused. "
+        "Without it every row is a view.",
+        Group.READING,
+        absent=(),
+    )
+    anonymous_users: Literal["reject", "count"] = _setting(
+        parse.one_of("reject", "count"),
+        "What a row without a user is: `reject`, or `count` for an impression of nobody, as public embeds have it: "
+        "part of every total, of no number of distinct users.",
+        Group.READING,
+        default="reject",
+    )
     file_date_pattern: str | None = _setting(
         parse.file_date_pattern,
         "Regular expression with the named groups `year`, `month` and `day` that reads the file date from a key, for "

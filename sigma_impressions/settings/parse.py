@@ -174,6 +174,11 @@ def excluded_users(text: str) -> tuple[str, ...]:
     return users
 
 
+def event_types(text: str) -> tuple[str, ...]:
+    """Names and globs of event types, in lower case."""
+    return tuple(name for name in (part.strip().casefold() for part in text.split(",")) if name)
+
+
 def file_date_pattern(text: str) -> str:
     """A regular expression with the groups of a date."""
     example = r"for example (?P<year>\d{4})-(?P<month>\d{2})-(?P<day>\d{2})"

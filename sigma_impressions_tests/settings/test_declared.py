@@ -19,8 +19,8 @@ DECLARATION = """
     toys: int = _setting(
         parse.gigabytes,
         "How many toys there are.",
-        group=Group.INSIGHTS,
-        default=3,
+        Group.INSIGHTS,
+        default="3",
     )
 """
 """A new setting, as somebody would add it."""

@@ -210,6 +210,8 @@ def test_defaults() -> None:
         datahub_platform_instance=None,
         time_zone="UTC",
         excluded_users=(),
+        event_types=(),
+        anonymous_users="reject",
         file_date_pattern=None,
         header_aliases={},
         users="email",
@@ -392,7 +394,7 @@ def test_settings_come_from_their_environment_variables() -> None:
 
 
 def test_settings_are_described_for_a_form() -> None:
-    assert len({setting.variable for setting in SETTINGS}) == len(SETTINGS) == 42
+    assert len({setting.variable for setting in SETTINGS}) == len(SETTINGS) == 44
     assert all(setting.help for setting in SETTINGS)
     assert all(setting.default is None for setting in SETTINGS if setting.secret)
 

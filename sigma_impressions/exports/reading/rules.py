@@ -20,7 +20,9 @@ class ReadingRules:
 
     `time_zone`: IANA zone of times without an offset. `excluded_users`: lower-cased e-mails, or globs with `*`
     (any characters) and `?` (any one). `extra_aliases`: column -> more accepted header names. `pseudonyms`: what
-    users become after the excluded ones were left out; None keeps their addresses.
+    users become after the excluded ones were left out; None keeps their addresses. `event_types`: names or globs, in
+    lower case, of the types that are views; without any, every row is one. `anonymous_users`: whether a row without a
+    user is an impression of nobody.
 
     Raises ValueError if `extra_aliases` names an unknown column, or a header name that has no letter or digit or
     already stands for another column.
@@ -30,6 +32,8 @@ class ReadingRules:
     excluded_users: tuple[str, ...] = ()
     extra_aliases: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     pseudonyms: Pseudonyms | None = None
+    event_types: tuple[str, ...] = ()
+    anonymous_users: bool = False
 
     def __post_init__(self) -> None:
         owners = {name: column for column, aliases in COLUMNS.items() for name in (column, *aliases)}
@@ -45,7 +49,7 @@ class ReadingRules:
 
     def fingerprint(self) -> str:
         """A short hash that changes whenever the same file could give other rows; see also `holds_pseudonyms`."""
-        rules = {
+        rules: dict[str, object] = {
             "version": NORMALIZATION_VERSION,
             "time_zone": self.time_zone,
             "excluded_users": sorted(set(self.excluded_users)),
@@ -55,6 +59,10 @@ class ReadingRules:
                 if aliases
             },
         }
+        if self.event_types:
+            rules["event_types"] = sorted(set(self.event_types))
+        if self.anonymous_users:
+            rules["anonymous_users"] = True
         if self.pseudonyms is None:
             return _fingerprint(rules)
         return pseudonymous_fingerprint(_fingerprint(rules), self.pseudonyms)

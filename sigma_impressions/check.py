@@ -18,7 +18,6 @@ from sigma_impressions.errors import (
     ObjectGone,
     OperatorError,
     SettingsError,
-    StorageError,
     StoreError,
 )
 from sigma_impressions.exports.file_dates import file_date
@@ -93,7 +92,7 @@ def _check_storage(settings: Settings) -> Step:
             append_rows(handle, table, pl.DataFrame({"writer": [writer]}))
         rows = stored.read(table).collect().height
         stored.storage.remove(table.name)
-    except StorageError as error:
+    except OperatorError as error:
         return Step("storage", False, str(error))
     if rows != 2:
         return Step(

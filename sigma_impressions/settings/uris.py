@@ -66,6 +66,16 @@ def _split_uri(text: str) -> tuple[type[Cloud], str, str]:
         shown = scheme if len(scheme) <= 10 else "this"
         raise RefusedValue(f"{shown}:// is not supported. Write {_EXAMPLES}")
     authority, _, path = rest.partition("/")
+    if authority.lower().startswith("arn:"):
+        raise RefusedValue(
+            "must not be an ARN. Write the bucket's name, or the alias of the access point (it ends in -s3alias), as "
+            f"in {cloud.scheme}://bucket/prefix"
+        )
+    if re.fullmatch(r"[^@:]*:[0-9]{1,5}", authority):
+        raise RefusedValue(
+            "must not hold a port. Write the bucket and the prefix; the address of an S3-compatible store goes to "
+            "AWS_ENDPOINT_URL_S3"
+        )
     # A secret access key may hold a slash, which cuts `key:secret@bucket` in two before the @: hence the colon.
     if "@" in re.split(r"[?#]", authority, maxsplit=1)[0] or ":" in authority:
         raise RefusedValue(

@@ -319,3 +319,26 @@ def test_credentials_that_cannot_be_used(error: Exception, says: str) -> None:
     with pytest.raises(StoreError, match=says) as raised:
         list(broken.list("exports/"))
     assert TOKEN not in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"",
+        b"<html>Please sign in",
+        b"[]",
+        b'{"login": 1}',
+        b'{"kind": "storage#objects", "items": [{"name": "a.csv", "size": "3", "updated": "2026-01-01T00:00:00Z"}]}',
+    ],
+    ids=["nothing", "a login page", "a list", "another object", "objects without generations"],
+)
+def test_an_answer_that_is_no_listing_is_not_an_empty_bucket(body: bytes) -> None:
+    with http_stub(lambda _: Answer(200, body)) as stub, pytest.raises(StoreError, match="gave no listing") as raised:
+        list(GcsStore(client(stub.url), BUCKET, backoff=QUICK).list("exports/"))
+    assert stub.url.removeprefix("http://") in str(raised.value)
+    assert "sign in" not in str(raised.value)
+
+
+def test_a_listing_of_nothing_is_an_empty_bucket() -> None:
+    with http_stub(lambda _: Answer(200, b'{"kind": "storage#objects"}')) as stub:
+        assert list(GcsStore(client(stub.url), BUCKET, backoff=QUICK).list("exports/")) == []

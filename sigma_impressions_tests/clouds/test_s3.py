@@ -18,6 +18,7 @@ from moto.server import ThreadedMotoServer
 
 from sigma_impressions.clouds.backoff import Backoff
 from sigma_impressions.clouds.objects import Interrupted, StoredObject, download_resuming
+from sigma_impressions.clouds.s3 import S3
 from sigma_impressions.clouds.s3.objects import S3Store, client_config, parse_time
 from sigma_impressions.errors import ObjectChanged, ObjectGone, StoreError
 from sigma_impressions.exports.listing import is_export_key
@@ -436,3 +437,81 @@ def test_an_error_of_the_local_disk_is_not_retried(tmp_path: Path) -> None:
 )
 def test_a_time_is_read_as_the_sdk_reads_it(text: Any) -> None:
     assert parse_time(text) == parse_timestamp(text)
+
+
+# --- stores, and what stands in front of them, that do not answer as S3 does
+
+LISTED = "<Key>exports/a.csv</Key><Size>3</Size><LastModified>2026-01-01T00:00:00Z</LastModified>"
+NO_LISTINGS = {
+    "nothing": b"",
+    "a login page": b"<html><body><br>Please sign in",
+    "a login page in XML": b'<html xmlns="http://www.w3.org/1999/xhtml"><body><p>Please sign in</p></body></html>',
+    "a list of buckets": b"<ListAllMyBucketsResult><Buckets/></ListAllMyBucketsResult>",
+    "text": b"It works!",
+    "JSON": b'{"items": []}',
+}
+
+
+@pytest.mark.parametrize("body", NO_LISTINGS.values(), ids=NO_LISTINGS.keys())
+def test_an_answer_that_is_no_listing_is_not_an_empty_bucket(body: bytes) -> None:
+    with http_stub(lambda _: Answer(200, body)) as stub, pytest.raises(StoreError) as raised:
+        list(impatient(stub).list("exports/"))
+    assert stub.url.removeprefix("http://") in str(raised.value)
+    assert "AWS_ENDPOINT_URL_S3" in str(raised.value)
+    assert "sign in" not in str(raised.value)
+
+
+def test_a_listing_of_nothing_is_an_empty_bucket() -> None:
+    body = b"<ListBucketResult><Name>b</Name><KeyCount>0</KeyCount><IsTruncated>false</IsTruncated></ListBucketResult>"
+    with http_stub(lambda _: Answer(200, body)) as stub:
+        assert list(impatient(stub).list("exports/")) == []
+
+
+def test_a_listing_without_etags_is_refused_by_name() -> None:
+    body = f"<ListBucketResult><Name>b</Name><Contents>{LISTED}</Contents></ListBucketResult>".encode()
+    with http_stub(lambda _: Answer(200, body)) as stub, pytest.raises(StoreError, match="without an ETag") as raised:
+        list(impatient(stub).list("exports/"))
+    assert "exports/a.csv" in str(raised.value)
+
+
+@pytest.mark.parametrize("etag", [ETAG, f"W/{ETAG}"])
+def test_a_store_that_refuses_if_match_with_its_own_etag_is_read_without(etag: str, tmp_path: Path) -> None:
+    def refusing(request: Request) -> Answer:
+        if "if-match" in request.headers:
+            return Answer(412, failure("PreconditionFailed"))
+        return Answer(200, BODY, {"ETag": f'W/"{ETAG}"' if etag.startswith("W/") else f'"{ETAG}"'})
+
+    with http_stub(refusing) as stub:
+        impatient(stub).download(ITEM, tmp_path / "download")
+    assert (tmp_path / "download").read_bytes() == BODY
+
+
+def test_without_if_match_another_version_is_not_taken(tmp_path: Path) -> None:
+    def overwritten(request: Request) -> Answer:
+        if "if-match" in request.headers:
+            return Answer(412, failure("PreconditionFailed"))
+        return Answer(200, BODY, {"ETag": f'"{ETAG if request.method == "HEAD" else "e" * 32}"'})
+
+    with http_stub(overwritten) as stub, pytest.raises(StoreError, match="another ETag when it sends"):
+        impatient(stub).download(ITEM, tmp_path / "download")
+    assert not (tmp_path / "download").exists()
+
+
+@pytest.mark.parametrize("variable", ["AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL"])
+@pytest.mark.parametrize(
+    "value", ["127.0.0.1:9000", '"http://127.0.0.1:9000"', "http://", "localhost", "http://key:secret@host", "ftp://h"]
+)
+def test_an_endpoint_that_is_no_url_is_told_in_a_sentence(
+    variable: str, value: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(variable, value)
+    for opening in (lambda: S3("id", "secret").objects("bucket"), S3("id", "secret").table_options):
+        with pytest.raises(StoreError, match=f"{variable} must be a URL such as https://host:9000") as raised:
+            opening()
+        assert "secret" not in str(raised.value)
+
+
+@pytest.mark.parametrize("value", ["http://127.0.0.1:9000", "https://s3.example.com/", "HTTPS://host/path"])
+def test_an_endpoint_that_is_a_url_is_taken(value: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_ENDPOINT_URL_S3", value)
+    assert S3("id", "secret").table_options()["aws_endpoint_url"] == value

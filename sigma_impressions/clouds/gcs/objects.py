@@ -29,7 +29,10 @@ from sigma_impressions.errors import ObjectChanged, ObjectGone, StoreError
 _TIMEOUT = (10, 60)
 """Seconds to connect, and between two pieces of an answer."""
 
-_FIELDS = "items(name,generation,size,updated),nextPageToken"
+_LISTING = "storage#objects"
+"""The kind of an answer that is a listing."""
+
+_FIELDS = "kind,items(name,generation,size,updated),nextPageToken"
 
 _Action = Literal["list", "get"]
 
@@ -81,10 +84,23 @@ class GcsStore:
                 timeout=_TIMEOUT,
                 retry=None,
             )
-            page = tuple(next(blobs.pages, ()))
+            page = next(blobs.pages, None)
+        except (requests.exceptions.JSONDecodeError, AttributeError):
+            # AttributeError: what the SDK makes of an answer that is no JSON object.
+            raise self._no_listing(prefix) from None
         except _FAULTS as error:
             raise self._meaning(error, "list", prefix) from None
-        return page, blobs.next_page_token
+        found = tuple(page or ())
+        if page is None or page.raw_page.get("kind") != _LISTING or any(blob.generation is None for blob in found):
+            raise self._no_listing(prefix)
+        return found, blobs.next_page_token
+
+    def _no_listing(self, prefix: str) -> StoreError:
+        return StoreError(
+            f"The endpoint {self._host()} gave no listing of {uri('gs', self.bucket, prefix)}, but something else, "
+            "with HTTP 200. Is there a proxy or a login page in between, and is STORAGE_EMULATOR_HOST, if set, the "
+            "address of a store?"
+        )
 
     def stat(self, key: str) -> StoredObject:
         """Needs storage.objects.get."""

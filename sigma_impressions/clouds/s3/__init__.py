@@ -10,6 +10,7 @@ from typing import Any
 
 from sigma_impressions.clouds.cloud import Cloud, RemoteFiles
 from sigma_impressions.clouds.objects import ObjectStore
+from sigma_impressions.errors import StoreError
 
 
 @dataclass(frozen=True)
@@ -75,8 +76,18 @@ class S3(Cloud):
     def _client(self) -> Any:
         from sigma_impressions.clouds.s3.client import s3_client
 
+        _endpoint()  # the SDK reads the variables itself
         return s3_client(self)
 
 
 def _endpoint() -> str | None:
-    return os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL") or None
+    """The endpoint of the environment. Raises `StoreError` if it is no URL, of which SDKs make errors of their own."""
+    for variable in ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL"):
+        if value := os.environ.get(variable):
+            if re.fullmatch(r"https?://[^\s/?#\"'@:]+(:[0-9]{1,5})?(/[^\s?#\"']*)?", value, re.IGNORECASE) is None:
+                raise StoreError(
+                    f"{variable} must be a URL such as https://host:9000, without quotes, credentials and query. "
+                    "Correct it, or leave it unset to use AWS"
+                )
+            return value
+    return None

@@ -30,6 +30,13 @@ _CHUNK_BYTES = 1024 * 1024
 _KEY_PAIR = "SIGMA_IMPRESSIONS_AWS_ACCESS_KEY_ID and SIGMA_IMPRESSIONS_AWS_SECRET_ACCESS_KEY"
 _REGION_ADVICE = "set SIGMA_IMPRESSIONS_AWS_REGION to the region that the bucket's properties show"
 
+_ENDPOINT_ADVICE = (
+    "Is AWS_ENDPOINT_URL_S3 (or AWS_ENDPOINT_URL) the address of the store's S3 API, with no proxy or login page in "
+    "between? Use another endpoint, or a store that answers as S3 does"
+)
+_LISTING_ELEMENTS = {"Name", "KeyCount", "IsTruncated", "Contents"}
+"""What a listing has at least one of, also that of an empty bucket."""
+
 _Action = Literal["list", "get"]
 
 _DENIED = {"AccessDenied", "AllAccessDisabled", "Forbidden", "403"}
@@ -117,6 +124,12 @@ class S3Store:
             )
         )
         while (page := self._next_page(pages, prefix)) is not None:
+            if not page.keys() & _LISTING_ELEMENTS:
+                # A proxy's page, say: its XML, or nothing at all, looks like a listing of nothing.
+                raise StoreError(
+                    f"The endpoint {_host(self._client)} gave no listing of {uri('s3', self.bucket, prefix)}, but "
+                    f"something else, with HTTP 200. {_ENDPOINT_ADVICE}"
+                )
             for entry in page.get("Contents", ()):
                 if not is_directory_marker(entry["Key"], entry["Size"]):
                     yield self._object(entry["Key"], entry, entry["Size"])
@@ -129,11 +142,19 @@ class S3Store:
 
     def stat(self, key: str) -> StoredObject:
         """Needs s3:GetObject."""
+        head = self._head(key)
+        return self._object(key, head, head["ContentLength"])
+
+    def _head(self, key: str) -> dict[str, Any]:
         try:
-            head = self._client.head_object(Bucket=self.bucket, Key=key)
+            head: dict[str, Any] = self._client.head_object(Bucket=self.bucket, Key=key)
         except _SDK_ERRORS as error:
             raise _final(self._meaning_of_head(error, key), uri("s3", self.bucket, key)) from None
-        return self._object(key, head, head["ContentLength"])
+        return head
+
+    def _is_current(self, item: StoredObject) -> bool:
+        """Whether the object still is at its version, as the store says without sending it."""
+        return _version(self._head(item.key).get("ETag", "")) == item.version
 
     def download(self, item: StoredObject, target: Path) -> None:
         """Needs s3:GetObject."""
@@ -141,17 +162,26 @@ class S3Store:
         download_resuming(item, target, partial(self._transfer, item), self._backoff, shown)
 
     def _transfer(self, item: StoredObject, file: BinaryIO) -> None:
-        request = {"Bucket": self.bucket, "Key": item.key, "IfMatch": f'"{item.version}"'}
+        request = {"Bucket": self.bucket, "Key": item.key}
         if offset := file.tell():
             request["Range"] = f"bytes={offset}-"
         try:
-            response = self._client.get_object(**request)
+            response = self._client.get_object(**request, IfMatch=f'"{item.version}"')
         except _SDK_ERRORS as error:
-            raise self._meaning(error, "get", item.key) from None
+            meaning = self._meaning(error, "get", item.key)
+            if not isinstance(meaning, ObjectChanged) or not self._is_current(item):
+                raise meaning from None
+            response = self._get_unconditionally(request)
         with closing(response["Body"]) as body:
-            if response.get("ETag", item.version).strip('"') != item.version:
-                # A store that does not know If-Match.
-                raise self._changed(item.key)
+            if _version(response.get("ETag", item.version)) != item.version:
+                # A store that does not know If-Match, unless it says that it is the same version all the same.
+                if not self._is_current(item):
+                    raise self._changed(item.key)
+                raise StoreError(
+                    f"The endpoint {_host(self._client)} gives another ETag when it sends "
+                    f"{uri('s3', self.bucket, item.key)} than when it lists it, so that nothing tells whether it is "
+                    f"the same version. {_ENDPOINT_ADVICE}"
+                )
             if offset and "ContentRange" not in response:
                 # A store that does not know ranges sends the object from its beginning.
                 file.seek(0)
@@ -160,9 +190,21 @@ class S3Store:
             while chunk := _next_chunk(chunks):
                 file.write(chunk)
 
+    def _get_unconditionally(self, request: dict[str, Any]) -> dict[str, Any]:
+        """The answer of a store that refuses `If-Match` with the ETag that it gives; the caller compares the ETags."""
+        try:
+            response: dict[str, Any] = self._client.get_object(**request)
+        except _SDK_ERRORS as error:
+            raise self._meaning(error, "get", request["Key"]) from None
+        return response
+
     def _object(self, key: str, entry: dict[str, Any], size: int) -> StoredObject:
-        modified = entry["LastModified"].astimezone(UTC)
-        return StoredObject(self.bucket, key, entry["ETag"].strip('"'), size, modified)
+        if not entry.get("ETag"):
+            raise StoreError(
+                f"The endpoint {_host(self._client)} lists {uri('s3', self.bucket, key)} without an ETag, so that "
+                f"nothing tells one version of it from the next. {_ENDPOINT_ADVICE}"
+            )
+        return StoredObject(self.bucket, key, _version(entry["ETag"]), size, entry["LastModified"].astimezone(UTC))
 
     def _meaning_of_head(self, error: Exception, key: str) -> Exception:
         """What an error of `head_object` means: its answer has no body, so that a GET has to tell the reason."""
@@ -234,6 +276,11 @@ class S3Store:
             return StoreError(f"{shown} is in an archive storage class. Restore it, or move it out of the prefix")
         if code in _DENIED:
             return self._denied(action, key)
+        if code == "500":
+            # The SDK's own code, where an answer with HTTP 200 cannot be read, or one of a fault has no body.
+            return Interrupted(
+                f"the endpoint {_host(self._client)} answered HTTP 500, or gave no answer of S3. {_ENDPOINT_ADVICE}"
+            )
         if code in _THROTTLED or status == 429 or status >= 500:
             return Interrupted(f"S3 answered {code} (HTTP {status})")
         return StoreError(f"S3 refused {doing}: {code} (HTTP {status}). Check the bucket's settings and policy")
@@ -292,6 +339,11 @@ def _host(client: Any) -> str:
     """Host and port of the client's endpoint, without credentials that its URL may hold."""
     parts = urlsplit(client.meta.endpoint_url)
     return f"{parts.hostname}:{parts.port}" if parts.port else str(parts.hostname)
+
+
+def _version(etag: str) -> str:
+    """The version that an ETag names: a weak one (`W/"…"`), as proxies make it, is taken by its value."""
+    return etag.removeprefix("W/").strip('"')
 
 
 def _printable(text: str) -> str:

@@ -3,8 +3,9 @@
     OperatorError                 again   what went wrong
       SettingsError               no      settings, or the options of a run
       StoreError                  yes     the bucket of the exports
-        ObjectChanged             yes       an object was overwritten meanwhile
-        ObjectGone                yes       an object is not there any more
+        ObjectUnreadable          yes       one object, while others may well be read
+      ObjectChanged               yes     an object was overwritten meanwhile
+      ObjectGone                  yes     an object is not there any more
       StorageError                yes     the place of the tables
       TablesError                 no      tables that this version cannot work with
       InputsChanged               yes     another process has rebuilt what was about to be read
@@ -66,6 +67,14 @@ class RefusedValue(ValueError):
 
 class StoreError(OperatorError):
     """The store of the exports refuses or cannot be reached; the message says what has to be changed."""
+
+
+class ObjectUnreadable(StoreError):
+    """One object cannot be read, whatever is with others; `reason` says why in a few words."""
+
+    def __init__(self, message: str, reason: str) -> None:
+        super().__init__(message)
+        self.reason = reason
 
 
 class ObjectChanged(OperatorError):

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import BinaryIO, Protocol, TypeVar
 
 from sigma_impressions.clouds.backoff import Backoff
-from sigma_impressions.errors import StoreError
+from sigma_impressions.errors import ObjectUnreadable, StoreError
 
 T = TypeVar("T")
 
@@ -72,12 +72,14 @@ def uri(scheme: str, bucket: str, key: str = "") -> str:
 class Interrupted(Exception):
     """A fault that may be gone at the next try. The text names the kind of fault; it holds no secret.
 
-    With `restart` what has arrived so far is worthless.
+    With `restart` what has arrived so far is worthless. `in_body` says that the store has answered, and that the fault
+    is in what it sent of the object.
     """
 
-    def __init__(self, fault: str, *, restart: bool = False) -> None:
+    def __init__(self, fault: str, *, restart: bool = False, in_body: bool = False) -> None:
         super().__init__(fault)
         self.restart = restart
+        self.in_body = in_body
 
 
 def with_retries(call: Callable[[], T], backoff: Backoff, what: str) -> T:
@@ -102,7 +104,8 @@ def download_resuming(
     `transfer` writes to the file, which stands at its end, beginning with the object's byte of that offset; it
     raises `Interrupted` for a fault that is worth another try. `shown` is the object's name in messages. The
     tries are counted anew after each mebibyte, so that a large file survives more faults than a small one.
-    Raises `StoreError` when the tries are used up, and whatever else `transfer` raises; then there is no file.
+    Raises `StoreError` when the tries are used up, `ObjectUnreadable` if the store has answered all the time, and
+    whatever else `transfer` raises; then there is no file.
     """
     try:
         with target.open("wb") as file:
@@ -116,11 +119,11 @@ def _fill(file: BinaryIO, size: int, transfer: Callable[[BinaryIO], None], backo
     failures = 0
     while True:
         before = file.tell()
-        fault, restart = "", False
+        fault, restart, in_body = "", False, True
         try:
             transfer(file)
         except Interrupted as interrupted:
-            fault, restart = str(interrupted), interrupted.restart
+            fault, restart, in_body = str(interrupted), interrupted.restart, interrupted.in_body
         arrived = file.tell()
         if arrived == size and not restart:
             return
@@ -131,7 +134,8 @@ def _fill(file: BinaryIO, size: int, transfer: Callable[[BinaryIO], None], backo
             file.truncate()
         failures = 1 if arrived - before >= _PROGRESS_BYTES and not restart else failures + 1
         if failures >= backoff.attempts:
-            raise StoreError(_gave_up(f"reading {shown}", failures, fault))
+            message = _gave_up(f"reading {shown}", failures, fault)
+            raise ObjectUnreadable(message, "broke off again and again") if in_body else StoreError(message)
         _log.warning("Reading %s broke off (%s); trying again from byte %s", shown, fault, file.tell())
         backoff.pause(failures)
 

@@ -15,10 +15,17 @@ from typing import Any
 import polars as pl
 
 from sigma_impressions.clouds.objects import ObjectStore
-from sigma_impressions.errors import ObjectChanged, ObjectGone, StoreError
+from sigma_impressions.errors import ObjectChanged, ObjectGone, ObjectUnreadable, StoreError
 from sigma_impressions.exports.file_dates import file_date
 from sigma_impressions.exports.listing import ExportFile
-from sigma_impressions.exports.manifest import MISSING, export_file, read_manifest, record_file
+from sigma_impressions.exports.manifest import (
+    MISSING,
+    NOT_CAPTURED,
+    UNREADABLE,
+    export_file,
+    read_manifest,
+    record_file,
+)
 from sigma_impressions.exports.reading.normalize import NormalizedFile, normalize_file
 from sigma_impressions.exports.reading.parquet import write_frames
 from sigma_impressions.exports.reading.refused import RefusedFile
@@ -78,8 +85,9 @@ def capture_pending(
     or another one is about to read. Files of the file dates in `renormalize` are read again where they still exist;
     a file that does not keeps what was captured of it. The new rows of the registry `export_files` are returned.
 
-    The bucket is opened only if there is a file to read. Raises `StoreError` when it cannot be read; the files
-    registered until then stay registered.
+    The bucket is opened only if there is a file to read. A file that the store does not let read is registered as
+    `UNREADABLE` and stops no other. Raises `StoreError` when the bucket cannot be read, or none of the files of `days`
+    ever could; the files registered until then stay registered.
     """
     pending = _pending(tables, renormalize)
     with scratch_folder(tables.root / WORK_FOLDER) as scratch:
@@ -93,7 +101,16 @@ def capture_pending(
             # Looked up again: of the runs of a backfill that are under way together, each reads its own days first.
             left = [item for item in _pending(tables, ()) if item.file.file_date not in days]
             captured += _capture(reader, left, report)
+    _refuse_days_without_any(tables, days)
     return captured
+
+
+def _refuse_days_without_any(tables: Tables, days: Collection[date]) -> None:
+    """Raise `StoreError` if no file of some file dates could ever be read: that is not the fault of one file."""
+    files = tables.read(EXPORT_FILES).filter(pl.col("file_date").is_in(list(days)) & (pl.col("status") != MISSING))
+    found = files.select("status", "detail").collect()
+    if found.height and (found["status"] == UNREADABLE).all():
+        raise StoreError(f"None of the {found.height} export files of these days could be read. {found['detail'][0]}")
 
 
 def _capture(reader: _Reader, pending: Sequence[_Pending], report: Report) -> list[dict[str, Any]]:
@@ -126,7 +143,8 @@ def _pending(tables: Tables, renormalize: Collection[date]) -> list[_Pending]:
     rows = (
         manifest.join(registered, on="file_id", how="left")
         .filter(
-            pl.col("status").is_null() | (pl.col("file_date").is_in(list(renormalize)) & (pl.col("status") != MISSING))
+            pl.col("status").is_null()
+            | (pl.col("file_date").is_in(list(renormalize)) & ~pl.col("status").is_in(NOT_CAPTURED))
         )
         .sort("file_date", "key", "version")
         .collect()
@@ -225,6 +243,9 @@ class _Reader:
         for number, pending in enumerate(group):
             try:
                 found = self._fetch(pending, folder / f"{number}.download", outcome)
+            except ObjectUnreadable as unreadable:
+                self._note_unreadable(pending, unreadable, outcome)
+                continue
             except StoreError as failure:
                 outcome.failure = failure
                 break
@@ -268,6 +289,14 @@ class _Reader:
                 self._row(pending.file, _NO_ROWS, MISSING, reason="changed before it was read", detail=lost)
             )
         return found
+
+    def _note_unreadable(self, pending: _Pending, unreadable: ObjectUnreadable, outcome: _Outcome) -> None:
+        """Register what cannot be read, with its reason; what was captured of it before is kept."""
+        if pending.again:
+            outcome.notes.append(f"{pending.file.object.key}: {unreadable}; what was captured of it before is kept")
+        else:
+            row = self._row(pending.file, _NO_ROWS, UNREADABLE, reason=unreadable.reason, detail=str(unreadable))
+            outcome.rows.append(row)
 
     def _normalize(self, fetched: Sequence[_Fetched], folder: Path, outcome: _Outcome) -> None:
         """Normalize files of one file date, together if they are several, and add them to the outcome."""
@@ -414,8 +443,8 @@ class _Batch:
 
     def _register(self, rows: list[dict[str, Any]]) -> None:
         registry = self._tables.open(EXPORT_FILES)
-        # A file that this run could not read any more, another run may have read in time.
-        lost = [row["file_id"] for row in rows if row["status"] == MISSING]
+        # A file that this run could not read, or not any more, another run may have read.
+        lost = [row["file_id"] for row in rows if row["status"] in NOT_CAPTURED]
         found = set(scan(registry).filter(pl.col("file_id").is_in(lost)).select("file_id").collect()["file_id"])
         rows = [row for row in rows if row["file_id"] not in found]
         if rows:

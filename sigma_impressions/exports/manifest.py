@@ -17,6 +17,12 @@ from sigma_impressions.lake.tables import Tables, append_rows, replace, retry_co
 MISSING = "missing"
 """Status of a file that was listed, and deleted or overwritten before it could be read."""
 
+UNREADABLE = "unreadable"
+"""Status of a file that the store lists and does not let read; runs over its file date try again."""
+
+NOT_CAPTURED = (MISSING, UNREADABLE)
+"""The statuses of files that are registered and not captured."""
+
 
 @dataclass(frozen=True)
 class Recorded:
@@ -46,7 +52,7 @@ def _record(tables: Tables, listing: Listing, now: datetime) -> Recorded:
     new = [file for file in listing.files if file.file_id not in known_ids]
     if new:
         append_rows(manifest, RAW_EXPORT_FILES, _manifest_rows(new, now))
-    _unregister(tables, {file.file_id for file in listing.files}, pl.col("status") == MISSING)
+    _unregister(tables, {file.file_id for file in listing.files}, pl.col("status").is_in(NOT_CAPTURED))
     return Recorded(
         new=new,
         known=len(listing.files) - len(new),
@@ -77,7 +83,7 @@ def _forget(tables: Tables, listed: Collection[str], days: Collection[date]) -> 
 
 def uncaptured_files(tables: Tables, file_ids: Sequence[str]) -> frozenset[str]:
     """Those of the file IDs that are not captured: neither read, nor refused with a reason."""
-    registry = tables.read(EXPORT_FILES).filter(pl.col("status") != MISSING).select("file_id").collect()
+    registry = tables.read(EXPORT_FILES).filter(~pl.col("status").is_in(NOT_CAPTURED)).select("file_id").collect()
     # A set needs less memory than a join, and of the registry only some IDs at a time become Python strings.
     missing = set(file_ids)
     missing.difference_update(registry["file_id"])

@@ -14,11 +14,11 @@ import polars as pl
 import pytest
 
 from sigma_impressions.clouds.objects import ObjectStore, StoredObject
-from sigma_impressions.errors import ObjectChanged, ObjectGone, StoreError
+from sigma_impressions.errors import ObjectChanged, ObjectGone, ObjectUnreadable, StoreError
 from sigma_impressions.exports import capture
 from sigma_impressions.exports.capture import capture_pending
-from sigma_impressions.exports.listing import Listing, sort_out
-from sigma_impressions.exports.manifest import forget_missing, read_manifest, record_listing
+from sigma_impressions.exports.listing import Listing, file_id, sort_out
+from sigma_impressions.exports.manifest import forget_missing, read_manifest, record_listing, uncaptured_files
 from sigma_impressions.exports.reading.rules import ReadingRules
 from sigma_impressions.lake.schemas import (
     DAILY_IMPRESSIONS,
@@ -508,3 +508,79 @@ def test_a_file_that_two_runs_recorded_is_captured_once(bucket: Bucket, tables: 
     assert len(captured(tables, bucket)) == 1
     assert counted(tables) == 1
     assert len(registry(tables)) == 1
+
+
+# --- objects that the store lists and does not let read
+
+
+def closed(*keys: str) -> Callable[[str], None]:
+    def before_download(key: str) -> None:
+        if key in keys:
+            raise ObjectUnreadable(f"s3://exports/{key} is in an archive storage class. Restore it", "archived")
+
+    return before_download
+
+
+def test_an_unreadable_object_is_recorded_and_stops_no_other(bucket: Bucket, tables: Tables) -> None:
+    for n in range(5):
+        bucket.put(f"{n}.csv", export(f"u{n}@x.io"))
+    bucket.before_download = closed("0.csv", "2.csv")
+    scanned(tables, bucket, days={DAY})
+    found = {file["key"]: (file["status"], file["reason"], file["accepted"]) for file in registry(tables)}
+    assert found == {
+        "0.csv": ("unreadable", "archived", 0),
+        "1.csv": ("read", None, 1),
+        "2.csv": ("unreadable", "archived", 0),
+        "3.csv": ("read", None, 1),
+        "4.csv": ("read", None, 1),
+    }
+    assert counted(tables) == 3
+
+
+def test_runs_over_other_days_leave_an_unreadable_object_alone(bucket: Bucket, tables: Tables) -> None:
+    next_day = DAY + timedelta(days=1)
+    bucket.put("old.csv", export("a@x.io"))
+    bucket.put("other.csv", export("b@x.io"))
+    bucket.before_download = closed("old.csv")
+    scanned(tables, bucket, days={DAY})
+    bucket.put("new.csv", export("c@x.io", day=next_day), NOON + timedelta(days=1))
+    bucket.downloads.clear()
+    record_listing(tables, listing(bucket, next_day), datetime.now(UTC))
+    captured(tables, bucket, days={next_day})
+    assert bucket.downloads == ["new.csv"]
+    assert counted(tables) == 2
+
+
+def test_an_object_that_can_be_read_again_counts_with_the_next_run_over_its_day(bucket: Bucket, tables: Tables) -> None:
+    item = bucket.put("old.csv", export("a@x.io"))
+    bucket.put("other.csv", export("b@x.io"))
+    bucket.before_download = closed("old.csv")
+    scanned(tables, bucket, days={DAY})
+    (unread,) = [file["file_id"] for file in registry(tables) if file["key"] == "old.csv"]
+    assert file_id(item) == unread
+    assert uncaptured_files(tables, [unread]) == {unread}, "the sensor asks for it"
+    scanned(tables, bucket, days={DAY})
+    assert counted(tables) == 1
+    bucket.before_download = closed()
+    scanned(tables, bucket, days={DAY})
+    assert [file["status"] for file in registry(tables)] == ["read", "read"]
+    assert counted(tables) == 2
+
+
+def test_days_of_which_nothing_was_ever_readable_fail(bucket: Bucket, tables: Tables) -> None:
+    bucket.put("old.csv", export("a@x.io"))
+    bucket.before_download = closed("old.csv")
+    with pytest.raises(StoreError, match=r"None of the 1 export files .* archive storage class"):
+        scanned(tables, bucket, days={DAY})
+    assert [file["status"] for file in registry(tables)] == ["unreadable"]
+
+
+def test_reading_again_keeps_what_cannot_be_read_any_more(bucket: Bucket, tables: Tables) -> None:
+    bucket.put("a.csv", export("a@x.io"))
+    scanned(tables, bucket, days={DAY})
+    bucket.before_download = closed("a.csv")
+    said: list[str] = []
+    scanned(tables, bucket, days={DAY}, renormalize={DAY}, report=said.append)
+    assert [file["status"] for file in registry(tables)] == ["read"]
+    assert "what was captured of it before is kept" in "".join(said)
+    assert counted(tables) == 1

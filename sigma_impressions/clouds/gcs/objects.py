@@ -24,7 +24,7 @@ from sigma_impressions.clouds.objects import (
     uri,
     with_retries,
 )
-from sigma_impressions.errors import ObjectChanged, ObjectGone, StoreError
+from sigma_impressions.errors import ObjectChanged, ObjectGone, ObjectUnreadable, StoreError
 
 _TIMEOUT = (10, 60)
 """Seconds to connect, and between two pieces of an answer."""
@@ -151,7 +151,7 @@ class GcsStore:
         if isinstance(error, api.GoogleAPICallError):
             return self._meaning_of_answer(error, action, key)
         if isinstance(error, DataCorruption):
-            return Interrupted("the checksum does not match", restart=True)
+            return Interrupted("the checksum does not match", restart=True, in_body=True)
         if isinstance(error, _UNREACHABLE) or getattr(error, "retryable", False):
             return Interrupted(f"the endpoint {self._host()} could not be reached ({kind})")
         need = f"{doing}, which needs the permission {_permission(action)} on the bucket {self.bucket}"
@@ -177,11 +177,12 @@ class GcsStore:
                 "GOOGLE_APPLICATION_CREDENTIALS to a valid key file, or renew the application default credentials"
             )
         if status == 403:
-            return StoreError(
+            message = (
                 f"Access denied: {doing} needs the permission {_permission(action)} on the bucket {self.bucket}. "
                 "Grant the role Storage Object Viewer (roles/storage.objectViewer) on the bucket to the identity "
                 "whose credentials the run uses; an IAM condition must allow the prefix"
             )
+            return StoreError(message) if action == "list" else ObjectUnreadable(message, "access denied")
         if status == 404 and (action == "list" or "bucket does not exist" in str(error).lower()):
             return StoreError(
                 f"The bucket {self.bucket} does not exist ({doing}). Correct the name in SIGMA_IMPRESSIONS_BUCKET_URI"

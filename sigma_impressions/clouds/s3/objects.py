@@ -24,7 +24,7 @@ from sigma_impressions.clouds.objects import (
     is_directory_marker,
     uri,
 )
-from sigma_impressions.errors import ObjectChanged, ObjectGone, StoreError
+from sigma_impressions.errors import ObjectChanged, ObjectGone, ObjectUnreadable, StoreError
 
 _CHUNK_BYTES = 1024 * 1024
 _KEY_PAIR = "SIGMA_IMPRESSIONS_AWS_ACCESS_KEY_ID and SIGMA_IMPRESSIONS_AWS_SECRET_ACCESS_KEY"
@@ -177,10 +177,11 @@ class S3Store:
                 # A store that does not know If-Match, unless it says that it is the same version all the same.
                 if not self._is_current(item):
                     raise self._changed(item.key)
-                raise StoreError(
+                raise ObjectUnreadable(
                     f"The endpoint {_host(self._client)} gives another ETag when it sends "
                     f"{uri('s3', self.bucket, item.key)} than when it lists it, so that nothing tells whether it is "
-                    f"the same version. {_ENDPOINT_ADVICE}"
+                    f"the same version. {_ENDPOINT_ADVICE}",
+                    "sent with another ETag",
                 )
             if offset and "ContentRange" not in response:
                 # A store that does not know ranges sends the object from its beginning.
@@ -273,7 +274,15 @@ class S3Store:
         if code == "RequestTimeTooSkewed":
             return StoreError(f"S3 refused {doing} because this machine's clock is wrong. Set the clock")
         if code == "InvalidObjectState":
-            return StoreError(f"{shown} is in an archive storage class. Restore it, or move it out of the prefix")
+            return ObjectUnreadable(
+                f"{shown} is in an archive storage class. Restore it, or move it out of the prefix", "archived"
+            )
+        if code.startswith("KMS."):
+            return ObjectUnreadable(
+                f"{shown} is encrypted with a KMS key that cannot be used ({code}). Enable the key, and grant "
+                "kms:Decrypt on it to the identity whose AWS credentials the run uses",
+                "its KMS key cannot be used",
+            )
         if code in _DENIED:
             return self._denied(action, key)
         if code == "500":
@@ -294,9 +303,10 @@ class S3Store:
                 f"where the policy has the condition s3:prefix, it must allow the prefix '{_printable(key)}*'. "
                 f"{grant}"
             )
-        return StoreError(
+        return ObjectUnreadable(
             f"Access denied: reading {shown} needs the permission s3:GetObject on the objects of the bucket "
-            f"{self.bucket} under the prefix, and kms:Decrypt on the key if they are encrypted with KMS. {grant}"
+            f"{self.bucket} under the prefix, and kms:Decrypt on the key if they are encrypted with KMS. {grant}",
+            "access denied",
         )
 
     def _changed(self, key: str) -> ObjectChanged:
@@ -318,7 +328,7 @@ def _next_chunk(chunks: Iterator[bytes]) -> bytes:
     try:
         return next(chunks, b"")
     except _BROKEN_BODY as error:
-        raise Interrupted(f"the body broke off ({type(error).__name__})") from None
+        raise Interrupted(f"the body broke off ({type(error).__name__})", in_body=True) from None
 
 
 def _code(error: sdk.ClientError) -> str:

@@ -7,7 +7,7 @@ STAMP := $(VENV)/.installed
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test fuzz bench docs lint format typecheck validate dev lock
+.PHONY: help setup demo test soak fuzz bench docs lint format dev lock
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -28,6 +28,9 @@ demo: $(STAMP) ## Generate exports on an embedded S3 server, count them, open th
 
 test: $(STAMP) ## Run all tests (ARGS='-m "not slow"' for the fast ones)
 	$(BIN)/python -m pytest $(ARGS)
+
+soak: $(STAMP) ## Run the long repetitions that `make test` leaves out: dozens of killed runs and runs at once
+	$(BIN)/python -m pytest -m soak $(ARGS)
 
 fuzz: $(STAMP) ## Look for export files that are read wrong (ARGS="--minutes 30"); exit code 1 if there is any
 	$(BIN)/python -m sigma_impressions_tests.exports.fuzz $(ARGS)

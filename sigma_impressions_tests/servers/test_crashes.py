@@ -109,12 +109,14 @@ def unused_files(tables: Tables) -> set[Path]:
     return held - {Path(uri) for table in ALL_TABLES for uri in tables.open(table).file_uris()}
 
 
+@pytest.mark.parametrize(("steps", "kills_of_each"), [(3, 1), pytest.param(5, 5, marks=pytest.mark.soak)])
 @pytest.mark.slow
-def test_killed_runs_leave_the_last_complete_result_and_are_made_good(s3_bucket: Any, tmp_path: Path) -> None:
+def test_killed_runs_leave_the_last_complete_result_and_are_made_good(
+    steps: int, kills_of_each: int, s3_bucket: Any, tmp_path: Path
+) -> None:
     rng = random.Random(50)
     calm, killed = machine(tmp_path / "calm", s3_bucket), machine(tmp_path / "killed", s3_bucket)
     exports = shuffled_exports(rng)
-    steps = 5
     # Of each step a part of the days, as a backfill does it, and then all up to today, as a run does.
     parts: list[list[date]] = [DAYS[:4], [*DAYS[2:], TODAY]]
     complete: list[Reading] = []
@@ -127,13 +129,13 @@ def test_killed_runs_leave_the_last_complete_result_and_are_made_good(s3_bucket:
             for days in parts:
                 seconds = calm.run(pipeline(days))
                 complete.append(reading(calm.storage / DATABASE))
-                for _ in range(50 // (steps * len(parts))):
+                for _ in range(kills_of_each):
                     while not killed.kill(pipeline(days), rng.uniform(0, seconds)):
                         pass
                     kills += 1
                 killed.run(pipeline(days))
                 assert reading(killed.storage / DATABASE) == complete[-1]
-    assert kills == 50
+    assert kills == steps * len(parts) * kills_of_each
     assert len(set(complete)) > steps, "most runs have something to do"
     assert len(reads) > kills
     unexpected = [read for read in reads if read not in complete]
@@ -171,13 +173,13 @@ def test_a_killed_run_of_the_command_line_blocks_no_later_one(s3_bucket: Any, tm
     assert_same(contents(calm.storage), contents(killed.storage))
 
 
+@pytest.mark.parametrize("rounds", [2, pytest.param(10, marks=pytest.mark.soak)])
 @pytest.mark.slow
-def test_three_processes_at_once_end_in_the_tables_of_one(s3_bucket: Any, tmp_path: Path) -> None:
+def test_three_processes_at_once_end_in_the_tables_of_one(rounds: int, s3_bucket: Any, tmp_path: Path) -> None:
     rng = random.Random(3)
     alone, together = machine(tmp_path / "alone", s3_bucket), machine(tmp_path / "together", s3_bucket)
     exports = shuffled_exports(rng)
     parts = [DAYS[:4], DAYS[2:], [*DAYS[4:], TODAY]]
-    rounds = 10
     for number in range(rounds):
         for key, data in exports[number::rounds]:
             s3_bucket.put(key, data)

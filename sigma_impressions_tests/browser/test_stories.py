@@ -43,7 +43,7 @@ class Dev:
 @pytest.fixture
 def dev(s3_bucket: S3Bucket, tmp_path: Path) -> Iterator[Dev]:
     fill(s3_bucket, DAYS)
-    env = environment(tmp_path, settings(s3_bucket, tmp_path / "resources"))
+    env = environment(tmp_path, settings(s3_bucket, tmp_path / "resources"), new_instance=True)
     env["SIGMA_IMPRESSIONS_START_DATE"] = str(TODAY - timedelta(days=DAYS - 1))
     shutil.copy(Path(__file__).parents[2] / "dagster_home" / "dagster.yaml", env["DAGSTER_HOME"])
     with socket.socket() as probe:

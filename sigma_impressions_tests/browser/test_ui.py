@@ -27,7 +27,7 @@ def demo_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     command = [sys.executable, "-c", "from sigma_impressions.cli import main; main()", "demo", "--days", "3"]
     process = subprocess.Popen(
         command,
-        env={**environment(folder, {}), "PYTHONUNBUFFERED": "1"},
+        env={**environment(folder, {}, new_instance=True), "PYTHONUNBUFFERED": "1"},
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,

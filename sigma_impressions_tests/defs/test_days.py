@@ -113,7 +113,7 @@ scan_all(Console(file=io.StringIO()), pathlib.Path(os.environ["DAGSTER_HOME"]), 
 
 @pytest.mark.slow
 def test_runs_that_start_at_once_share_a_new_instance(tmp_path: Path) -> None:
-    env = environment(tmp_path, {})
+    env = environment(tmp_path, {}, new_instance=True)
     processes = [
         subprocess.Popen(
             [sys.executable, "-c", OPEN_INSTANCE],

@@ -136,7 +136,7 @@ def test_runs_at_once_give_the_result_of_one(s3_bucket: Any, tmp_path: Path) -> 
     alone = sigma_impressions("run", env=environment(one, settings(s3_bucket, one)))
     assert alone.returncode == 0, alone.stdout + alone.stderr
 
-    env = environment(both, settings(s3_bucket, both))
+    env = environment(both, settings(s3_bucket, both), new_instance=True)
     command = [sys.executable, "-c", "from sigma_impressions.cli import main; main()", "run"]
     processes = [
         subprocess.Popen(command, env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)

@@ -89,6 +89,7 @@ def test_a_day_of_an_operator(dev: Dev, browser: Browser) -> None:
     # Materialize today's partition. No export is of today yet.
     page.goto(f"{dev.url}{LOCATION}/asset-groups/sigma_impressions")
     _materialize(page, lambda dialog: dialog.get_by_role("button", name="Latest", exact=True).click())
+    _ended(page, dev.url, runs=2)
     _eventually(page, f"{dev.url}/runs", lambda: page.get_by_text("Success", exact=True).count() == 2)
     assert _impressions(page, dev.url) == 0
 
@@ -97,6 +98,7 @@ def test_a_day_of_an_operator(dev: Dev, browser: Browser) -> None:
         dev.bucket.put(key, data)
     page.goto(f"{dev.url}{LOCATION}/sensors/new_export_files")
     _switch(page)
+    _ended(page, dev.url, runs=3)
     _eventually(page, f"{dev.url}/runs", lambda: page.get_by_text("Success", exact=True).count() == 3)
     expect(page.get_by_text("new_export_files").first).to_be_visible(timeout=PATIENCE)
     page.screenshot(path=ARTEFACTS / "runs.png")
@@ -114,6 +116,7 @@ def test_a_day_of_an_operator(dev: Dev, browser: Browser) -> None:
     # A backfill of ten days, which finishes.
     page.goto(f"{dev.url}{LOCATION}/asset-groups/sigma_impressions")
     _materialize(page, lambda dialog: dialog.get_by_role("button", name="All", exact=True).click())
+    _ended(page, dev.url, backfills=1)
     _eventually(
         page,
         f"{dev.url}/runs?view=backfills",
@@ -159,6 +162,24 @@ def _impressions(page: Page, url: str) -> int:
     found = re.search(r"total_impressions_14d\D*(\d[\d,]*)", row.inner_text())
     assert found is not None, row.inner_text()
     return int(found[1].replace(",", ""))
+
+
+ENDED = """{
+  runsOrError(filter: {statuses: [SUCCESS]}) { ... on Runs { results { runId } } }
+  partitionBackfillsOrError(status: COMPLETED_SUCCESS) { ... on PartitionBackfills { results { id } } }
+}"""
+
+
+def _ended(page: Page, url: str, *, runs: int = 0, backfills: int = 0, seconds: float = 200) -> None:
+    """Wait until so many have ended well. A page that is open meanwhile would draw and ask all the time."""
+    page.goto("about:blank")
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        page.wait_for_timeout(1000)
+        found = page.request.post(f"{url}/graphql", data={"query": ENDED}).json()["data"]
+        ended = len(found["runsOrError"]["results"]), len(found["partitionBackfillsOrError"]["results"])
+        if ended[0] >= runs and ended[1] >= backfills:
+            return
 
 
 def _eventually(page: Page, url: str, condition: Callable[[], bool], seconds: float = 200) -> None:

@@ -20,7 +20,9 @@ from sigma_impressions_tests.commands import environment, sigma_impressions
 
 @pytest.mark.slow
 def test_the_demo_discovers_all_resources_over_http(tmp_path: Path) -> None:
-    done = sigma_impressions("demo", "--sigma-api", "--no-ui", "--days", "2", env=environment(tmp_path, {}, new_instance=True))
+    done = sigma_impressions(
+        "demo", "--sigma-api", "--no-ui", "--days", "2", env=environment(tmp_path, {}, new_instance=True)
+    )
     assert done.returncode == 0, done.stderr
     told = re.search(r"not Sigma's answers at (http://127\.0\.0\.1:\d+)\n", done.stdout)
     assert told is not None, done.stdout

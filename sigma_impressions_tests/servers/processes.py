@@ -26,10 +26,10 @@ Work = tuple[Callable[..., None], tuple[Any, ...]]
 class Machine:
     """A storage with a Dagster instance, on which work is started; what it prints is in `log`."""
 
-    def __init__(self, folder: Path, settings: Mapping[str, str]) -> None:
+    def __init__(self, folder: Path, settings: Mapping[str, str], *, new_instance: bool = False) -> None:
         self.storage = folder / "data"
         self.log = folder / "log"
-        self._environment = environment(folder, settings)
+        self._environment = environment(folder, settings, new_instance=new_instance)
 
     def start(self, work: Work) -> Any:
         """Start some work; the process."""

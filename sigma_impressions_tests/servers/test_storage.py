@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import io
 import os
-import subprocess
-import sys
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -42,6 +40,7 @@ from sigma_impressions_tests.commands import environment
 from sigma_impressions_tests.conftest import LISTER, READER, RemoteStorage
 from sigma_impressions_tests.metrics.captured import capture
 from sigma_impressions_tests.metrics.reference import Row
+from sigma_impressions_tests.servers.processes import Machine, command
 
 TODAY = datetime.now(UTC).date()
 
@@ -154,25 +153,13 @@ def test_machines_that_share_only_the_bucket_share_the_state(
     case = cases.load("overlap")
     settings = settings_of(case, s3_bucket, remote_storage, tmp_path)
     folders = [tmp_path / name for name in ("one", "two")]
-    command = [sys.executable, "-c", "from sigma_impressions.cli import main; main()"]
-    processes = []
+    started = []
     for folder in folders:
         folder.mkdir()
-        arguments = ["run", "--as-of", case.as_of.isoformat()]
-        process = subprocess.Popen(
-            [*command, *arguments],
-            env=environment(folder, settings),
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-        )
-        processes.append(process)
-    try:
-        outputs = [process.communicate(timeout=200)[0] for process in processes]
-    finally:
-        for process in processes:
-            process.kill()
-    assert [process.returncode for process in processes] == [0, 0], "\n".join(outputs)
+        other = Machine(folder, settings)
+        started.append((other, other.start(command("run", "--as-of", case.as_of.isoformat()))))
+    for other, process in started:
+        other.end(process)
     for folder in folders:
         (database,) = folder.glob(f"data/cache/*/{DATABASE_NAME}")
         cases.assert_as_expected(case, database)

@@ -55,9 +55,10 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> ByModule:
     return ByModule(config, log)
 
 
-def pytest_xdist_auto_num_workers() -> int:
+def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
     """One process more than there are processors: the tests with a browser or a server wait some of the time."""
-    return (os.cpu_count() or 1) + 1
+    waiting = config.option.markexpr != "not slow"
+    return (os.cpu_count() or 1) + waiting
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
@@ -132,11 +133,17 @@ def s3_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedObje
         yield store
 
 
+@pytest.fixture(scope="session")
+def s3_client(s3_server: EmbeddedObjectStore) -> Any:
+    """One client for all tests: boto3 takes a tenth of a second to make one."""
+    return s3_server.client()
+
+
 @pytest.fixture
-def s3_bucket(s3_server: EmbeddedObjectStore) -> S3Bucket:
+def s3_bucket(s3_server: EmbeddedObjectStore, s3_client: Any) -> S3Bucket:
     name = f"exports-{uuid.uuid4().hex[:12]}"
-    s3_server.create_bucket(name)
-    return S3Bucket(name, s3_server, s3_server.client())
+    s3_client.create_bucket(Bucket=name)
+    return S3Bucket(name, s3_server, s3_client)
 
 
 @pytest.fixture(scope="session")
@@ -199,7 +206,7 @@ def remote_storage(request: pytest.FixtureRequest) -> RemoteStorage:
     name = f"tables-{uuid.uuid4().hex[:12]}"
     if request.param == "s3":
         server: EmbeddedObjectStore = request.getfixturevalue("s3_server")
-        server.create_bucket(name)
+        request.getfixturevalue("s3_client").create_bucket(Bucket=name)
         return RemoteStorage(f"s3://{name}/usage", server.environment())
     emulator: GcsServer = request.getfixturevalue("gcs_tables_server")
     emulator.client().create_bucket(name)

@@ -15,9 +15,10 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from subprocess import run
 
-from sigma_impressions.demo.fake_sigma import Behaviour, FakeSigma, Organization
+from sigma_impressions.demo.fake_sigma import Behaviour, FakeSigma
 from sigma_impressions.upstream.discovery import discover_resources
 from sigma_impressions.upstream.sigma_api import DEFAULT_CONCURRENCY, Credentials
+from sigma_impressions_tests.upstream.organizations import large_organization
 
 WORKBOOKS, ELEMENTS, LATENCY = 5_000, 60_000, 0.02
 
@@ -84,7 +85,7 @@ def measure(behaviour: Behaviour) -> Discovery:
 
 
 def _serve(pipe: Connection, behaviour: Behaviour) -> None:
-    with FakeSigma(Organization.large(WORKBOOKS, ELEMENTS), behaviour) as sigma:
+    with FakeSigma(large_organization(WORKBOOKS, ELEMENTS), behaviour) as sigma:
         pipe.send(sigma.environment())
         pipe.recv()
 

@@ -10,7 +10,6 @@ import secrets
 import socket
 import threading
 import time
-import uuid
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -19,7 +18,6 @@ from types import TracebackType
 from typing import Any, Final, Self
 from urllib.parse import parse_qs, unquote, urlsplit
 
-import numpy as np
 import polars as pl
 
 from sigma_impressions.upstream.contract import ELEMENT, WORKBOOK
@@ -28,7 +26,6 @@ CLIENT_ID: Final = "demo-client-id"
 MAX_LIMIT: Final = 1000
 DEFAULT_LIMIT: Final = 50
 
-_LETTERS = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 _DATE = "%Y-%m-%dT%H:%M:%S%.3fZ"
 _PAGE_ID = "page-1"
 
@@ -77,56 +74,6 @@ class Organization:
             found.elements.setdefault(row["workbook_id"], []).append(entry)
         return found
 
-    @classmethod
-    def large(cls, workbooks: int, elements: int, seed: int = 7) -> Self:
-        """An organization of that size, the same for the same seed; popular workbooks have more elements."""
-        rng = np.random.default_rng(seed)
-        weights = 1 / (1 + np.arange(workbooks)) ** 0.4
-        counts = rng.multinomial(elements, weights / weights.sum())
-        found = cls(members=[{"memberId": f"member-{n}", "email": f"user{n}@example.com"} for n in range(1500)])
-        for number, count in enumerate(counts.tolist()):
-            workbook_id, url_id = str(uuid.UUID(bytes=rng.bytes(16), version=4)), _identifier(rng, 22)
-            owner = f"member-{rng.integers(0, 1500)}"
-            found.workbooks.append(
-                {
-                    "workbookId": workbook_id,
-                    "workbookUrlId": url_id,
-                    "name": f"Workbook {number}",
-                    "path": f"Acme/Team {number % 97}",
-                    "url": f"https://app.sigmacomputing.com/acme/workbook/Workbook-{number}-{url_id}",
-                    "ownerId": owner,
-                    "createdBy": owner,
-                    "updatedBy": owner,
-                    "createdAt": f"2025-{1 + number % 12:02}-{1 + number % 28:02}T08:00:00.000Z",
-                    "updatedAt": f"2026-{1 + number % 10:02}-{1 + number % 28:02}T09:30:00.000Z",
-                    "latestVersion": 1 + number % 40,
-                    "isArchived": number % 50 == 49,
-                    "tags": [],
-                }
-            )
-            found.elements[workbook_id] = [
-                {"elementId": _identifier(rng, 10), "name": f"Element {n}", "type": "visualization"}
-                for n in range(count)
-            ]
-        return found
-
-    def tag(self, workbook_url_id: str, name: str, *, listed: bool) -> dict[str, Any]:
-        """Tag the newest version of a workbook, and return the entry of the tagged version that comes of it.
-
-        With `listed` the list of workbooks shows it as an entry of its own; else it can only be asked for by ID.
-        """
-        source = next(entry for entry in self.workbooks if entry["workbookUrlId"] == workbook_url_id)
-        seed = np.random.default_rng(list(f"{workbook_url_id}/{name}".encode()))
-        version = source | {
-            "workbookId": str(uuid.UUID(bytes=seed.bytes(16), version=4)),
-            "workbookUrlId": _identifier(seed, 22),
-            "tags": [],
-        }
-        source["tags"] = [*source["tags"], {"name": name, "taggedWorkbookId": version["workbookId"]}]
-        self.elements[version["workbookId"]] = self.elements.get(source["workbookId"], [])
-        (self.workbooks if listed else self.hidden).append(version)
-        return version
-
     def workbook(self, workbook_id: str) -> dict[str, Any] | None:
         """The entry of a workbook, listed or not."""
         for entries in (self.workbooks, self.hidden):
@@ -143,16 +90,6 @@ class Organization:
             for place, entry in enumerate(entries)
         }
         return self.workbook(workbook_id)
-
-    def remove(self, workbook_url_id: str) -> None:
-        """Delete a workbook with its elements."""
-        gone = next(entry for entry in self.workbooks if entry["workbookUrlId"] == workbook_url_id)
-        self.workbooks.remove(gone)
-        self.elements.pop(gone["workbookId"], None)
-
-
-def _identifier(rng: np.random.Generator, length: int) -> str:
-    return "".join(_LETTERS[index] for index in rng.integers(0, len(_LETTERS), length))
 
 
 @dataclass

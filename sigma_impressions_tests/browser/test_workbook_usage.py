@@ -13,9 +13,10 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser, expect
 
-from sigma_impressions.demo.fake_sigma import FakeSigma, Organization
+from sigma_impressions.demo.fake_sigma import FakeSigma
 from sigma_impressions_tests.browser.conftest import ARTEFACTS, open_page
 from sigma_impressions_tests.commands import environment, sigma_impressions
+from sigma_impressions_tests.upstream.organizations import large_organization
 
 pytestmark = pytest.mark.slow
 
@@ -26,7 +27,7 @@ NOW = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 @pytest.fixture
 def sigma() -> Iterator[FakeSigma]:
-    with FakeSigma(Organization.large(3, 6)) as running:
+    with FakeSigma(large_organization(3, 6)) as running:
         running.organization.workbooks[1]["name"] = "Lead Funnel"
         yield running
 

@@ -11,6 +11,7 @@ from dagster_sigma import SigmaOrganization, load_sigma_asset_specs
 
 from sigma_impressions.defs.observations import WorkbookKey, dagster_sigma_key, usage_observations
 from sigma_impressions.demo.fake_sigma import FakeSigma, Organization
+from sigma_impressions_tests.upstream.organizations import large_organization
 
 
 def publish(path: Path, organization: Organization, views: Mapping[int, int]) -> Path:
@@ -63,7 +64,7 @@ def observe(
 
 @pytest.mark.slow
 def test_the_assets_of_dagster_sigma_show_their_usage(tmp_path: Path) -> None:
-    organization = Organization.large(3, 6)
+    organization = large_organization(3, 6)
     organization.workbooks[1]["name"] = "P&L – Q3/2026 (final)"
     with FakeSigma(organization) as sigma, dg.DagsterInstance.local_temp(str(tmp_path)) as instance:
         client = SigmaOrganization(base_url=sigma.url, client_id=sigma.client_id, client_secret=sigma.client_secret)
@@ -86,7 +87,7 @@ def test_the_assets_of_dagster_sigma_show_their_usage(tmp_path: Path) -> None:
 
 
 def test_the_mapping_to_asset_keys_is_replaceable(tmp_path: Path) -> None:
-    organization = Organization.large(3, 3)
+    organization = large_organization(3, 3)
     database = publish(tmp_path / "usage.duckdb", organization, {0: 3})
 
     def only_the_first(workbook: Mapping[str, Any]) -> dg.AssetKey | None:
@@ -98,7 +99,7 @@ def test_the_mapping_to_asset_keys_is_replaceable(tmp_path: Path) -> None:
 
 
 def test_of_workbooks_with_one_key_the_most_viewed_one_counts(tmp_path: Path) -> None:
-    organization = Organization.large(2, 2)
+    organization = large_organization(2, 2)
     for entry in organization.workbooks:
         entry["name"] = "Sales"
     database = publish(tmp_path / "usage.duckdb", organization, {0: 3, 1: 5})

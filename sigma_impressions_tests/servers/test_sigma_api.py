@@ -19,13 +19,14 @@ from sigma_impressions.scan import ScanOptions, scan_all
 from sigma_impressions.settings.read import environment_values
 from sigma_impressions_tests.commands import environment
 from sigma_impressions_tests.servers.processes import sigma_impressions
+from sigma_impressions_tests.upstream.organizations import large_organization, remove, tag
 
 TODAY = datetime.now(UTC).date()
 NOW = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def organization() -> Organization:
-    return Organization.large(3, 12)
+    return large_organization(3, 12)
 
 
 class Deployment:
@@ -83,8 +84,8 @@ def test_views_of_tagged_versions_and_of_equal_element_ids_count_where_they_belo
     w1, w2 = first["workbookUrlId"], second["workbookUrlId"]
     same = sigma.elements[first["workbookId"]][0]["elementId"]
     sigma.elements[second["workbookId"]][0]["elementId"] = same
-    version = sigma.tag(w1, "Production", listed=True)
-    unlisted = sigma.tag(w1, "Test", listed=False)
+    version = tag(sigma, w1, "Production", listed=True)
+    unlisted = tag(sigma, w1, "Test", listed=False)
     deployment.export(
         ("ann", w1, "", 1),
         ("ann", version["workbookUrlId"], "", 2),
@@ -111,7 +112,7 @@ def test_a_deleted_workbook_keeps_its_metrics_and_an_empty_answer_is_refused(dep
     before = deployment.query(OF_RESOURCES)
     assert before == [(url_id, None, False, 3, 1), (url_id, element_id, False, 5, 1)]
 
-    sigma.remove(url_id)
+    remove(sigma, url_id)
     assert deployment.scan() is None
     deleted = [(url_id, None, True, 3, 1), (url_id, element_id, True, 5, 1)]
     assert deployment.query(OF_RESOURCES) == deleted

@@ -14,6 +14,7 @@ from sigma_impressions.demo.generate import resources
 from sigma_impressions.errors import SigmaRefused, SigmaUnavailable
 from sigma_impressions.upstream.contract import ALIASES, conform
 from sigma_impressions.upstream.discovery import Discovered, discover_resources, list_workbooks
+from sigma_impressions_tests.upstream.organizations import large_organization, tag
 from sigma_impressions_tests.upstream.sigma import HURRIED, credentials
 
 
@@ -41,7 +42,7 @@ def test_every_workbook_and_element_is_a_row(server: FakeSigma) -> None:
 
 @pytest.mark.slow
 def test_faults_and_short_tokens_change_nothing() -> None:
-    organization = Organization.large(150, 1500)
+    organization = large_organization(150, 1500)
     with FakeSigma(organization) as server:
         expected = discover(server)
         server.behaviour = Behaviour(fault_rate=0.05, token_seconds=0.3, latency=0.01)
@@ -55,8 +56,8 @@ def test_faults_and_short_tokens_change_nothing() -> None:
 
 
 def test_a_large_organization_is_the_same_every_time() -> None:
-    assert Organization.large(20, 200) == Organization.large(20, 200)
-    assert Organization.large(20, 200, seed=1) != Organization.large(20, 200)
+    assert large_organization(20, 200) == large_organization(20, 200)
+    assert large_organization(20, 200, seed=1) != large_organization(20, 200)
 
 
 def test_the_same_element_id_in_two_workbooks_is_two_elements(server: FakeSigma) -> None:
@@ -104,7 +105,7 @@ def test_wrong_credentials_end_the_discovery(server: FakeSigma) -> None:
 @pytest.mark.parametrize("listed", [True, False], ids=["listed", "only by ID"])
 def test_a_tagged_version_leads_to_its_source(server: FakeSigma, listed: bool) -> None:
     source = server.organization.workbooks[5]
-    version = server.organization.tag(source["workbookUrlId"], "Production", listed=listed)
+    version = tag(server.organization, source["workbookUrlId"], "Production", listed=listed)
     found = discover(server)
     assert_frame_equal(found.resources, present())
     assert found.aliases.schema == pl.Schema(ALIASES)
@@ -115,15 +116,15 @@ def test_a_tagged_version_leads_to_its_source(server: FakeSigma, listed: bool) -
 
 def test_a_version_that_cannot_be_opened_still_leads_by_its_id(server: FakeSigma) -> None:
     source = server.organization.workbooks[5]
-    version = server.organization.tag(source["workbookUrlId"], "Old", listed=False)
+    version = tag(server.organization, source["workbookUrlId"], "Old", listed=False)
     server.organization.hidden.clear()
     assert discover(server).aliases.rows() == [(version["workbookId"], source["workbookUrlId"], "Old")]
 
 
 def test_a_version_of_a_version_leads_to_the_first_source(server: FakeSigma) -> None:
     source = server.organization.workbooks[5]
-    first = server.organization.tag(source["workbookUrlId"], "Test", listed=True)
-    second = server.organization.tag(first["workbookUrlId"], "Production", listed=True)
+    first = tag(server.organization, source["workbookUrlId"], "Test", listed=True)
+    second = tag(server.organization, first["workbookUrlId"], "Production", listed=True)
     aliases = dict(discover(server).aliases.select("alias_id", "workbook_url_id").rows())
     assert aliases.keys() == {entry[name] for entry in (first, second) for name in ("workbookId", "workbookUrlId")}
     assert set(aliases.values()) == {source["workbookUrlId"]}

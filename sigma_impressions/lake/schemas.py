@@ -36,39 +36,37 @@ def _schema(**columns: _Type) -> pl.Schema:
     return pl.Schema(columns)
 
 
+def _texts(*names: str) -> dict[str, _Type]:
+    return dict.fromkeys(names, pl.String)
+
+
+def _counts(*names: str) -> dict[str, _Type]:
+    return dict.fromkeys(names, pl.Int64)
+
+
+def _per_window(*prefixes: str) -> dict[str, _Type]:
+    return _counts(*(f"{prefix}_{days}d" for days in WINDOW_DAYS for prefix in prefixes))
+
+
+_OBJECT: dict[str, _Type] = {**_texts("bucket", "key", "version"), "size": pl.Int64, "last_modified": UTC_TIME}
+_ROW_OF_A_FILE: dict[str, _Type] = {"file_date": pl.Date, **_texts("file_id", "capture_id"), "row_number": pl.Int64}
+_IMPRESSIONS_AT: dict[str, _Type] = {"first_impression_at": UTC_TIME, "last_impression_at": UTC_TIME}
+
+
 RAW_EXPORT_FILES = Table(
     "raw_export_files",
     "The manifest: one row per export file (key and version) that a listing has shown, kept for good.",
-    _schema(
-        file_date=pl.Date,
-        file_id=pl.String,
-        bucket=pl.String,
-        key=pl.String,
-        version=pl.String,
-        size=pl.Int64,
-        last_modified=UTC_TIME,
-        first_seen_at=UTC_TIME,
-    ),
+    _schema(file_date=pl.Date, file_id=pl.String, **_OBJECT, first_seen_at=UTC_TIME),
 )
 EXPORT_FILES = Table(
     "export_files",
     "Registry of captured export files: read or refused, with exact row counts and the event dates held.",
     _schema(
-        file_id=pl.String,
-        capture_id=pl.String,
-        bucket=pl.String,
-        key=pl.String,
-        version=pl.String,
-        size=pl.Int64,
-        last_modified=UTC_TIME,
+        **_texts("file_id", "capture_id"),
+        **_OBJECT,
         file_date=pl.Date,
-        status=pl.String,
-        reason=pl.String,
-        detail=pl.String,
-        rows=pl.Int64,
-        accepted=pl.Int64,
-        rejected=pl.Int64,
-        skipped=pl.Int64,
+        **_texts("status", "reason", "detail"),
+        **_counts("rows", "accepted", "rejected", "skipped"),
         event_dates=pl.List(pl.Date),
         warnings=pl.List(pl.String),
         rules_fingerprint=pl.String,
@@ -79,15 +77,10 @@ NORMALIZED_IMPRESSIONS = Table(
     "normalized_impressions",
     "Accepted rows of the export files, typed, each with its file and row number.",
     _schema(
-        file_date=pl.Date,
-        file_id=pl.String,
-        capture_id=pl.String,
-        row_number=pl.Int64,
+        **_ROW_OF_A_FILE,
         request_time=UTC_TIME,
         event_date=pl.Date,
-        user_email=pl.String,
-        workbook_url_id=pl.String,
-        element_id=pl.String,
+        **_texts("user_email", "workbook_url_id", "element_id"),
         count=pl.Int64,
         event_id=pl.String,
     ),
@@ -96,14 +89,7 @@ NORMALIZED_IMPRESSIONS = Table(
 REJECTED_ROWS = Table(
     "rejected_rows",
     "Rows that cannot be an impression, each with its file, row number, reason and text.",
-    _schema(
-        file_date=pl.Date,
-        file_id=pl.String,
-        capture_id=pl.String,
-        row_number=pl.Int64,
-        reason=pl.String,
-        text=pl.String,
-    ),
+    _schema(**_ROW_OF_A_FILE, **_texts("reason", "text")),
     partition_by=("file_date",),
 )
 
@@ -118,13 +104,9 @@ DAILY_IMPRESSIONS = Table(
     "Impressions counted once, per event date, workbook, element and user.",
     _schema(
         event_date=pl.Date,
-        fingerprint=pl.String,
-        workbook_url_id=pl.String,
-        element_id=pl.String,
-        user_email=pl.String,
+        **_texts("fingerprint", "workbook_url_id", "element_id", "user_email"),
         impressions=pl.Int64,
-        first_impression_at=UTC_TIME,
-        last_impression_at=UTC_TIME,
+        **_IMPRESSIONS_AT,
     ),
     partition_by=("event_date", "fingerprint"),
 )
@@ -133,12 +115,8 @@ DAILY_TOTALS = Table(
     "Totals of daily_impressions per event date: of each workbook and element viewed, and of each user.",
     _schema(
         event_date=pl.Date,
-        fingerprint=pl.String,
-        workbook_url_id=pl.String,
-        element_id=pl.String,
-        user_email=pl.String,
-        impressions=pl.Int64,
-        distinct_users=pl.Int64,
+        **_texts("fingerprint", "workbook_url_id", "element_id", "user_email"),
+        **_counts("impressions", "distinct_users"),
     ),
     partition_by=("event_date", "fingerprint"),
 )
@@ -153,25 +131,14 @@ EVENT_DATES = Table(
     _schema(
         event_date=pl.Date,
         fingerprint=pl.String,
-        export_files=pl.Int64,
-        rows=pl.Int64,
-        impressions=pl.Int64,
-        distinct_users=pl.Int64,
-        largest_claim=pl.Int64,
+        **_counts("export_files", "rows", "impressions", "distinct_users", "largest_claim"),
         built_at=UTC_TIME,
         detail_dropped_at=UTC_TIME,
     ),
 )
 RESOURCE_COLUMNS: dict[str, _Type] = {
-    "resource_type": pl.String,
-    "workbook_id": pl.String,
-    "workbook_url_id": pl.String,
-    "element_id": pl.String,
-    "name": pl.String,
-    "workbook_name": pl.String,
-    "path": pl.String,
-    "url": pl.String,
-    "owner_email": pl.String,
+    **_texts("resource_type", "workbook_id", "workbook_url_id", "element_id"),
+    **_texts("name", "workbook_name", "path", "url", "owner_email"),
     "created_at": UTC_TIME,
     "updated_at": UTC_TIME,
     "is_archived": pl.Boolean,
@@ -182,10 +149,7 @@ RESOURCE_COLUMNS: dict[str, _Type] = {
 SIGMA_RESOURCES = Table(
     "sigma_resources",
     "Workbooks and elements that the upstream Sigma integration discovered, one set per snapshot.",
-    _schema(
-        snapshot_id=pl.String,
-        **RESOURCE_COLUMNS,
-    ),
+    _schema(snapshot_id=pl.String, **RESOURCE_COLUMNS),
     partition_by=("snapshot_id",),
 )
 RESOURCE_SNAPSHOTS = Table(
@@ -195,8 +159,7 @@ RESOURCE_SNAPSHOTS = Table(
         snapshot_id=pl.String,
         taken_at=UTC_TIME,
         content_digest=pl.String,
-        workbooks=pl.Int64,
-        elements=pl.Int64,
+        **_counts("workbooks", "elements"),
         read_from=pl.String,
     ),
 )
@@ -204,41 +167,25 @@ RESOURCE_HISTORY = Table(
     "resource_history",
     "When each resource of a snapshot was first seen, and since when it is gone from Sigma.",
     _schema(
-        snapshot_id=pl.String,
-        resource_type=pl.String,
-        workbook_url_id=pl.String,
-        element_id=pl.String,
+        **_texts("snapshot_id", "resource_type", "workbook_url_id", "element_id"),
         first_seen_at=UTC_TIME,
         vanished_at=UTC_TIME,
     ),
     partition_by=("snapshot_id",),
 )
+ALIAS_COLUMNS = _texts("alias_id", "workbook_url_id", "tag_name")
+"""Other IDs under which a workbook is viewed, those of its tagged versions: a UUID in lower case, or a URL ID."""
+
 WORKBOOK_ALIASES = Table(
     "workbook_aliases",
     "Other IDs under which the workbooks of a snapshot are viewed: those of their tagged versions.",
-    _schema(
-        snapshot_id=pl.String,
-        alias_id=pl.String,
-        workbook_url_id=pl.String,
-        tag_name=pl.String,
-        vanished_at=UTC_TIME,
-    ),
+    _schema(snapshot_id=pl.String, **ALIAS_COLUMNS, vanished_at=UTC_TIME),
     partition_by=("snapshot_id",),
 )
 
 
-def _per_window(*prefixes: str) -> dict[str, _Type]:
-    return {f"{prefix}_{days}d": pl.Int64 for days in WINDOW_DAYS for prefix in prefixes}
+_USER_OF_RESOURCE = pl.Struct({"user_email": pl.String, **_per_window("impressions"), **_IMPRESSIONS_AT})
 
-
-_USER_OF_RESOURCE = pl.Struct(
-    {
-        "user_email": pl.String,
-        **_per_window("impressions"),
-        "first_impression_at": UTC_TIME,
-        "last_impression_at": UTC_TIME,
-    }
-)
 RESOURCE_IMPRESSIONS = Table(
     "resource_impressions",
     "Usage of every workbook and element as of the end of a day, also of those that nobody viewed.",
@@ -249,8 +196,7 @@ RESOURCE_IMPRESSIONS = Table(
         **_per_window("total_impressions", "distinct_impressions_users"),
         **_per_window("total_impressions_with_elements", "distinct_impressions_users_with_elements"),
         total_impressions_prior_14d=pl.Int64,
-        first_impression_at=UTC_TIME,
-        last_impression_at=UTC_TIME,
+        **_IMPRESSIONS_AT,
         used=pl.List(_USER_OF_RESOURCE),
     ),
     partition_by=("as_of_date", "fingerprint"),
@@ -261,11 +207,9 @@ USER_ACTIVITY = Table(
     "Activity of every user of the last 60 days as of the end of a day.",
     _schema(
         as_of_date=pl.Date,
-        fingerprint=pl.String,
-        user_email=pl.String,
+        **_texts("fingerprint", "user_email"),
         **_per_window("total_impressions", "distinct_workbooks", "distinct_resources", "active_days"),
-        first_impression_at=UTC_TIME,
-        last_impression_at=UTC_TIME,
+        **_IMPRESSIONS_AT,
     ),
     partition_by=("as_of_date", "fingerprint"),
 )
@@ -274,14 +218,9 @@ UNMATCHED_IMPRESSIONS = Table(
     "Good impressions of the last 60 days whose workbook or element no resource has.",
     _schema(
         as_of_date=pl.Date,
-        fingerprint=pl.String,
-        workbook_url_id=pl.String,
-        element_id=pl.String,
-        reason=pl.String,
-        total_impressions_60d=pl.Int64,
-        distinct_impressions_users_60d=pl.Int64,
-        first_impression_at=UTC_TIME,
-        last_impression_at=UTC_TIME,
+        **_texts("fingerprint", "workbook_url_id", "element_id", "reason"),
+        **_counts("total_impressions_60d", "distinct_impressions_users_60d"),
+        **_IMPRESSIONS_AT,
     ),
     partition_by=("as_of_date", "fingerprint"),
 )
@@ -290,12 +229,9 @@ AS_OF_DATES = Table(
     "Registry of the as-of dates whose metric tables are complete, with the figures of the conservation check.",
     _schema(
         as_of_date=pl.Date,
-        fingerprint=pl.String,
-        snapshot_id=pl.String,
+        **_texts("fingerprint", "snapshot_id"),
         **_per_window("impressions", "matched_impressions", "unmatched_impressions"),
-        resource_rows=pl.Int64,
-        user_rows=pl.Int64,
-        unmatched_rows=pl.Int64,
+        **_counts("resource_rows", "user_rows", "unmatched_rows"),
         computed_at=UTC_TIME,
     ),
 )

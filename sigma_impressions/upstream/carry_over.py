@@ -4,15 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from dataclasses import dataclass
-from datetime import UTC, datetime, time, timedelta
+from datetime import UTC, datetime, time
 
 import polars as pl
 
 from sigma_impressions.lake.schemas import UTC_TIME
-from sigma_impressions.upstream.contract import ALIASES, ELEMENT, WORKBOOK
-from sigma_impressions.windows import WINDOW_DAYS
-
-KEY = ("resource_type", "workbook_url_id", "element_id")
+from sigma_impressions.upstream.contract import ALIASES, ELEMENT, KEY, WORKBOOK
+from sigma_impressions.windows import window
 
 
 @dataclass(frozen=True)
@@ -58,8 +56,7 @@ def _needed(gone: pl.DataFrame, before: State, now: datetime) -> pl.DataFrame:
 
 def _oldest(now: datetime) -> datetime:
     """The begin of the first day of the longest window that ends today."""
-    first = now.astimezone(UTC).date() - timedelta(days=max(WINDOW_DAYS) - 1)
-    return datetime.combine(first, time.min, UTC)
+    return datetime.combine(window(now.astimezone(UTC).date())[0], time.min, UTC)
 
 
 def _without_successors(vanished: pl.DataFrame, present: pl.DataFrame, aliases: pl.DataFrame) -> pl.DataFrame:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import polars as pl
 
 from sigma_impressions.errors import ResourcesRefused
-from sigma_impressions.lake.schemas import RESOURCE_COLUMNS, UTC_TIME
+from sigma_impressions.lake.schemas import ALIAS_COLUMNS, RESOURCE_COLUMNS, UTC_TIME
 
 WORKBOOK = "sigma_workbook"
 ELEMENT = "sigma_element"
@@ -16,13 +16,10 @@ _TYPES = {WORKBOOK: WORKBOOK, ELEMENT: ELEMENT, "sigma_workbook_element": ELEMEN
 SCHEMA = RESOURCE_COLUMNS
 """The columns of a snapshot that obeys the contract: those of a stored resource."""
 
-ALIASES: dict[str, pl.DataType | type[pl.DataType]] = {
-    "alias_id": pl.String,
-    "workbook_url_id": pl.String,
-    "tag_name": pl.String,
-}
-"""Other IDs under which a workbook is viewed, those of its tagged versions: a UUID in lower case, or a URL ID."""
+ALIASES = ALIAS_COLUMNS
+"""Those of the other IDs of the workbooks."""
 
+KEY = ("resource_type", "workbook_url_id", "element_id")
 _REQUIRED = ("resource_type", "workbook_url_id")
 _EXAMPLES = 5
 
@@ -41,39 +38,36 @@ def conform(frame: pl.DataFrame, read_from: str) -> pl.DataFrame:
             f"{read_from} lacks the column {' and '.join(missing)}. It has: {', '.join(frame.columns) or 'none'}."
         )
     typed = _typed(frame, read_from).with_row_index("row", offset=1)
-    problems = [
-        _problem(typed.filter(~pl.col("resource_type").is_in(list(_TYPES)) | pl.col("resource_type").is_null()),
-                 f"resource_type is none of {', '.join(_TYPES)}"),
-        _problem(typed.filter(pl.col("workbook_url_id").is_null()), "workbook_url_id is missing"),
-    ]  # fmt: skip
     known = typed.with_columns(resource_type=pl.col("resource_type").replace(_TYPES))
+    is_unknown = ~pl.col("resource_type").is_in(list(_TYPES)) | pl.col("resource_type").is_null()
     is_element = pl.col("resource_type") == ELEMENT
-    problems.append(_problem(known.filter(is_element & pl.col("element_id").is_null()), "element_id is missing"))
-    # A workbook's own row has no element; an ID that was left there would hide it from the impressions.
-    problems.append(
-        _problem(known.filter(~is_element & pl.col("element_id").is_not_null()), "a workbook's row has an element_id")
-    )
-    key = ("resource_type", "workbook_url_id", "element_id")
-    problems.append(_problem(known.filter(pl.struct(key).is_duplicated()), "the same resource is there twice"))
     workbooks = known.filter(~is_element)
     repeated_id = pl.col("workbook_id").is_not_null() & pl.col("workbook_id").str.to_lowercase().is_duplicated()
-    problems.append(_problem(workbooks.filter(repeated_id), "two workbooks have the same workbook_id"))
-    orphans = known.filter(is_element).join(workbooks, on="workbook_url_id", how="anti").sort("row")
-    problems.append(_problem(orphans, "the element's workbook has no row"))
-    found = [problem for problem in problems if problem]
+    problems = {
+        f"resource_type is none of {', '.join(_TYPES)}": typed.filter(is_unknown),
+        "workbook_url_id is missing": typed.filter(pl.col("workbook_url_id").is_null()),
+        "element_id is missing": known.filter(is_element & pl.col("element_id").is_null()),
+        # A workbook's own row has no element; an ID that was left there would hide it from the impressions.
+        "a workbook's row has an element_id": workbooks.filter(pl.col("element_id").is_not_null()),
+        "the same resource is there twice": known.filter(pl.struct(KEY).is_duplicated()),
+        "two workbooks have the same workbook_id": workbooks.filter(repeated_id),
+        "the element's workbook has no row": (
+            known.filter(is_element).join(workbooks, on="workbook_url_id", how="anti").sort("row")
+        ),
+    }
+    found = [f"{sentence}: {_examples(rows)}" for sentence, rows in problems.items() if rows.height]
     if found:
         raise ResourcesRefused(f"{read_from} cannot be used as sigma_resources: {'; '.join(found)}.")
-    return known.drop("row").sort(key, nulls_last=False)
+    return known.drop("row").sort(KEY, nulls_last=False)
 
 
 def _typed(frame: pl.DataFrame, read_from: str) -> pl.DataFrame:
-    columns: list[pl.Expr | pl.Series] = []
-    for name, dtype in SCHEMA.items():
-        if name not in frame.columns:
-            columns.append(pl.lit(None, dtype).alias(name))
-        else:
-            columns.append(_as_type(frame[name], dtype, read_from).alias(name))
-    return frame.select(columns)
+    return frame.select(
+        _as_type(frame[name], dtype, read_from).alias(name)
+        if name in frame.columns
+        else pl.lit(None, dtype).alias(name)
+        for name, dtype in SCHEMA.items()
+    )
 
 
 def _as_type(column: pl.Series, dtype: pl.DataType | type[pl.DataType], read_from: str) -> pl.Series:
@@ -82,16 +76,7 @@ def _as_type(column: pl.Series, dtype: pl.DataType | type[pl.DataType], read_fro
     elif dtype == UTC_TIME:
         result = _as_time(column)
     elif dtype == pl.Boolean and column.dtype == pl.String:
-        words = {
-            "true": True,
-            "t": True,
-            "1": True,
-            "yes": True,
-            "false": False,
-            "f": False,
-            "0": False,
-            "no": False,
-        }
+        words = {**dict.fromkeys(("true", "t", "1", "yes"), True), **dict.fromkeys(("false", "f", "0", "no"), False)}
         result = _blank_as_null(column).str.to_lowercase().replace_strict(words, default=None, return_dtype=pl.Boolean)
     else:
         result = column.cast(dtype, strict=False)
@@ -107,18 +92,15 @@ def _as_type(column: pl.Series, dtype: pl.DataType | type[pl.DataType], read_fro
 
 def _as_time(column: pl.Series) -> pl.Series:
     if column.dtype == pl.String:
-        text = _blank_as_null(column)
-        return text.to_frame().select(
-            pl.coalesce(
-                pl.col(column.name).str.to_datetime("%+", time_unit="us", time_zone="UTC", strict=False),
-                pl.col(column.name).str.to_datetime("%Y-%m-%d %H:%M:%S%.f", time_unit="us", strict=False)
-                .dt.replace_time_zone("UTC"),
-                pl.col(column.name).str.to_datetime("%Y-%m-%dT%H:%M:%S%.f", time_unit="us", strict=False)
-                .dt.replace_time_zone("UTC"),
-                pl.col(column.name).str.to_date("%Y-%m-%d", strict=False).cast(pl.Datetime("us"))
-                .dt.replace_time_zone("UTC"),
-            )
-        ).to_series()  # fmt: skip
+        text = pl.first().str
+        aware = text.to_datetime("%+", time_unit="us", time_zone="UTC", strict=False)
+        naive = (
+            text.to_datetime("%Y-%m-%d %H:%M:%S%.f", time_unit="us", strict=False),
+            text.to_datetime("%Y-%m-%dT%H:%M:%S%.f", time_unit="us", strict=False),
+            text.to_date("%Y-%m-%d", strict=False).cast(pl.Datetime("us")),
+        )
+        times = pl.coalesce(aware, *(time.dt.replace_time_zone("UTC") for time in naive))
+        return _blank_as_null(column).to_frame().select(times).to_series()
     if isinstance(column.dtype, pl.Datetime):
         zoned = column if column.dtype.time_zone else column.dt.replace_time_zone("UTC")
         return zoned.dt.convert_time_zone("UTC").cast(UTC_TIME)
@@ -130,12 +112,10 @@ def _blank_as_null(column: pl.Series) -> pl.Series:
     return trimmed.to_frame().select(pl.when(pl.first() != "").then(pl.first())).to_series()
 
 
-def _problem(rows: pl.DataFrame, sentence: str) -> str | None:
-    if rows.is_empty():
-        return None
+def _examples(rows: pl.DataFrame) -> str:
     named = [
         f"row {row['row']} ({row['resource_type']}, {row['workbook_url_id']}, {row['element_id']})"
         for row in rows.head(_EXAMPLES).iter_rows(named=True)
     ]
     more = f" and {rows.height - _EXAMPLES} more" if rows.height > _EXAMPLES else ""
-    return f"{sentence}: {', '.join(named)}{more}"
+    return f"{', '.join(named)}{more}"

@@ -34,6 +34,7 @@ _WORKBOOK_COLUMNS = {
     "is_archived": pl.Boolean,
 }
 _ELEMENT_COLUMNS = {"workbook_url_id": pl.String, "element_id": pl.String, "element_name": pl.String}
+_Element = tuple[str, str | None, str | None]
 
 
 @dataclass(frozen=True)
@@ -84,11 +85,8 @@ def list_workbooks(credentials: Credentials) -> tuple[pl.DataFrame, int]:
 async def _list(credentials: Credentials) -> tuple[pl.DataFrame, int]:
     async with SigmaApi(credentials, backoff=Backoff(3, PATIENCE.first)) as api:
         listed, _ = await _workbooks(api)
-        elements = 0
-        if listed:
-            async for page in api.entries(path_of("workbooks", str(listed[0]["workbookId"]), "elements")):
-                elements += len(page)
-        return _resources(_without_versions(listed, _sources(listed)), {}, [], credentials.base_url), elements
+        elements = await _elements(api, listed[0]) if listed else []
+        return _resources(_without_versions(listed, _sources(listed)), {}, [], credentials.base_url), len(elements)
 
 
 async def _discover(
@@ -142,9 +140,9 @@ async def _members(api: SigmaApi) -> tuple[dict[str, str], list[str]]:
 
 async def _all_elements(
     api: SigmaApi, workbooks: Sequence[Mapping[str, Any]], report: Callable[[str], None]
-) -> tuple[list[tuple[str, str | None, str | None]], list[Unread]]:
+) -> tuple[list[_Element], list[Unread]]:
     """The elements of all workbooks, each with its workbook's URL ID, and the workbooks that could not be read."""
-    elements: list[tuple[str, str | None, str | None]] = []
+    elements: list[_Element] = []
     unread: list[Unread] = []
     waiting = iter(workbooks)
     done, unavailable, reported_at = 0, 0, time.monotonic()
@@ -154,7 +152,7 @@ async def _all_elements(
         for workbook in waiting:
             url_id = str(workbook.get("workbookUrlId"))
             try:
-                elements.extend(await _elements(api, str(workbook.get("workbookId")), url_id))
+                elements.extend(await _elements(api, workbook))
             except SigmaRefused as refused:
                 if refused.status == 401:
                     raise
@@ -184,11 +182,9 @@ async def _all(works: Sequence[Coroutine[Any, Any, T]]) -> list[T]:
         await asyncio.gather(*tasks, return_exceptions=True)
 
 
-async def _elements(api: SigmaApi, workbook_id: str, url_id: str) -> list[tuple[str, str | None, str | None]]:
-    found: list[tuple[str, str | None, str | None]] = []
-    async for page in api.entries(path_of("workbooks", workbook_id, "elements")):
-        found.extend((url_id, entry.get("elementId"), entry.get("name")) for entry in page)
-    return found
+async def _elements(api: SigmaApi, workbook: Mapping[str, Any]) -> list[_Element]:
+    path, url_id = path_of("workbooks", str(workbook.get("workbookId")), "elements"), str(workbook.get("workbookUrlId"))
+    return [(url_id, entry.get("elementId"), entry.get("name")) async for page in api.entries(path) for entry in page]
 
 
 # --- Tagged versions ------------------------------------------------------------------------------------------
@@ -276,7 +272,7 @@ def _aliases(resources: pl.DataFrame, sources: Mapping[str, _Source], url_ids: M
 def _resources(
     workbooks: Sequence[Mapping[str, Any]],
     owners: Mapping[str, str],
-    elements: Sequence[tuple[str, str | None, str | None]],
+    elements: Sequence[_Element],
     read_from: str,
 ) -> pl.DataFrame:
     """One row per workbook and per element. An element has the owner, times and flags of its workbook."""

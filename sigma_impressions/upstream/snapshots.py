@@ -19,8 +19,8 @@ from sigma_impressions.lake.schemas import (
     Table,
 )
 from sigma_impressions.lake.tables import Tables, append_rows, scan
-from sigma_impressions.upstream.carry_over import KEY, State, carry_over
-from sigma_impressions.upstream.contract import ALIASES, WORKBOOK
+from sigma_impressions.upstream.carry_over import State, carry_over
+from sigma_impressions.upstream.contract import ALIASES, KEY, WORKBOOK
 
 
 @dataclass(frozen=True)
@@ -79,20 +79,16 @@ def capture_snapshot(
     ):
         if table is SIGMA_RESOURCES or rows.height:
             append_rows(tables.open(table), table, rows.with_columns(snapshot_id=pl.lit(snapshot_id)))
-    registered = pl.DataFrame(
-        [
-            {
-                "snapshot_id": snapshot_id,
-                "taken_at": now,
-                "content_digest": content_digest,
-                "workbooks": workbooks,
-                "elements": elements,
-                "read_from": read_from,
-            }
-        ]
-    )
+    registered = {
+        "snapshot_id": snapshot_id,
+        "taken_at": now,
+        "content_digest": content_digest,
+        "workbooks": workbooks,
+        "elements": elements,
+        "read_from": read_from,
+    }
     # Two processes may store the same snapshot at once; either is as good as the other.
-    append_rows(registry, RESOURCE_SNAPSHOTS, registered)
+    append_rows(registry, RESOURCE_SNAPSHOTS, pl.DataFrame([registered]))
     return CapturedSnapshot(snapshot_id, True, workbooks, elements, vanished)
 
 

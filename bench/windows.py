@@ -174,12 +174,12 @@ def publish_again(storage: Path, as_of: str) -> None:
 def naive(storage: Path, as_of: str) -> None:
     from sigma_impressions.lake import engine
     from sigma_impressions.lake.schemas import NORMALIZED_IMPRESSIONS, SIGMA_RESOURCES
-    from sigma_impressions.lake.tables import Tables, data_files
+    from sigma_impressions.lake.tables import Tables
 
     tables = Tables(storage)
     with engine.connect(storage) as connection:
         for table in (NORMALIZED_IMPRESSIONS, SIGMA_RESOURCES):
-            engine.view(connection, table, data_files(tables.open(table)))
+            engine.view(connection, tables.open(table))
         sql = Path(__file__).with_name("naive.sql").read_text(encoding="utf-8")
         connection.execute("RESET memory_limit")  # what DuckDB takes by itself: most of the machine
         connection.sql(sql, params={"as_of": date.fromisoformat(as_of)}).to_arrow_table()

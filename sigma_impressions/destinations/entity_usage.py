@@ -15,7 +15,7 @@ from sigma_impressions.lake import engine
 from sigma_impressions.lake.engine import DEFAULT_LIMITS, Limits
 from sigma_impressions.lake.schemas import DAILY_TABLES, SIGMA_RESOURCES, WORKBOOK_ALIASES
 from sigma_impressions.lake.scratch import replacing, scratch_folder
-from sigma_impressions.lake.tables import WORK_FOLDER, Tables, data_files
+from sigma_impressions.lake.tables import WORK_FOLDER, Tables
 from sigma_impressions.metrics.fingerprints import built_event_dates, expected_as_of_dates
 from sigma_impressions.publish.database import newest_as_of
 from sigma_impressions.windows import window
@@ -75,7 +75,7 @@ def entity_usage(tables: Tables, limits: Limits = DEFAULT_LIMITS) -> Iterator[En
         for table in DAILY_TABLES:
             engine.view_days(connection, tables.newest(table), "event_date", days)
         for table in (SIGMA_RESOURCES, WORKBOOK_ALIASES):
-            engine.view(connection, table, data_files(tables.newest(table), "snapshot_id", [snapshot_id]))
+            engine.view(connection, tables.newest(table), "snapshot_id", [snapshot_id])
         connection.execute("CREATE TEMP VIEW resources AS FROM sigma_resources")
         metrics.QUERIES.execute(connection, "exported_ids", "resource_ids")
         QUERIES.execute(connection, "entity_views", "entity_usage", first=first)

@@ -6,7 +6,7 @@ DuckDB is loaded by the first connection: most processes that import this, such 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import date
@@ -84,14 +84,17 @@ def view_days(
     for day, fingerprint in fingerprints.items():
         if held.get(str(day), {fingerprint} if may_lack_rows else set()) != {fingerprint}:
             raise InputsChanged(f"{handle.table.name} of {day} was rebuilt in between.")
-    view(connection, handle.table, data_files(handle, column, fingerprints))
+    view(connection, handle, column, fingerprints)
 
 
-def view(connection: duckdb.DuckDBPyConnection, table: Table, files: Sequence[str]) -> None:
-    """A view named as the Delta table, over some of its data files.
+def view(
+    connection: duckdb.DuckDBPyConnection, handle: StoredTable, column: str | None = None, values: Iterable[object] = ()
+) -> None:
+    """A view named as the Delta table, over all of it, or the partitions whose `column` is one of `values`.
 
     The values of partition columns stand in the files' paths, not in the files.
     """
+    table, files = handle.table, data_files(handle, column, values)
     if not files:
         # By way of another name: what is registered does not take the place of a view.
         connection.register(f"no_{table.name}", table.no_rows().to_arrow())

@@ -12,6 +12,7 @@ import re
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from functools import cached_property
 from pathlib import Path
 from typing import Protocol
 
@@ -106,7 +107,6 @@ class BucketStorage:
         self._prefix = f"{prefix}/" if prefix else ""
         self._options = options
         self._make_files = files
-        self._files: RemoteFiles | None = None
         readable = re.sub(r"[^A-Za-z0-9]+", "-", f"{scheme}-{path}")[:60]
         self.local = cache_folder / f"{readable}-{digest([self.location], 8)}"
         self._cache = FileCache(self.local / "files", cache_bytes)
@@ -124,11 +124,11 @@ class BucketStorage:
         """The files are kept in the cache."""
 
         def upload(file: Path, relative: str) -> None:
-            self._remote().upload(file, self._key(table, relative))
+            remote.upload(file, self._key(table, relative))
             self._cache.take(file, f"{table}/{relative}")
 
         with clear_errors(self, f"writing to {self.uri(table)}"), ThreadPoolExecutor(_UPLOADS) as pool:
-            self._remote()
+            remote = self._remote
             for done in [pool.submit(upload, *file) for file in files]:
                 done.result()
 
@@ -140,7 +140,7 @@ class BucketStorage:
     def sizes(self, table: str) -> dict[str, int]:
         folder = self._key(table, "")
         with clear_errors(self, f"listing {self.uri(table)}"):
-            found = self._remote().sizes(folder)
+            found = self._remote.sizes(folder)
         listed = {key.removeprefix(folder): size for key, size in found.items()}
         return {name: size for name, size in listed.items() if not name.startswith("_delta_log/")}
 
@@ -150,20 +150,18 @@ class BucketStorage:
     def remove(self, table: str) -> None:
         """Delete everything in a table's folder, its transaction log included."""
         with clear_errors(self, f"deleting {self.uri(table)}"):
-            remote = self._remote()
-            for key in remote.sizes(self._key(table, "")):
-                remote.delete(key)
+            for key in self._remote.sizes(self._key(table, "")):
+                self._remote.delete(key)
 
     def _download(self, name: str, target: Path) -> None:
-        self._remote().download(f"{self._prefix}{name}", target)
+        self._remote.download(f"{self._prefix}{name}", target)
 
     def _key(self, table: str, relative: str) -> str:
         return f"{self._prefix}{table}/{relative}"
 
+    @cached_property
     def _remote(self) -> RemoteFiles:
-        if self._files is None:
-            self._files = self._make_files(self._bucket)
-        return self._files
+        return self._make_files(self._bucket)
 
 
 @contextmanager

@@ -262,22 +262,29 @@ def replace(handle: StoredTable, table: Table, column: str, values: Iterable[obj
 
     Raises `CommitFailedError` when another process has touched those rows since the handle was opened.
     """
-    listed = ", ".join(f"'{value}'" for value in values)
     with clear_errors(handle.storage, f"writing to {handle.storage.uri(table.name)}"):
         write_deltalake(
             handle,
             _conform(rows, table),
             mode="overwrite",
-            predicate=f"{column} IN ({listed})",
-            writer_properties=_writing(table),
+            predicate=is_one_of(column, values),
+            # Delta Lake's own compression, which it leaves out as soon as any property is given.
+            writer_properties=WriterProperties(compression="SNAPPY", max_row_group_size=table.rows_per_group),
         )
         if not table.partition_by:
             _merge_files(handle)
 
 
-def _writing(table: Table) -> WriterProperties:
-    # Delta Lake's own compression, which it leaves out as soon as any property is given.
-    return WriterProperties(compression="SNAPPY", max_row_group_size=table.rows_per_group)
+def is_one_of(column: str, values: Iterable[object]) -> str:
+    """The predicate of the rows whose `column` is one of `values`."""
+    listed = ", ".join(f"'{value}'" for value in values)
+    return f"{column} IN ({listed})"
+
+
+def delete_rows(handle: StoredTable, predicate: str) -> int:
+    """Delete rows of an opened table, in one commit; how many there were."""
+    with clear_errors(handle.storage, f"writing to {handle.storage.uri(handle.table.name)}"):
+        return int(handle.delete(predicate)["num_deleted_rows"] or 0)
 
 
 def _merge_files(handle: StoredTable) -> None:

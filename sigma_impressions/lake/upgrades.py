@@ -21,14 +21,10 @@ STEPS: Mapping[int, Mapping[str, Step]] = {}
 
 def upgrade(handle: DeltaTable, name: str, schema: pl.Schema, found: int, wanted: int) -> None:
     """Bring a table of version `found` to `wanted`, whose columns are `schema`; conflicts raise `CommitFailedError`."""
-    _add_columns(handle, schema)
-    for version in range(found, wanted):
-        if step := STEPS.get(version, {}).get(name):
-            step(handle)
-
-
-def _add_columns(handle: DeltaTable, schema: pl.Schema) -> None:
     held = {field.name for field in handle.schema().fields}
     missing = [field for field in Schema.from_arrow(schema).fields if field.name not in held]
     if missing:
         handle.alter.add_columns(missing)
+    for version in range(found, wanted):
+        if step := STEPS.get(version, {}).get(name):
+            step(handle)

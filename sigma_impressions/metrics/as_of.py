@@ -24,7 +24,7 @@ from sigma_impressions.lake.schemas import (
     Table,
 )
 from sigma_impressions.lake.scratch import scratch_folder
-from sigma_impressions.lake.tables import WORK_FOLDER, Tables, data_files, retry_conflicts
+from sigma_impressions.lake.tables import WORK_FOLDER, Tables, retry_conflicts
 from sigma_impressions.metrics import QUERIES
 from sigma_impressions.metrics.conservation import check_windows
 from sigma_impressions.metrics.daily import Refreshed
@@ -95,7 +95,7 @@ def _compute(
         for table in DAILY_TABLES:
             engine.view_days(connection, tables.newest(table), "event_date", event_dates)
         for table in (SIGMA_RESOURCES, WORKBOOK_ALIASES):
-            engine.view(connection, table, data_files(tables.newest(table), "snapshot_id", [snapshot_id]))
+            engine.view(connection, tables.newest(table), "snapshot_id", [snapshot_id])
         connection.execute("CREATE TEMP TABLE resources AS SELECT * EXCLUDE (snapshot_id) FROM sigma_resources")
         connection.register("segments", _segments(event_dates, wanted).to_arrow())
         QUERIES.execute(connection, "exported_ids", "resource_ids", "resource_numbers", "user_numbers", "active_days")

@@ -21,7 +21,7 @@ from sigma_impressions.lake.schemas import (
     UTC_TIME,
 )
 from sigma_impressions.lake.scratch import scratch_folder
-from sigma_impressions.lake.tables import WORK_FOLDER, Tables, data_files, retry_conflicts
+from sigma_impressions.lake.tables import WORK_FOLDER, Tables, retry_conflicts
 from sigma_impressions.metrics import QUERIES
 from sigma_impressions.metrics.conservation import check_claims
 from sigma_impressions.metrics.fingerprints import EventDate, built_event_dates, expected_event_dates
@@ -105,8 +105,7 @@ def _build(
         }
     )
     with engine.connect(scratch, limits) as connection:
-        normalized = tables.newest(NORMALIZED_IMPRESSIONS)
-        engine.view(connection, NORMALIZED_IMPRESSIONS, data_files(normalized, "file_date", file_dates))
+        engine.view(connection, tables.newest(NORMALIZED_IMPRESSIONS), "file_date", file_dates)
         connection.register("dates_to_build", dates.to_arrow())
         connection.register(
             "captured_files",

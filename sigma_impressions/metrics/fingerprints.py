@@ -23,6 +23,7 @@ from sigma_impressions.lake.schemas import (
     EXPORT_FILES,
     METRIC_TABLES,
     RESOURCE_SNAPSHOTS,
+    Table,
 )
 from sigma_impressions.lake.tables import Tables
 from sigma_impressions.windows import window
@@ -131,13 +132,7 @@ def closed_event_dates(tables: Tables) -> dict[date, str]:
 
 def built_event_dates(tables: Tables) -> dict[date, str]:
     """The event dates that are completely built, each with the fingerprint of what it was built from."""
-    registered = tables.registry(EVENT_DATES).select("event_date", "fingerprint", "rows")
-    held = [tables.fingerprints(table) for table in DAILY_TABLES]
-    return {
-        day: fingerprint
-        for day, fingerprint, rows in registered.iter_rows()
-        if all(of_table.get(str(day), set()) == ({fingerprint} if rows else set()) for of_table in held)
-    }
+    return _complete(tables, EVENT_DATES, "event_date", dict.fromkeys(DAILY_TABLES, "rows"))
 
 
 @dataclass(frozen=True)
@@ -190,14 +185,21 @@ def snapshot_for(as_of: date, taken: list[tuple[datetime, str]]) -> str:
 
 def built_as_of_dates(tables: Tables) -> dict[date, str]:
     """The as-of dates whose metric tables are complete, with the fingerprint of what they were built from."""
-    registered = tables.registry(AS_OF_DATES)
-    held = [tables.fingerprints(table) for table in METRIC_TABLES]
-    complete: dict[date, str] = {}
-    for row in registered.iter_rows(named=True):
-        counts = (row["resource_rows"], row["user_rows"], row["unmatched_rows"])
+    counts = dict(zip(METRIC_TABLES, ("resource_rows", "user_rows", "unmatched_rows"), strict=True))
+    return _complete(tables, AS_OF_DATES, "as_of_date", counts)
+
+
+def _complete(tables: Tables, registry: Table, day: str, counts: Mapping[Table, str]) -> dict[date, str]:
+    """The registered days that each table holds just as registered: with that fingerprint, or no rows where none were.
+
+    `counts` names for each table the column of the registry that counts its rows of the day.
+    """
+    registered = tables.registry(registry)
+    held = [(tables.fingerprints(table), count) for table, count in counts.items()]
+    return {
+        row[day]: row["fingerprint"]
+        for row in registered.iter_rows(named=True)
         if all(
-            fingerprints.get(str(row["as_of_date"]), set()) == ({row["fingerprint"]} if rows else set())
-            for fingerprints, rows in zip(held, counts, strict=True)
-        ):
-            complete[row["as_of_date"]] = row["fingerprint"]
-    return complete
+            found.get(str(row[day]), set()) == ({row["fingerprint"]} if row[count] else set()) for found, count in held
+        )
+    }

@@ -29,7 +29,7 @@ from sigma_impressions.lake.schemas import (
     WORKBOOK_ALIASES,
 )
 from sigma_impressions.lake.scratch import locked, scratch_folder
-from sigma_impressions.lake.tables import WORK_FOLDER, Tables, data_files
+from sigma_impressions.lake.tables import WORK_FOLDER, Tables
 from sigma_impressions.metrics.fingerprints import (
     AsOfDate,
     built_as_of_dates,
@@ -165,30 +165,19 @@ def _build(tables: Tables, contents: _Contents, scratch: Path, limits: Limits) -
         for table in DAILY_TABLES:
             engine.view_days(connection, handles[table.name], "event_date", wanted.event_dates)
         for table in (SIGMA_RESOURCES, RESOURCE_HISTORY, WORKBOOK_ALIASES):
-            engine.view(connection, table, data_files(tables.newest(table), "snapshot_id", [wanted.snapshot_id]))
+            engine.view(connection, tables.newest(table), "snapshot_id", [wanted.snapshot_id])
         for table in (SIGMA_RESOURCES, RESOURCE_HISTORY):
-            _create(
-                connection,
-                table.name,
-                f"SELECT * EXCLUDE (snapshot_id) FROM {table.name} "
-                "ORDER BY resource_type, workbook_url_id, element_id NULLS FIRST",
-            )
+            ordered = f"{table.name} ORDER BY resource_type, workbook_url_id, element_id NULLS FIRST"
+            _create(connection, table.name, f"SELECT * EXCLUDE (snapshot_id) FROM {ordered}")
         connection.execute("CREATE TEMP VIEW resources AS FROM published.sigma_resources")
         QUERIES.execute(connection, "exported_and_earlier_ids")
         metrics.QUERIES.execute(connection, "resource_ids", "resource_numbers")
         QUERIES.execute(connection, "published_daily_impressions")
         files = _export_files(contents.registry, as_of)
         connection.register("files", files.to_arrow())
-        _create(
-            connection,
-            EXPORT_FILES.name,
-            "SELECT * EXCLUDE (capture_id) FROM files ORDER BY file_date, key, captured_at",
-        )
-        engine.view(
-            connection,
-            REJECTED_ROWS,
-            data_files(tables.newest(REJECTED_ROWS), "file_date", files["file_date"].unique()),
-        )
+        ordered = "files ORDER BY file_date, key, captured_at"
+        _create(connection, EXPORT_FILES.name, f"SELECT * EXCLUDE (capture_id) FROM {ordered}")
+        engine.view(connection, tables.newest(REJECTED_ROWS), "file_date", files["file_date"].unique())
         QUERIES.execute(connection, "published_rejected_rows")
         create_insights(connection, contents.history, contents.event_dates, contents.rules)
         connection.execute(

@@ -6,7 +6,7 @@ keep is left alone: it may belong to a run that is under way, or to a version th
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
@@ -31,7 +31,16 @@ from sigma_impressions.lake.schemas import (
 )
 from sigma_impressions.lake.scratch import scratch_folder
 from sigma_impressions.lake.storage import clear_errors
-from sigma_impressions.lake.tables import WORK_FOLDER, StoredTable, Tables, added_files, replace, scan
+from sigma_impressions.lake.tables import (
+    WORK_FOLDER,
+    StoredTable,
+    Tables,
+    added_files,
+    delete_rows,
+    is_one_of,
+    replace,
+    scan,
+)
 
 _ATTEMPTS = 5
 
@@ -126,11 +135,7 @@ def _remove(tables: Tables, table: Table, keep: timedelta) -> int:
         predicates = _dead_partitions(tables, handle, keep)
     else:
         return 0
-    removed = 0
-    with clear_errors(tables.storage, f"writing to {tables.location(table)}"):
-        for predicate in predicates:
-            removed += int(handle.delete(predicate)["num_deleted_rows"] or 0)
-    return removed
+    return sum(delete_rows(handle, predicate) for predicate in predicates)
 
 
 def _remove_listed_twice(tables: Tables, manifest: StoredTable) -> int:
@@ -171,7 +176,10 @@ def _dead_partitions(tables: Tables, handle: StoredTable, keep: timedelta) -> li
     held = _files(handle, keep).group_by(columns).agg(pl.col("is_old").all())
     named = tables.read(registry).select(pl.col(column).cast(pl.String) for column in columns).collect()
     dead = held.filter("is_old").join(named, on=columns, how="anti").sort(columns)
-    return [_equals(row) for row in dead.select(columns).iter_rows(named=True)]
+    return [
+        " AND ".join(f"{column} = '{value}'" for column, value in row.items())
+        for row in dead.select(columns).iter_rows(named=True)
+    ]
 
 
 def _dead_captures(tables: Tables, handle: StoredTable, keep: timedelta) -> list[str]:
@@ -205,7 +213,7 @@ def _dead_captures(tables: Tables, handle: StoredTable, keep: timedelta) -> list
         dead = captures.join(registry, on=["file_id", "capture_id"], how="anti")
         by_capture = dead.group_by("capture_id").agg(pl.col("file_id").sort()).sort("capture_id")
         predicates += [
-            f"file_date = '{day}' AND capture_id = '{capture}' AND file_id IN ({_listed(file_ids)})"
+            f"file_date = '{day}' AND capture_id = '{capture}' AND {is_one_of('file_id', file_ids)}"
             for capture, file_ids in by_capture.iter_rows()
         ]
     return predicates
@@ -228,15 +236,7 @@ def _unused_snapshots(tables: Tables, handle: StoredTable, keep: timedelta) -> l
         .join(used, on="snapshot_id", how="anti")
     )
     ids = unused["snapshot_id"].to_list()
-    return [f"snapshot_id IN ({_listed(ids)})"] if ids else []
-
-
-def _equals(row: dict[str, str]) -> str:
-    return " AND ".join(f"{column} = '{value}'" for column, value in row.items())
-
-
-def _listed(values: Sequence[str]) -> str:
-    return ", ".join(f"'{value}'" for value in values)
+    return [is_one_of("snapshot_id", ids)] if ids else []
 
 
 def _sentence(done: Maintained) -> str:

@@ -10,7 +10,7 @@ that the date is closed. Only then does the detail go.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from functools import partial
@@ -26,8 +26,7 @@ from sigma_impressions.lake.schemas import (
     UTC_TIME,
     Table,
 )
-from sigma_impressions.lake.storage import clear_errors
-from sigma_impressions.lake.tables import Tables, replace, retry_conflicts, scan
+from sigma_impressions.lake.tables import Tables, delete_rows, is_one_of, replace, retry_conflicts, scan
 from sigma_impressions.metrics.fingerprints import built_event_dates, closed_event_dates, expected_event_dates
 
 _DATES_AT_ONCE = 10
@@ -59,7 +58,7 @@ def drop_detail(
     rows = 0
     if days:
         rows = _delete(
-            tables, NORMALIZED_IMPRESSIONS, f"file_date IN ({_listed(file_dates)}) AND event_date IN ({_listed(days)})"
+            tables, NORMALIZED_IMPRESSIONS, f"{is_one_of('file_date', file_dates)} AND {is_one_of('event_date', days)}"
         )
     dropped = Dropped(len(days), rows, _delete(tables, REJECTED_ROWS, f"file_date < '{limit}'"))
     report(
@@ -146,8 +145,7 @@ def _settle(tables: Tables, days: Sequence[date]) -> list[date]:
 def _delete(tables: Tables, table: Table, predicate: str) -> int:
     def attempt() -> int:
         handle = tables.open(table)
-        with clear_errors(tables.storage, f"writing to {tables.location(table)}"):
-            return int(handle.delete(predicate)["num_deleted_rows"] or 0) if handle.file_uris() else 0
+        return delete_rows(handle, predicate) if handle.file_uris() else 0
 
     return retry_conflicts(attempt)
 
@@ -155,7 +153,3 @@ def _delete(tables: Tables, table: Table, predicate: str) -> int:
 def _some(days: Sequence[date]) -> Iterator[Sequence[date]]:
     for start in range(0, len(days), _DATES_AT_ONCE):
         yield days[start : start + _DATES_AT_ONCE]
-
-
-def _listed(days: Collection[date]) -> str:
-    return ", ".join(f"'{day}'" for day in days)

@@ -31,7 +31,7 @@ from sigma_impressions.lake.schemas import (
     RESOURCE_SNAPSHOTS,
     SIGMA_RESOURCES,
 )
-from sigma_impressions.lake.tables import Tables, append_rows, data_files
+from sigma_impressions.lake.tables import Tables, append_rows
 from sigma_impressions.metrics.as_of import refresh_metrics
 from sigma_impressions.metrics.daily import refresh_daily_impressions
 from sigma_impressions.publish.database import publish_database
@@ -288,11 +288,11 @@ def test_files_from_before_a_column_was_added_have_no_value_in_it(
     rows = tables.read(wider).collect()
     assert rows["device"].null_count() == rows.height > 0
     with engine.connect(tmp_path) as connection:
-        engine.view(connection, wider, data_files(handle))
+        engine.view(connection, handle)
         query = f"SELECT count(*), count(device) FROM {wider.name}"
         assert connection.execute(query).fetchall() == [(rows.height, 0)]
         append_rows(handle, wider, rows.with_columns(device=pl.lit("phone")))
-        engine.view(connection, wider, data_files(handle))
+        engine.view(connection, handle)
         assert connection.execute(query).fetchall() == [(2 * rows.height, rows.height)]
 
 

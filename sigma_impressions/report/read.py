@@ -33,6 +33,10 @@ UNDERUSED_COLUMNS = (
 )
 """The columns of `underused_resources` that the report reads."""
 
+_LEAST_USED_FIRST = (
+    "total_impressions_60d, age_days DESC NULLS LAST, workbook_name, element_id NULLS FIRST, workbook_url_id"
+)
+
 USER_COLUMNS = (
     *("user_email", "tier", "is_new", "impressions_60d", "impressions_14d", "active_days_60d"),
     *("distinct_workbooks_60d", "rank", "share_of_impressions", "cumulative_share"),
@@ -116,7 +120,26 @@ def read_headlines(database: Path) -> Headlines:
 def read_usage(database: Path) -> Usage:
     """All that the report shows, of one published database. Raises `ReportError`."""
     with _connected(database) as connection:
-        return _usage(connection)
+        popular = _table(
+            connection, "popular_resources", WORKBOOK_COLUMNS, "rank_by_impressions, name, workbook_url_id, element_id"
+        )
+        is_workbook = pl.col("element_id").is_null()
+        days = QUERIES.frame(connection, "workbook_days")
+        return Usage(
+            _publication(connection),
+            _summary(connection),
+            _table(connection, "usage_by_day", ("*",), "event_date"),
+            popular.filter(is_workbook).join(days, "workbook_url_id", "left"),
+            popular.filter(~is_workbook),
+            _table(connection, "underused_resources", UNDERUSED_COLUMNS, _LEAST_USED_FIRST),
+            _table(connection, "active_users", USER_COLUMNS, "rank, user_email"),
+            Quality(
+                QUERIES.frame(connection, "files").row(0, named=True),
+                QUERIES.frame(connection, "refused_files"),
+                QUERIES.frame(connection, "rejected_reasons"),
+                QUERIES.frame(connection, "unmatched"),
+            ),
+        )
 
 
 @contextmanager
@@ -134,37 +157,6 @@ def _connected(database: Path) -> Iterator[duckdb.DuckDBPyConnection]:
                 f"{database} was published by another version, which did not know the report. sigma-impressions run "
                 "publishes it anew."
             ) from None
-
-
-def _usage(connection: duckdb.DuckDBPyConnection) -> Usage:
-    popular = _table(
-        connection,
-        "popular_resources",
-        WORKBOOK_COLUMNS,
-        "rank_by_impressions, name, workbook_url_id, element_id",
-    )
-    is_workbook = pl.col("element_id").is_null()
-    workbooks = popular.filter(is_workbook).join(QUERIES.frame(connection, "workbook_days"), "workbook_url_id", "left")
-    return Usage(
-        _publication(connection),
-        _summary(connection),
-        _table(connection, "usage_by_day", ("*",), "event_date"),
-        workbooks,
-        popular.filter(~is_workbook),
-        _table(
-            connection,
-            "underused_resources",
-            UNDERUSED_COLUMNS,
-            "total_impressions_60d, age_days DESC NULLS LAST, workbook_name, element_id NULLS FIRST, workbook_url_id",
-        ),
-        _table(connection, "active_users", USER_COLUMNS, "rank, user_email"),
-        Quality(
-            QUERIES.frame(connection, "files").row(0, named=True),
-            QUERIES.frame(connection, "refused_files"),
-            QUERIES.frame(connection, "rejected_reasons"),
-            QUERIES.frame(connection, "unmatched"),
-        ),
-    )
 
 
 def _publication(connection: duckdb.DuckDBPyConnection) -> Publication:

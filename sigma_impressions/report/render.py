@@ -7,8 +7,6 @@ Jinja2 escapes whatever a name holds. The page forbids every connection and ever
 from __future__ import annotations
 
 import base64
-from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from hashlib import sha256
 from importlib.resources import files as package_files
@@ -23,29 +21,12 @@ from sigma_impressions.report.payload import link, pack
 from sigma_impressions.report.read import Figure, Usage
 
 WEEKDAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
-TIERS = {
-    "power": "Power",
-    "regular": "Regular",
-    "occasional": "Occasional",
-    "lapsed": "Lapsed",
-}
+TIERS = ("power", "regular", "occasional", "lapsed")
 MOVERS = 8
 """Risers and fallers shown of each."""
 
 LISTED = 50
 """Refused files, and unmatched workbooks and elements, shown at most."""
-
-
-@dataclass(frozen=True)
-class Mover:
-    """A workbook that is viewed more, or less, than in the 14 days before."""
-
-    name: str
-    url: str | None
-    recent: int
-    previous: int
-    movement: str
-    share: float
 
 
 def render(usage: Usage, title: str, identity: str) -> str:
@@ -88,12 +69,7 @@ def render(usage: Usage, title: str, identity: str) -> str:
         listed=LISTED,
         impressions_charts=[daily_chart(usage.days, "impressions", width, 230) for width in (1080, 360)],
         users_charts=[
-            lines_chart(
-                usage.days,
-                ("monthly_active_users", "weekly_active_users", "active_users"),
-                width,
-                height,
-            )
+            lines_chart(usage.days, ("monthly_active_users", "weekly_active_users", "active_users"), width, height)
             for width, height in ((700, 262), (360, 230))
         ],
         concentration=concentration_chart(usage.users["cumulative_share"], 360, 190),
@@ -122,46 +98,31 @@ def usual_week(days: pl.DataFrame) -> list[dict[str, Any]]:
 def _tiers(users: pl.DataFrame) -> list[dict[str, Any]]:
     """Users and impressions of each tier, the most active tier first, with their shares of all."""
     counted = users.group_by("tier").agg(users=pl.len(), impressions=pl.col("impressions_60d").sum())
-    found: Mapping[str, Any] = {row["tier"]: row for row in counted.to_dicts()}
     everybody = max(users.height, 1)
     views = max(int(users["impressions_60d"].sum()), 1)
-    rows = []
-    for tier, label in TIERS.items():
-        row = found.get(tier, {"users": 0, "impressions": 0})
-        rows.append(
-            {
-                "tier": tier,
-                "label": label,
-                "users": row["users"],
-                "share": row["users"] / everybody,
-                "impressions_share": row["impressions"] / views,
-            }
-        )
-    return rows
-
-
-def _movers(workbooks: pl.DataFrame, movements: tuple[str, ...]) -> list[Mover]:
-    """The workbooks that moved most, in impressions."""
-    difference = (pl.col("total_impressions_14d") - pl.col("previous_impressions_14d")).abs()
-    moved = workbooks.filter(pl.col("movement").is_in(movements)).sort(difference, descending=True, maintain_order=True)
-    shown = moved.head(MOVERS).with_columns(
-        label=pl.coalesce("name", "workbook_url_id"),
-        url=link(),
-        most=pl.max_horizontal("total_impressions_14d", "previous_impressions_14d"),
+    every = pl.DataFrame({"tier": TIERS, "label": [tier.capitalize() for tier in TIERS]})
+    return (
+        every.join(counted, on="tier", how="left", maintain_order="left")
+        .with_columns(pl.col("users", "impressions").fill_null(0))
+        .with_columns(share=pl.col("users") / everybody, impressions_share=pl.col("impressions") / views)
+        .to_dicts()
     )
-    most = shown["most"].max() or 1
-    assert isinstance(most, int | float)
-    return [
-        Mover(
-            row["label"],
-            row["url"],
-            row["total_impressions_14d"],
-            row["previous_impressions_14d"],
-            row["movement"],
-            row["most"] / most,
-        )
-        for row in shown.to_dicts()
-    ]
+
+
+def _movers(workbooks: pl.DataFrame, movements: tuple[str, ...]) -> list[dict[str, Any]]:
+    """The workbooks that moved most, in impressions of 14 days, which are compared with the 14 days before."""
+    recent, previous = pl.col("total_impressions_14d"), pl.col("previous_impressions_14d")
+    moved = workbooks.filter(pl.col("movement").is_in(movements))
+    shown = moved.sort((recent - previous).abs(), descending=True, maintain_order=True).head(MOVERS)
+    most = pl.max_horizontal(recent, previous)
+    return shown.select(
+        "movement",
+        name=pl.coalesce("name", "workbook_url_id"),
+        url=link(),
+        recent=recent,
+        previous=previous,
+        share=most / most.max(),
+    ).to_dicts()
 
 
 def _unmatched(rows: pl.DataFrame) -> dict[str, Any]:

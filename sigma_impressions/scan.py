@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date, timedelta
@@ -32,18 +32,14 @@ class ScanOptions:
     renormalize: bool = False
     forget_missing_files: bool = False
 
-    def run_config(self) -> dict[str, Any]:
-        """The options as Dagster run configuration."""
+    def ops(self) -> dict[str, Any]:
+        """The options as Dagster configuration of the steps."""
         as_of = {"config": {"as_of": self.as_of.isoformat()}} if self.as_of else {}
         return {
-            # Named, so that the logger of the definitions is used; without, Dagster takes one of its own.
-            "loggers": {"console": {}},
-            "ops": {
-                "raw_export_files": {"config": {"forget_missing_files": self.forget_missing_files}},
-                "normalized_impressions": {"config": {"renormalize": self.renormalize}},
-                "metrics": as_of,
-                "sigma_impressions_database": as_of,
-            },
+            "raw_export_files": {"config": {"forget_missing_files": self.forget_missing_files}},
+            "normalized_impressions": {"config": {"renormalize": self.renormalize}},
+            "metrics": as_of,
+            "sigma_impressions_database": as_of,
         }
 
 
@@ -64,10 +60,7 @@ def scan_all(
     trigger: str,
 ) -> str | None:
     """One run per chunk of days, with progress on the console, until one fails; its message, or None."""
-    progress = Progress(console)
-    definitions = build_definitions(loggers={"console": progress.logger_definition()})
-    with _instance(dagster_home) as instance, progress.shown():
-        end_dead_runs(instance)
+    with _shown(console, dagster_home) as (definitions, instance):
         for number, days in enumerate(chunks, 1):
             if len(chunks) > 1:
                 console.print(f"[{number}/{len(chunks)}] {days[0]} to {days[-1]}", markup=False)
@@ -81,26 +74,15 @@ def scan_all(
 
 def maintain_all(console: Console, dagster_home: Path, keep_days: int) -> str | None:
     """Run the maintenance job, with progress on the console; its message if it failed, or None."""
-    progress = Progress(console)
-    definitions = build_definitions(loggers={"console": progress.logger_definition()})
-    with _instance(dagster_home) as instance, progress.shown():
-        end_dead_runs(instance)
-        result = definitions.resolve_job_def(MAINTENANCE_JOB_NAME).execute_in_process(
-            instance=instance,
-            tags={PROCESS_TAG: f"{socket.gethostname()}/{os.getpid()}", TRIGGER_TAG: "cli maintain"},
-            run_config={
-                "loggers": {"console": {}},
-                "ops": {MAINTENANCE_ASSET: {"config": {"keep_days": keep_days}}},
-            },
-            raise_on_error=False,
-        )
+    with _shown(console, dagster_home) as (definitions, instance):
+        ops = {MAINTENANCE_ASSET: {"config": {"keep_days": keep_days}}}
+        result = _execute(definitions, instance, MAINTENANCE_JOB_NAME, {TRIGGER_TAG: "cli maintain"}, ops)
     return None if result.success else _failure(result)
 
 
 def refuse_under_way(dagster_home: Path) -> str | None:
     """Why stored rows cannot be edited now: a run of the Dagster instance is under way; None if there is none."""
     with _instance(dagster_home) as instance:
-        end_dead_runs(instance)
         found = runs_under_way(instance)
     return (
         f"{len(found)} runs are under way, for example {found[0]}. Wait until they have ended, and let none start."
@@ -111,7 +93,7 @@ def refuse_under_way(dagster_home: Path) -> str | None:
 
 @contextmanager
 def _instance(dagster_home: Path) -> Iterator[dg.DagsterInstance]:
-    """The Dagster instance of a folder.
+    """The Dagster instance of a folder, on which the runs of dead processes have ended.
 
     One process at a time opens it: the first one creates its databases, and two at once would break them.
     """
@@ -119,7 +101,17 @@ def _instance(dagster_home: Path) -> Iterator[dg.DagsterInstance]:
         with locked(dagster_home / ".opening.lock"):
             instance = dg.DagsterInstance.from_config(str(dagster_home))
         with instance:
+            end_dead_runs(instance)
             yield instance
+
+
+@contextmanager
+def _shown(console: Console, dagster_home: Path) -> Iterator[tuple[dg.Definitions, dg.DagsterInstance]]:
+    """The definitions, whose runs show their progress on the console, and the Dagster instance to run them on."""
+    progress = Progress(console)
+    definitions = build_definitions(loggers={"console": progress.logger_definition()})
+    with _instance(dagster_home) as instance, progress.shown():
+        yield definitions, instance
 
 
 def scan(
@@ -130,22 +122,24 @@ def scan(
     trigger: str,
 ) -> ScanResult:
     """Run the job over consecutive days (at most six), oldest first in `days`."""
-    result = definitions.resolve_job_def(JOB_NAME).execute_in_process(
+    result = _execute(definitions, instance, JOB_NAME, {**range_tags(days), TRIGGER_TAG: trigger}, options.ops())
+    findings = (
+        f"{check.asset_key.to_user_string()}, {check.check_name}: {check.description or 'did not pass'}"
+        for check in _failed_checks(result)
+    )
+    return ScanResult(result.run_id, None if result.success else _failure(result), tuple(findings))
+
+
+def _execute(
+    definitions: dg.Definitions, instance: dg.DagsterInstance, job: str, tags: Mapping[str, str], ops: dict[str, Any]
+) -> dg.ExecuteInProcessResult:
+    return definitions.resolve_job_def(job).execute_in_process(
         instance=instance,
-        tags={
-            **range_tags(days),
-            PROCESS_TAG: f"{socket.gethostname()}/{os.getpid()}",
-            TRIGGER_TAG: trigger,
-        },
-        run_config=options.run_config(),
+        tags={**tags, PROCESS_TAG: f"{socket.gethostname()}/{os.getpid()}"},
+        # The logger is named, so that that of the definitions is used; without, Dagster takes one of its own.
+        run_config={"loggers": {"console": {}}, "ops": ops},
         raise_on_error=False,
     )
-    return ScanResult(result.run_id, None if result.success else _failure(result), tuple(_findings(result)))
-
-
-def _findings(result: dg.ExecuteInProcessResult) -> Iterator[str]:
-    for check in _failed_checks(result):
-        yield f"{check.asset_key.to_user_string()}, {check.check_name}: {check.description or 'did not pass'}"
 
 
 def _failed_checks(result: dg.ExecuteInProcessResult) -> list[dg.AssetCheckEvaluation]:

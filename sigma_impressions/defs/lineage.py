@@ -36,10 +36,7 @@ _METRICS: tuple[tuple[str, tuple[str, ...]], ...] = (
 )
 
 _DAILY: Mapping[str, tuple[str, ...]] = {
-    "event_date": ("event_date",),
-    "workbook_url_id": ("workbook_url_id",),
-    "element_id": ("element_id",),
-    "user_email": ("user_email",),
+    **{name: (name,) for name in ("event_date", *_OF_A_VIEW, "user_email")},
     "impressions": ("count", "event_id", "file_id"),
     "first_impression_at": ("request_time",),
     "last_impression_at": ("request_time",),

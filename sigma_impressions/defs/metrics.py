@@ -221,13 +221,8 @@ def _as_of_figures(as_of_dates: pl.DataFrame) -> dict[str, dict[date, dict[str, 
 
 _ORDER_OF_PREVIEW = {
     RESOURCE_IMPRESSIONS.name: [
-        "name",
-        "resource_type",
-        "workbook_url_id",
-        "element_id",
-        "total_impressions_60d",
-        "total_impressions_30d",
-        "total_impressions_14d",
+        *("name", "resource_type", "workbook_url_id", "element_id"),
+        *(f"total_impressions_{days}d" for days in reversed(WINDOW_DAYS)),
         "distinct_impressions_users_60d",
     ],
     USER_ACTIVITY.name: ["user_email", "total_impressions_60d", "distinct_workbooks_60d", "active_days_60d"],

@@ -26,14 +26,7 @@ def compared_days(event_dates: pl.DataFrame, today: date) -> pl.DataFrame:
     """
     known = event_dates.filter(pl.col("event_date") < today).select("event_date", "impressions")
     if known.is_empty():
-        return pl.DataFrame(
-            schema={
-                "event_date": pl.Date(),
-                "impressions": pl.Int64(),
-                "expected": pl.Float64(),
-                "change_percent": pl.Float64(),
-            }
-        )
+        return known.with_columns(expected=pl.lit(None, pl.Float64), change_percent=pl.lit(None, pl.Float64))
     first, newest = known.select(first=pl.col("event_date").min(), newest=pl.col("event_date").max()).row(0)
     calendar = pl.DataFrame({"event_date": pl.date_range(first, newest, eager=True)})
     days = calendar.join(known, on="event_date", how="left").with_columns(pl.col("impressions").fill_null(0))

@@ -24,14 +24,10 @@ claimed_by_file AS (
 -- ... while another file that holds them again adds nothing, unless exports are known to be disjoint.
 unidentified AS (
     SELECT
-        event_date,
-        request_time,
-        user_email,
-        workbook_url_id,
-        element_id,
+        * EXCLUDE (file_id, impressions),
         CASE WHEN $overlapping_exports = 'sum' THEN sum(impressions) ELSE max(impressions) END AS impressions
     FROM claimed_by_file
-    GROUP BY event_date, request_time, user_email, workbook_url_id, element_id
+    GROUP BY ALL
 ),
 
 counted_once AS (

@@ -1,15 +1,10 @@
 -- Of each event date the impressions that the export file with the most of them has by itself.
 -- Reads:      captured_impressions
-WITH events AS (
-    SELECT event_date, file_id, event_id, max(count) AS impressions
+WITH parts AS (
+    SELECT event_date, file_id, max(count) AS impressions
     FROM captured_impressions
     WHERE event_id IS NOT NULL
     GROUP BY event_date, file_id, event_id
-),
-
-parts AS (
-    SELECT event_date, file_id, impressions
-    FROM events
     UNION ALL
     SELECT event_date, file_id, count
     FROM captured_impressions

@@ -23,6 +23,9 @@ UNREADABLE = "unreadable"
 NOT_CAPTURED = (MISSING, UNREADABLE)
 """The statuses of files that are registered and not captured."""
 
+_OF_THE_OBJECT = ("bucket", "key", "version", "size", "last_modified")
+"""The columns of the manifest that say which object an export file is."""
+
 
 @dataclass(frozen=True)
 class Recorded:
@@ -109,11 +112,7 @@ def _manifest_rows(files: Sequence[ExportFile], now: datetime) -> pl.DataFrame:
             {
                 "file_date": file.file_date,
                 "file_id": file.file_id,
-                "bucket": file.object.bucket,
-                "key": file.object.key,
-                "version": file.object.version,
-                "size": file.object.size,
-                "last_modified": file.object.last_modified,
+                **{name: getattr(file.object, name) for name in _OF_THE_OBJECT},
                 "first_seen_at": now,
             }
             for file in files
@@ -137,5 +136,4 @@ def read_manifest(tables: Tables) -> pl.LazyFrame:
 
 def export_file(row: dict[str, Any]) -> ExportFile:
     """The export file of a row of the manifest."""
-    names = ("bucket", "key", "version", "size", "last_modified")
-    return ExportFile(StoredObject(**{name: row[name] for name in names}), row["file_date"])
+    return ExportFile(StoredObject(**{name: row[name] for name in _OF_THE_OBJECT}), row["file_date"])

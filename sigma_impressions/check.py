@@ -20,8 +20,7 @@ from sigma_impressions.errors import (
     SettingsError,
     StoreError,
 )
-from sigma_impressions.exports.file_dates import file_date
-from sigma_impressions.exports.listing import is_export_key
+from sigma_impressions.exports.listing import dated
 from sigma_impressions.exports.reading.normalize import normalize_file
 from sigma_impressions.exports.reading.refused import RefusalReason, RefusedFile
 from sigma_impressions.lake.schemas import Table
@@ -158,15 +157,12 @@ def _check_exports(settings: Settings, folder: Path) -> Generator[Step, None, pl
 
 def _newest_export(store: ObjectStore, settings: Settings) -> tuple[StoredObject | None, int]:
     """The export of the newest file date, of several the last modified one; and how many objects were listed."""
-    pattern = file_date_pattern(settings)
     newest: tuple[tuple[date, datetime], StoredObject] | None = None
     listed = 0
-    for item in store.list(settings.bucket_uri.prefix):
+    for item, day, _ in dated(store.list(settings.bucket_uri.prefix), file_date_pattern(settings)):
         listed += 1
-        if is_export_key(item.key):
-            age = (file_date(item, pattern)[0], item.last_modified)
-            if newest is None or age > newest[0]:
-                newest = (age, item)
+        if day is not None and (newest is None or (day, item.last_modified) > newest[0]):
+            newest = ((day, item.last_modified), item)
     return (newest[1] if newest else None), listed
 
 

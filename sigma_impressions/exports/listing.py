@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
 
@@ -35,6 +35,14 @@ def file_id(item: StoredObject) -> str:
     return digest([f"{item.key}\0{item.version}"], 32)
 
 
+def dated(
+    objects: Iterable[StoredObject], pattern: re.Pattern[str] | None
+) -> Iterator[tuple[StoredObject, date | None, bool]]:
+    """Each listed object with its file date, None if it is no export, and whether `pattern` was to give it in vain."""
+    for item in objects:
+        yield (item, *file_date(item, pattern)) if is_export_key(item.key) else (item, None, False)
+
+
 @dataclass
 class Listing:
     """What one listing of the prefix has shown.
@@ -52,18 +60,15 @@ class Listing:
 def sort_out(objects: Iterable[StoredObject], days: Collection[date], pattern: re.Pattern[str] | None) -> Listing:
     """Sort listed objects into export files of `days`, of other days, and ignored ones."""
     listing = Listing()
-    for item in objects:
-        if not is_export_key(item.key):
-            listing.ignored.append(item.key)
-            continue
-        day, fell_back = file_date(item, pattern)
-        if fell_back:
+    for item, day, is_undated in dated(objects, pattern):
+        if is_undated:
             listing.undated.append(item.key)
-        file = ExportFile(item, day)
-        if day in days:
-            listing.files.append(file)
+        if day is None:
+            listing.ignored.append(item.key)
+        elif day in days:
+            listing.files.append(ExportFile(item, day))
         else:
-            listing.other_days.add(file.file_id)
+            listing.other_days.add(file_id(item))
     return listing
 
 
@@ -88,10 +93,9 @@ def survey(objects: Iterable[StoredObject], pattern: re.Pattern[str] | None) -> 
     found: dict[date, list[str]] = {}
     first_keys: dict[date, str] = {}
     undated = 0
-    for item in objects:
-        if is_export_key(item.key):
-            day, fell_back = file_date(item, pattern)
-            undated += fell_back
+    for item, day, is_undated in dated(objects, pattern):
+        undated += is_undated
+        if day is not None:
             found.setdefault(day, []).append(file_id(item))
             first_keys.setdefault(day, item.key)
     for ids in found.values():

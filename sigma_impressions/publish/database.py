@@ -26,7 +26,7 @@ from sigma_impressions.lake.schemas import (
     REJECTED_ROWS,
     RESOURCE_HISTORY,
     SIGMA_RESOURCES,
-    WORKBOOK_ALIASES,
+    SNAPSHOT_TABLES,
 )
 from sigma_impressions.lake.scratch import locked, scratch_folder
 from sigma_impressions.lake.tables import WORK_FOLDER, Tables
@@ -164,7 +164,7 @@ def _build(tables: Tables, contents: _Contents, scratch: Path, limits: Limits) -
             _create(connection, table.name, f"SELECT * EXCLUDE (fingerprint) FROM {table.name}")
         for table in DAILY_TABLES:
             engine.view_days(connection, handles[table.name], "event_date", wanted.event_dates)
-        for table in (SIGMA_RESOURCES, RESOURCE_HISTORY, WORKBOOK_ALIASES):
+        for table in SNAPSHOT_TABLES:
             engine.view(connection, tables.newest(table), "snapshot_id", [wanted.snapshot_id])
         for table in (SIGMA_RESOURCES, RESOURCE_HISTORY):
             ordered = f"{table.name} ORDER BY resource_type, workbook_url_id, element_id NULLS FIRST"

@@ -23,10 +23,8 @@ from sigma_impressions.lake.schemas import (
     NORMALIZED_IMPRESSIONS,
     RAW_EXPORT_FILES,
     REJECTED_ROWS,
-    RESOURCE_HISTORY,
     RESOURCE_SNAPSHOTS,
-    SIGMA_RESOURCES,
-    WORKBOOK_ALIASES,
+    SNAPSHOT_TABLES,
     Table,
 )
 from sigma_impressions.lake.scratch import scratch_folder
@@ -151,7 +149,7 @@ _KINDS = {NORMALIZED_IMPRESSIONS: "accepted", REJECTED_ROWS: "rejected"}
 """The tables with rows of export files, and the column of `export_files` that counts them."""
 
 _REGISTRIES: dict[Table, tuple[Table, tuple[str, ...]]] = {
-    **dict.fromkeys((SIGMA_RESOURCES, RESOURCE_HISTORY, WORKBOOK_ALIASES), (RESOURCE_SNAPSHOTS, ("snapshot_id",))),
+    **dict.fromkeys(SNAPSHOT_TABLES, (RESOURCE_SNAPSHOTS, ("snapshot_id",))),
     **dict.fromkeys(DAILY_TABLES, (EVENT_DATES, ("event_date", "fingerprint"))),
     **dict.fromkeys(METRIC_TABLES, (AS_OF_DATES, ("as_of_date", "fingerprint"))),
 }

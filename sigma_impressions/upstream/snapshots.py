@@ -15,6 +15,7 @@ from sigma_impressions.lake.schemas import (
     RESOURCE_HISTORY,
     RESOURCE_SNAPSHOTS,
     SIGMA_RESOURCES,
+    SNAPSHOT_TABLES,
     WORKBOOK_ALIASES,
     Table,
 )
@@ -72,11 +73,7 @@ def capture_snapshot(
     if newest is not None and newest["content_digest"] == content_digest:
         return CapturedSnapshot(newest["snapshot_id"], False, workbooks, elements, vanished)
     snapshot_id = uuid.uuid4().hex
-    for table, rows in (
-        (SIGMA_RESOURCES, state.resources),
-        (RESOURCE_HISTORY, state.history),
-        (WORKBOOK_ALIASES, state.aliases),
-    ):
+    for table, rows in zip(SNAPSHOT_TABLES, (state.resources, state.history, state.aliases), strict=True):
         if table is SIGMA_RESOURCES or rows.height:
             append_rows(tables.open(table), table, rows.with_columns(snapshot_id=pl.lit(snapshot_id)))
     registered = {

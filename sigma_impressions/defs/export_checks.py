@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Collection, Mapping
 from datetime import date, timedelta
 from typing import Any
 
@@ -10,9 +11,12 @@ import polars as pl
 
 from sigma_impressions.defs.checks import ERROR, WARN, Check
 from sigma_impressions.defs.metadata import EXAMPLES, table_of
+from sigma_impressions.exports.manifest import UNREADABLE
+from sigma_impressions.exports.reading.headers import is_of_header, likely_columns
 from sigma_impressions.lake.schemas import REJECTED_ROWS
 from sigma_impressions.lake.tables import Tables
 from sigma_impressions.metrics.conservation import ROW_COUNTS, lost_rows
+from sigma_impressions.users import without_addresses
 from sigma_impressions.windows import LONGEST_WINDOW
 
 FRESH = Check(
@@ -22,9 +26,32 @@ FRESH = Check(
 )
 READABLE = Check(
     "files_are_readable",
-    "Red when an export file of the run's days was refused: its key and reason are listed. Mend the "
-    "export in Sigma and export the day again; the other files are processed.",
+    "Red when an export file of the last 60 file dates was refused, or the store does not let it be read: its key and "
+    "reason are listed. Mend the export in Sigma and export the day again, or restore the object; the other files are "
+    "processed.",
     ERROR,
+)
+ALL_READ = Check(
+    "objects_were_read",
+    "Red when the store did not let an export file of the run's days be read: archived, denied, or broken off again "
+    "and again. The others are counted; the next run over these days tries again.",
+    ERROR,
+)
+ACCEPTED = Check(
+    "rows_were_accepted",
+    "Red when every row of an export file of the run's days was skipped or rejected: with the reason and an example. "
+    "Look at the file's columns and values, and at the settings that skip rows.",
+    ERROR,
+)
+CLEAR_HEADERS = Check(
+    "headers_are_clear",
+    "Warns when files of the run's days have columns that are ignored and look like ones that are read. If it is "
+    "yellow: drop them from the export, or name them in SIGMA_IMPRESSIONS_HEADER_ALIASES.",
+)
+EVENT_TYPES = Check(
+    "event_types_are_chosen",
+    "Warns when views are counted for events of several types and SIGMA_IMPRESSIONS_EVENT_TYPES is not set. If it is "
+    "yellow: set it to those that are views.",
 )
 ADD_UP = Check(
     "rows_add_up",
@@ -40,13 +67,13 @@ GOOD_ROWS = Check(
 )
 UNIFORM = Check(
     "settings_are_uniform",
-    "Red while stored files of the last 60 days were read under other settings than those of now. "
-    "`sigma-impressions backfill --renormalize` reads them again.",
+    "Red while stored files of the last 60 days that can be read again were read under other settings than those of "
+    "now, or by an earlier version: `sigma-impressions backfill --renormalize` does it. Yellow where none can.",
     ERROR,
 )
 
 RAW_CHECKS = (FRESH,)
-NORMALIZED_CHECKS = (READABLE, ADD_UP, GOOD_ROWS, UNIFORM)
+NORMALIZED_CHECKS = (READABLE, ALL_READ, ADD_UP, GOOD_ROWS, ACCEPTED, CLEAR_HEADERS, EVENT_TYPES, UNIFORM)
 
 
 def freshness(key: dg.AssetKey, newest: date | None, files: int, max_age_days: int, today: date) -> dg.AssetCheckResult:
@@ -66,17 +93,45 @@ def freshness(key: dg.AssetKey, newest: date | None, files: int, max_age_days: i
     )
 
 
+def _recent(files: pl.DataFrame) -> pl.DataFrame:
+    """The files of the last 60 file dates, up to the newest one that there is."""
+    return files.filter(pl.col("file_date") > pl.col("file_date").max() - timedelta(days=LONGEST_WINDOW))
+
+
 def readable(key: dg.AssetKey, files: pl.DataFrame) -> dg.AssetCheckResult:
-    """Whether no export file of the run's days was refused."""
-    refused = files.filter(pl.col("status") == "refused")
+    """Whether no export file of the last 60 file dates was refused, and all could be read."""
+    files = _recent(files)
+    refused, unreadable = (files.filter(pl.col("status") == status) for status in ("refused", UNREADABLE))
+    said = [
+        f"{bad.height} of {files.height} files {what}, for example {bad['key'][0]}: {bad['reason'][0]}. {remedy}"
+        for bad, what, remedy in (
+            (refused, "were refused", "The check's table has more; mend the export in Sigma and export the days again."),
+            (unreadable, "could not be read", "Make them readable, and scan their days again."),
+        )
+        if bad.height
+    ]
+    shown = pl.concat([refused, unreadable]).sort("file_date", descending=True).head(EXAMPLES)
     return READABLE.result(
         key,
-        f"{refused.height} of {files.height} files were refused, for example {refused['key'][0]}: "
-        f"{refused['reason'][0]}. The check's table has more; mend the export in Sigma and export the days again."
-        if refused.height
-        else None,
+        " ".join(said) or None,
         refused_files=refused.height,
-        refused=table_of(refused.select("file_date", "key", "version", "reason", "detail").head(EXAMPLES)),
+        unreadable_files=unreadable.height,
+        refused=table_of(shown.select("file_date", "key", "version", "status", "reason", "detail")),
+    )
+
+
+def objects_were_read(key: dg.AssetKey, files: pl.DataFrame) -> dg.AssetCheckResult:
+    """Whether the store let all files of the run's days be read."""
+    unreadable = files.filter(pl.col("status") == UNREADABLE).sort("key")
+    named = ", ".join(f"{name} ({reason})" for name, reason in unreadable.select("key", "reason").head(5).iter_rows())
+    return ALL_READ.result(
+        key,
+        f"{unreadable.height} of {files.height} files could not be read: {named}. {unreadable['detail'][0]}. The next "
+        "run over their days tries again."
+        if unreadable.height
+        else None,
+        unreadable_files=unreadable.height,
+        unreadable=table_of(unreadable.select("file_date", "key", "reason", "detail").head(EXAMPLES)),
     )
 
 
@@ -126,19 +181,103 @@ def rows_are_good(
     )
 
 
-def settings_are_uniform(key: dg.AssetKey, files: pl.DataFrame, fingerprint: str) -> dg.AssetCheckResult:
-    """Whether the files of the last 60 file dates were all read under the settings of now."""
-    recent = files.filter(pl.col("file_date") > pl.col("file_date").max() - timedelta(days=LONGEST_WINDOW))
+def rows_were_accepted(key: dg.AssetKey, stored: Tables, files: pl.DataFrame) -> dg.AssetCheckResult:
+    """Whether every export file of the run's days that has rows has an accepted one."""
+    without = files.filter((pl.col("status") == "read") & (pl.col("rows") > 0) & (pl.col("accepted") == 0)).sort("key")
+    examples = [_why_nothing(stored, file) for file in without.head(EXAMPLES).iter_rows(named=True)]
+    return ACCEPTED.result(
+        key,
+        f"No row of {without.height} of {files.height} files was accepted, for example of {examples[0]['key']}: "
+        f"{examples[0]['why']}. Look at the file's columns and values, and at the settings that skip rows."
+        if examples
+        else None,
+        files_without_accepted_rows=without.height,
+        files=table_of(examples, ["key", "rows", "why"]),
+    )
+
+
+def _why_nothing(stored: Tables, file: Mapping[str, Any]) -> dict[str, Any]:
+    """Why no row of a file was accepted: what most of them were, with an example; addresses are hidden."""
+    rejected = (
+        stored.read(REJECTED_ROWS, "file_date", [file["file_date"]])
+        .filter((pl.col("file_id") == file["file_id"]) & (pl.col("capture_id") == file["capture_id"]))
+        .group_by("reason")
+        .agg(rows=pl.len(), example=without_addresses(pl.col("text").first()).str.head(200))
+        .sort("rows", "reason", descending=[True, False])
+        .collect()
+    )
+    if rejected.height and rejected["rows"][0] >= file["skipped"]:
+        why = f"{rejected['rows'][0]:,} rows are {rejected['reason'][0]}, such as {rejected['example'][0]!r}"
+    else:
+        why = f"{file['skipped']:,} rows are skipped ({file['detail'] or 'by their type, status or user'})"
+    return {"key": file["key"], "rows": file["rows"], "why": why}
+
+
+def headers_are_clear(key: dg.AssetKey, files: pl.DataFrame) -> dg.AssetCheckResult:
+    """Whether no column of the run's files is ignored that could be meant for one that is read."""
+    found = []
+    for file in files.filter(pl.col("status") == "read").sort("key").iter_rows(named=True):
+        found += [{"key": file["key"], "what": warning} for warning in file["warnings"] or () if is_of_header(warning)]
+        if likely := likely_columns(file["unused_columns"] or ()):
+            found.append({"key": file["key"], "what": f"not used: {likely}"})
+    return CLEAR_HEADERS.result(
+        key,
+        f"The headers of {len({row['key'] for row in found})} of {files.height} files leave a choice, for example of "
+        f"{found[0]['key']}: {found[0]['what']}."
+        if found
+        else None,
+        headers=table_of(found[:EXAMPLES], ["key", "what"]),
+    )
+
+
+def event_types_are_chosen(key: dg.AssetKey, files: pl.DataFrame, chosen: Collection[str]) -> dg.AssetCheckResult:
+    """Whether the views of the run's files are of one event type, or of those that are set."""
+    types = (
+        files.select(pl.col("event_types").explode().drop_nulls())
+        .unnest("event_types")
+        .group_by("event_type")
+        .agg(pl.col("rows", "accepted").sum())
+        .sort("accepted", "rows", "event_type", descending=[True, True, False])
+    )
+    views = types.filter(pl.col("accepted") > 0)
+    named = ", ".join(f"{name or '(none)'} ({rows:,})" for name, rows in views.select("event_type", "accepted").iter_rows())
+    line = f"SIGMA_IMPRESSIONS_EVENT_TYPES={','.join(filter(None, views['event_type']))}"
+    return EVENT_TYPES.result(
+        key,
+        f"Events of {views.height} types are counted as views: {named}. If not all of them are, write into .env those "
+        f"that are: {line}; then run sigma-impressions backfill --renormalize over the days."
+        if views.height > 1 and not chosen
+        else None,
+        event_types=table_of(types.head(100)),
+    )
+
+
+def settings_are_uniform(
+    key: dg.AssetKey, files: pl.DataFrame, fingerprint: str, listed: Callable[[], Collection[str]]
+) -> dg.AssetCheckResult:
+    """Whether the files of the last 60 file dates were all read under the settings of now.
+
+    `listed` gives the IDs of the files that still are in the bucket; it is asked only if there are others.
+    """
+    recent = _recent(files)
     other = recent.filter((pl.col("status") == "read") & (pl.col("rules_fingerprint") != fingerprint))
-    days = sorted(other["file_date"].to_list()) or [None]
+    again = other.filter(pl.col("file_id").is_in(list(listed()))) if other.height else other
+    days = sorted(again["file_date"].to_list()) or [None]
     remedy = (
         f"Run: sigma-impressions backfill --renormalize --from {days[0]} --to {days[-1]}. Or in the Dagster UI: "
         f"materialize normalized_impressions and what is downstream of {days[0]} to {days[-1]}, with renormalize: true "
         "in the launchpad."
+        if again.height
+        else "None of them is in the bucket any more, so they keep what was read of them."
     )
     return UNIFORM.result(
         key,
-        f"{other.height} files were read under other settings. {remedy}" if other.height else None,
+        f"{other.height} files were read under other settings or by an earlier version; {again.height} of them can be "
+        f"read again. {remedy}"
+        if other.height
+        else None,
+        severity=ERROR if again.height else WARN,
         files=recent.height,
         files_of_other_settings=other.height,
+        files_to_read_again=again.height,
     )

@@ -16,12 +16,13 @@ from sigma_impressions.defs.metadata import EXAMPLES, definition_metadata, locat
 from sigma_impressions.defs.names import PLAIN_NAMES, Names
 from sigma_impressions.defs.partitions import BACKFILL_POLICY
 from sigma_impressions.defs.runs import tag_run
-from sigma_impressions.exports.listing import Listing, sort_out
+from sigma_impressions.exports.listing import Listing, file_id, sort_out
 from sigma_impressions.exports.manifest import Recorded, forget_missing, read_manifest, record_listing
 from sigma_impressions.lake.schemas import EXPORT_FILES, NORMALIZED_IMPRESSIONS, RAW_EXPORT_FILES
 from sigma_impressions.lake.tables import Tables
 from sigma_impressions.metrics.conservation import ROW_COUNTS
 from sigma_impressions.upkeep.edit_users import refuse_stored_addresses
+from sigma_impressions.settings.declared import Settings
 from sigma_impressions.wiring import file_date_pattern, object_store, reading_rules, tables
 
 
@@ -128,7 +129,8 @@ def build_export_assets(
                 **column_lineage(NORMALIZED_IMPRESSIONS, {RAW_EXPORT_FILES.name: raw_key}),
             },
             check_results=[
-                checks.readable(normalized_key, of_the_run),
+                checks.readable(normalized_key, files),
+                checks.objects_were_read(normalized_key, of_the_run),
                 checks.rows_add_up(normalized_key, of_the_run),
                 checks.rows_are_good(
                     normalized_key,
@@ -137,11 +139,20 @@ def build_export_assets(
                     settings.rejected_warn_percent,
                     settings.rejected_error_percent,
                 ),
-                checks.settings_are_uniform(normalized_key, files, rules.fingerprint()),
+                checks.rows_were_accepted(normalized_key, stored, of_the_run),
+                checks.headers_are_clear(normalized_key, of_the_run),
+                checks.event_types_are_chosen(normalized_key, of_the_run, settings.event_types),
+                checks.settings_are_uniform(normalized_key, files, rules.fingerprint(), partial(_listed, settings)),
             ],
         )
 
     return [raw_export_files, normalized_impressions]
+
+
+def _listed(settings: Settings) -> set[str]:
+    """The IDs of the export files that are in the bucket now."""
+    with clear_failures():
+        return {file_id(item) for item in object_store(settings).list(settings.bucket_uri.prefix)}
 
 
 def _log_listing(

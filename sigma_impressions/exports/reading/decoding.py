@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import codecs
+import mmap
 import os
+import re
 import zlib
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import BinaryIO
 
 import numpy as np
 
@@ -38,29 +39,41 @@ _BLOCK = 256 * 2**10
 class DecodedText:
     """A local file that holds an export's text as valid UTF-8 from byte `start` on (after a byte order mark).
 
-    `path` is the object's own file if that is such text already, else a new file in the scratch folder.
+    `path` is the object's own file if that is such text already, else a new file in the scratch folder. `written`
+    is another file, as long, that holds what was really written, where the text is not quite that.
     """
 
     path: Path
     start: int
     warnings: tuple[str, ...]
+    written: Path | None = None
 
 
 def decode(path: Path, scratch: Path) -> DecodedText:
     """Decompress and decode the file `path` (docs/sigma-export.md, "Files"), using the folder `scratch` if needed.
 
-    Raises RefusedFile: "empty file", "cannot be decompressed", "cannot be decoded", "expands too far".
+    Raises RefusedFile: "empty file", "not a CSV file", "cannot be decompressed", "cannot be decoded",
+    "expands too far".
     """
-    with path.open("rb") as source:
-        magic = source.read(2)
-    if not magic:
-        raise RefusedFile("empty file", "The file has no bytes at all; export it again.")
-    plain = magic != GZIP_MAGIC
-    content = _Content(partial(_blocks, path) if plain else partial(_decompressed, path))
-    mark = content.head(3)
-    if mark[:2] in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE):
-        return DecodedText(content.transcode("utf-16", "strict", 0, scratch / "decoded"), 0, ())
-    start = len(codecs.BOM_UTF8) if mark == codecs.BOM_UTF8 else 0
+    content = _Content(partial(_blocks, path))
+    head = content.head(_HEAD)
+    plain = not head.startswith(GZIP_MAGIC)
+    for _ in range(GZIP_LAYERS):
+        if head.startswith(GZIP_MAGIC):
+            content = _Content(partial(_decompressed, content.blocks, path.stat().st_size))
+            head = content.head(_HEAD)
+    if not head:
+        raise RefusedFile("empty file", f"The file has no bytes{'' if plain else ' of text'} at all; export it again.")
+    other = _other_format(head)
+    if other:
+        if not plain:
+            for _ in content.blocks():  # damaged data is that first of all
+                pass
+        raise RefusedFile("not a CSV file", other)
+    utf16 = _utf16_encoding(head)
+    if utf16:
+        return DecodedText(content.transcode(utf16, "strict", 0, scratch / "decoded"), 0, ())
+    start = len(codecs.BOM_UTF8) if head.startswith(codecs.BOM_UTF8) else 0
     text = path if plain else content.copy(scratch / "decompressed")
     invalid = _first_invalid_utf8(text, start)
     if invalid is None:
@@ -73,6 +86,45 @@ def decode(path: Path, scratch: Path) -> DecodedText:
         text.unlink()  # the scratch folder never holds the text twice
     decoded = content.transcode(encoding, "replace", start, scratch / "decoded")
     return DecodedText(decoded, 0, (f"not valid UTF-8 (byte {invalid + 1:,}): {answer}",))
+
+
+GZIP_LAYERS = 2
+"""How often a file may be compressed: by whoever wrote it, and once more by what uploaded it."""
+
+_HEAD = 16
+"""First bytes that tell what a file is."""
+
+_PACKED = "unpack it, and upload the CSV file that is in it"
+_BINARY = "choose CSV as the format of the export"
+_RECODED = "write it as UTF-8"
+
+_OTHER_FORMATS = {
+    "a gzip file that was compressed more than twice": (rb"\x1f\x8b\x08", _PACKED),
+    "a ZIP archive or an Excel workbook": (rb"PK(?:\x03\x04|\x05\x06|\x07\x08)", f"{_PACKED}, or {_BINARY}"),
+    "a Parquet file": (rb"PAR[1E](?![\x20-\x7e\t\r\n])", _BINARY),
+    "packed with zstd": (rb"\x28\xb5\x2f\xfd", f"{_PACKED}, or compress it with gzip"),
+    "packed with bzip2": (rb"BZh[1-9](?:1AY&SY|\x17rE8P)", f"{_PACKED}, or compress it with gzip"),
+    "packed with xz": (rb"\xfd7zXZ\0", f"{_PACKED}, or compress it with gzip"),
+    "text in UTF-32": (rb"\xff\xfe\0\0|\0\0\xfe\xff|[^\0]\0\0\0|\0\0\0[^\0]", _RECODED),
+}
+"""What is no text that could be read: how its first bytes look, and what to do. A text may begin with `BZh` or
+`PAR1`; more than these letters is looked at."""
+
+
+def _other_format(head: bytes) -> str | None:
+    for name, (beginning, remedy) in _OTHER_FORMATS.items():
+        if re.match(beginning, head, re.DOTALL):
+            return f"By its first bytes it is {name}; {remedy}."
+    return None
+
+
+def _utf16_encoding(head: bytes) -> str | None:
+    """The encoding of a text in UTF-16, with its mark, or with two ASCII characters at the beginning."""
+    if head.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        return "utf-16"
+    if re.match(rb"(?:[\x01-\x7f]\0){2}", head):
+        return "utf-16-le"
+    return "utf-16-be" if re.match(rb"(?:\0[\x01-\x7f]){2}", head) else None
 
 
 @dataclass(frozen=True)
@@ -108,8 +160,7 @@ class _Content:
         except UnicodeDecodeError as error:
             raise RefusedFile(
                 "cannot be decoded",
-                f"The file begins with the byte order mark of UTF-16 but is not UTF-16 ({error.reason}); "
-                "export it again, best as UTF-8.",
+                f"The file begins as UTF-16 does but is not UTF-16 ({error.reason}); export it again, best as UTF-8.",
             ) from error
         return target
 
@@ -120,28 +171,32 @@ def _from_byte(blocks: Iterator[bytes], start: int) -> Iterator[bytes]:
         start = max(0, start - len(block))
 
 
-def _decompressed(path: Path) -> Iterator[bytes]:
-    """The decompressed blocks of a gzip file. Raises RefusedFile: "cannot be decompressed", "expands too far"."""
-    compressed = path.stat().st_size
-    limit = min(EXPANDED_LIMIT, max(EXPANSION_FLOOR, EXPANSION_LIMIT * compressed))
-    size = 0
-    with path.open("rb") as source:
-        for block in _inflate(source):
-            size += len(block)
-            if size > limit:
-                raise RefusedFile(
-                    "expands too far",
-                    f"Its {compressed:,} compressed bytes hold more than the {limit:,} bytes of text that are "
-                    "accepted; export fewer rows per file, or not compressed.",
-                )
-            yield block
+def _decompressed(blocks: Callable[[], Iterator[bytes]], size: int) -> Iterator[bytes]:
+    """The decompressed blocks of gzip data from a file of `size` bytes.
+
+    Raises RefusedFile: "cannot be decompressed", "expands too far".
+    """
+    limit = min(EXPANDED_LIMIT, max(EXPANSION_FLOOR, EXPANSION_LIMIT * size))
+    expanded = 0
+    for block in _inflate(blocks()):
+        expanded += len(block)
+        if expanded > limit:
+            raise RefusedFile(
+                "expands too far",
+                f"Its {size:,} compressed bytes hold more than the {limit:,} bytes of text that are "
+                "accepted; export fewer rows per file, or not compressed.",
+            )
+        yield block
 
 
-def _inflate(source: BinaryIO) -> Iterator[bytes]:
+def _inflate(blocks: Iterator[bytes]) -> Iterator[bytes]:
     """The decompressed blocks of all gzip members; zero bytes after a member are padding, as for `gzip -d`."""
     member = zlib.decompressobj(wbits=31)
     begun = True  # inside the first member even before its first byte
-    while pending := source.read(_BLOCK):
+    read = 0
+    for block in blocks:
+        pending = block
+        read += len(block)
         while pending:
             if not begun:
                 pending = pending.lstrip(b"\0")
@@ -153,15 +208,14 @@ def _inflate(source: BinaryIO) -> Iterator[bytes]:
             except zlib.error as error:
                 raise RefusedFile(
                     "cannot be decompressed",
-                    f"The gzip data is damaged before compressed byte {source.tell():,} ({error}); "
-                    "export the file again.",
+                    f"The gzip data is damaged before compressed byte {read:,} ({error}); export the file again.",
                 ) from error
             pending = member.unused_data if member.eof else member.unconsumed_tail
             begun = not member.eof
     if begun:
         raise RefusedFile(
             "cannot be decompressed",
-            f"The gzip data breaks off at compressed byte {source.tell():,}, before its end mark; the upload was "
+            f"The gzip data breaks off at compressed byte {read:,}, before its end mark; the upload was "
             "probably cut short: export the file again.",
         )
 
@@ -212,3 +266,33 @@ def _is_part_ascii(file: int, begin: int, end: int) -> bool:
 def _holds_multibyte_utf8(path: Path, start: int) -> bool:
     decoder = codecs.getincrementaldecoder("utf-8")("ignore")
     return any(not decoder.decode(block).isascii() for block in _blocks(path, start))
+
+
+def holds_escaped_quotes(text: DecodedText) -> bool:
+    r"""Whether a quote stands behind a backslash anywhere, as in `"say \"hi\""`."""
+    with text.path.open("rb") as source, mmap.mmap(source.fileno(), 0, access=mmap.ACCESS_READ) as data:
+        return data.find(b'\\"', text.start) >= 0
+
+
+def with_doubled_quotes(text: DecodedText, target: Path) -> DecodedText:
+    r"""The text with `""` in place of every `\"`, written to `target`; all stays where it is.
+
+    A backslash before any other character, a second backslash included, stays as it is with that character.
+    """
+    pending = b""
+    with target.open("wb") as out:
+        for block in _blocks(text.path):
+            joined = pending + block
+            # The last of an odd number of backslashes belongs to the character behind it.
+            end = len(joined) - (len(joined) - len(joined.rstrip(b"\\"))) % 2
+            out.write(_doubled(joined[:end]))
+            pending = joined[end:]
+        out.write(pending)
+    answer = r"the quoting is malformed, but not if \" stands for a quote: so it is read"
+    return DecodedText(target, text.start, (*text.warnings, answer), text.path)
+
+
+def _doubled(text: bytes) -> bytes:
+    # No text in UTF-8 holds this byte. Pairs of backslashes are told from the left.
+    pair = b"\xff\xff"
+    return text.replace(b"\\\\", pair).replace(b'\\"', b'""').replace(pair, b"\\\\")

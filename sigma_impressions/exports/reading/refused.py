@@ -6,6 +6,7 @@ from typing import Literal
 
 RefusalReason = Literal[
     "empty file",
+    "not a CSV file",
     "cannot be decompressed",
     "cannot be decoded",
     "no header line",

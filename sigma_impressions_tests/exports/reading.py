@@ -65,7 +65,14 @@ def read_or_refuse(data: bytes, rules: ReadingRules = DEFAULT_RULES) -> Read | R
 def reference_of(data: bytes, rules: ReadingRules = DEFAULT_RULES) -> reference.Expected | str:
     """What the reference gives; for a refused file the reason."""
     try:
-        return reference.read(data, LAST_MODIFIED, rules.time_zone, rules.excluded_users, rules.extra_aliases)
+        return reference.read(
+            data,
+            LAST_MODIFIED,
+            rules.time_zone,
+            rules.excluded_users,
+            more_aliases=rules.extra_aliases,
+            event_types=rules.event_types,
+        )
     except reference.Refused as refused:
         return str(refused)
 

@@ -13,13 +13,14 @@ from datetime import UTC, datetime, timedelta, timezone
 from zoneinfo import ZoneInfo
 
 COLUMNS = {
-    "request_time": "requesttime timestamp event_time event_timestamp created_at viewed_at time",
-    "user_email": "useremail email user actor_email viewer_email",
-    "workbook_url_id": "workbookurlid workbook_urlid url_id workbook_id workbook_url workbook",
-    "element_id": "elementid node_id workbook_element_id",
+    "request_time": "timestamp event_time event_timestamp viewed_at time",
+    "user_email": "email actor_email viewer_email user",
+    "workbook_url_id": "url_id workbook_id workbook_url workbook",
+    "element_id": "node_id workbook_element_id",
     "count": "impressions impression_count views view_count",
-    "event_id": "request_id audit_log_id",
-    "event_status": "status",
+    "event_id": "audit_log_id request_id",
+    "event_status": "",
+    "event_type": "event_name",
 }
 REQUIRED = ["request_time", "user_email", "workbook_url_id"]
 # https://www.unicode.org/Public/UCD/latest/ucd/PropList.txt, property White_Space
@@ -53,29 +54,39 @@ def read(
     last_modified: datetime,
     time_zone: str = "UTC",
     excluded: tuple[str, ...] = (),
+    *,
     more_aliases: Mapping[str, tuple[str, ...]] = NO_ALIASES,
+    event_types: tuple[str, ...] = (),
 ) -> Expected:
-    text = decode(data)
-    start = 0
-    for line in re.findall(r"[^\r\n]*(?:\r\n|\r|\n|\Z)", text):
-        if line.strip(WHITE_SPACE):
-            break
-        start += len(line)
-    if start == len(text):
+    written = without_blank_lines(decode(data))
+    declared = re.match(' *"?sep=([,;\t|])"? *(?=[\r\n]|\\Z)', written, re.IGNORECASE)
+    if declared:
+        written = without_blank_lines(written[declared.end() :])
+    if not written:
         raise Refused("no header line")
-    delimiter = find_delimiter(text[start:])
-    records = split(text[start:], delimiter)
+    if "\0" in header_line(written):
+        raise Refused("not a CSV file")
+
+    def delimiter_of(text: str) -> str:
+        return declared[1] if declared else find_delimiter(text, more_aliases, bool(event_types))
+
+    text, delimiter = written, delimiter_of(written)
+    if '\\"' in text and is_malformed(text, delimiter):
+        text = re.sub(r"\\.", lambda pair: '""' if pair[0] == '\\"' else pair[0], text, flags=re.DOTALL)
+        delimiter = delimiter_of(text)
+    records = split(text, delimiter, written)
     header, _ = next(records)
-    at = find_columns(header, more_aliases)
+    at = find_columns(header, more_aliases, bool(event_types))
+    rows = [(fields, raw) for fields, raw in records if len(fields) != 1 or raw.strip(WHITE_SPACE)]
+    width = len(header)
+    surplus = sum(len(fields) == width + 1 and not fields[-1].strip(WHITE_SPACE) for fields, _ in rows)
+    if surplus > len(rows) / 2:
+        width += 1
     expected = Expected()
-    number = 0
-    for fields, raw in records:
-        if len(fields) == 1 and not raw.strip(WHITE_SPACE):
-            continue
-        number += 1
+    for number, (fields, raw) in enumerate(rows, 1):
         reason: str | None = "wrong_field_count"
         row: tuple[object, ...] | None = None
-        if len(fields) == len(header):
+        if len(fields) == width:
             values = {column: absent(fields[i].strip(WHITE_SPACE)) for column, i in at.items()}
             reason, row = read_row(values, last_modified, time_zone, excluded)
         if reason:
@@ -87,14 +98,41 @@ def read(
     return expected
 
 
+def without_blank_lines(text: str) -> str:
+    """The text from its first line on that holds more than white space."""
+    start = 0
+    for line in re.findall(r"[^\r\n]*(?:\r\n|\r|\n|\Z)", text):
+        if line.strip(WHITE_SPACE):
+            break
+        start += len(line)
+    return text[start:]
+
+
 def decode(data: bytes) -> str:
+    for _ in range(2):
+        if data.startswith(b"\x1f\x8b"):
+            data = decompress(data)
     if not data:
         raise Refused("empty file")
-    if data.startswith(b"\x1f\x8b"):
-        data = decompress(data)
+    if data.startswith((b"\x1f\x8b\x08", b"PK\3\4", b"PK\5\6", b"PK\7\x08", b"\x28\xb5\x2f\xfd", b"\xfd7zXZ\0")):
+        raise Refused("not a CSV file")
+    behind = data[4:5]
+    is_text = behind in (b"\t", b"\r", b"\n") or b" " <= behind <= b"~"
+    if data.startswith((b"PAR1", b"PARE")) and not is_text:
+        raise Refused("not a CSV file")
+    if data[:3] == b"BZh" and data[3:4] in b"123456789" and data[4:].startswith((b"1AY&SY", b"\x17rE8P")):
+        raise Refused("not a CSV file")
+    zeros = [byte == 0 for byte in data[:4]]
+    if data[:4] in (b"\xff\xfe\0\0", b"\0\0\xfe\xff") or zeros in ([0, 1, 1, 1], [1, 1, 1, 0]):  # UTF-32
+        raise Refused("not a CSV file")
+    encoding = None
     if data.startswith((b"\xff\xfe", b"\xfe\xff")):
+        encoding = "utf-16"
+    elif data[:4].isascii() and zeros in ([0, 1, 0, 1], [1, 0, 1, 0]):
+        encoding = "utf-16-be" if zeros[0] else "utf-16-le"
+    if encoding:
         try:
-            return data.decode("utf-16")
+            return data.decode(encoding)
         except UnicodeDecodeError:
             raise Refused("cannot be decoded") from None
     data = data.removeprefix(b"\xef\xbb\xbf")
@@ -120,24 +158,42 @@ def decompress(data: bytes) -> bytes:
     return out
 
 
-def find_delimiter(text: str) -> str:
-    counts = dict.fromkeys(",;\t|", 0)
+def header_line(text: str) -> str:
+    """The first line; a line end between two quotes belongs to it, but not one behind a quote without a second."""
     quoted = False
-    for character in text:
+    for i, character in enumerate(text[:FIELD_LIMIT]):
         if character == '"':
             quoted = not quoted
         elif not quoted and character in "\r\n":
-            break
-        elif not quoted and character in counts:
-            counts[character] += 1
-    if quoted:  # never closed: only the first line counts, without what is between its pairs of quotes
-        line = re.sub('"[^"]*"', "", re.split("[\r\n]", text)[0])
-        counts = {delimiter: line.count(delimiter) for delimiter in counts}
-    return max(counts, key=lambda delimiter: counts[delimiter])
+            return text[:i]
+    return re.split("[\r\n]", text)[0] if quoted else text[:FIELD_LIMIT]
 
 
-def split(text: str, delimiter: str) -> Iterator[tuple[list[str], str]]:
-    """The records as lists of fields, each with its raw text without the line end."""
+def find_delimiter(text: str, more_aliases: Mapping[str, tuple[str, ...]], needs_event_type: bool) -> str:
+    line = re.sub('"[^"]*"', "", header_line(text))
+    fitting = []
+    for delimiter in ",;\t|":
+        try:
+            find_columns(next(split(text, delimiter))[0], more_aliases, needs_event_type)
+            fitting.append(delimiter)
+        except Refused:
+            pass
+    return max(fitting or ",;\t|", key=line.count)
+
+
+def is_malformed(text: str, delimiter: str) -> bool:
+    try:
+        for _ in split(text, delimiter, limit=len(text)):
+            pass
+    except Refused:
+        return True
+    return False
+
+
+def split(
+    text: str, delimiter: str, written: str | None = None, limit: int = FIELD_LIMIT
+) -> Iterator[tuple[list[str], str]]:
+    """The records as lists of fields, each with its text, as it is in `written` if that is given, without line end."""
     fields: list[str] = []
     value: list[str] = []
     state, begin, i = "start", 0, 0
@@ -153,14 +209,14 @@ def split(text: str, delimiter: str) -> Iterator[tuple[list[str], str]]:
                 i += 1
             else:
                 state = "closed"
-                check_length(value)
+                check_length(value, limit)
         elif character in (delimiter, "\r", "\n", ""):
-            check_length(value)
+            check_length(value, limit)
             fields.append("".join(value))
             value, state = [], "start"
             if character != delimiter:
                 if character or begin < len(text):
-                    yield fields, text[begin:i]
+                    yield fields, (written or text)[begin:i]
                 if text[i : i + 2] == "\r\n":
                     i += 1
                 fields, begin = [], i + 1
@@ -174,31 +230,41 @@ def split(text: str, delimiter: str) -> Iterator[tuple[list[str], str]]:
         i += 1
 
 
-def check_length(value: list[str]) -> None:
-    if len(value) > FIELD_LIMIT:
+def check_length(value: list[str], limit: int) -> None:
+    if len(value) > limit:
         raise Refused("field too large")
 
 
-def find_columns(header: list[str], more_aliases: Mapping[str, tuple[str, ...]]) -> dict[str, int]:
+def find_columns(
+    header: list[str], more_aliases: Mapping[str, tuple[str, ...]], needs_event_type: bool = False
+) -> dict[str, int]:
     if len(header) > COLUMN_LIMIT:
         raise Refused("too many columns")
-    names = [plain_name(cell) for cell in header]
     at = {}
     for column, aliases in COLUMNS.items():
-        exact = [i for i, name in enumerate(names) if name == column]
-        accepted = [*aliases.split(), *map(plain_name, more_aliases.get(column, ()))]
-        found = exact or [i for i, name in enumerate(names) if name in accepted]
-        if len(found) > 1:
-            raise Refused("ambiguous header")
-        if found:
-            at[column] = found[0]
-        elif column in REQUIRED:
-            raise Refused("missing required column")
+        for name in (column, *more_aliases.get(column, ()), *aliases.split()):
+            found = [i for i, cell in enumerate(header) if plain_name(cell) == plain_name(name)]
+            if len(found) > 1:
+                raise Refused("ambiguous header")
+            if found:
+                at[column] = found[0]
+                break
+        else:
+            counts = [i for i, cell in enumerate(header) if is_count_of(cell)]
+            if column == "count" and len(counts) == 1:
+                at[column] = counts[0]
+            if column in REQUIRED or (column == "event_type" and needs_event_type):
+                raise Refused("missing required column")
     return at
 
 
+def is_count_of(cell: str) -> bool:
+    words = re.sub("[^a-z0-9]", " ", cell.casefold()).split()
+    return words[:2] == ["count", "of"] and "distinct" not in words
+
+
 def plain_name(cell: str) -> str:
-    return re.sub("[^a-z0-9]+", "_", cell.casefold()).strip("_")
+    return re.sub("[^a-z0-9]", "", cell.casefold())
 
 
 def absent(value: str) -> str | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import dataclasses
 import gzip
 import io
 import json
@@ -29,6 +30,7 @@ from sigma_impressions.exports.reading.normalize import REJECTED_SCHEMA, Normali
 from sigma_impressions.exports.reading.records import exact_piece, open_export, pieces, well_formed_piece
 from sigma_impressions.exports.reading.refused import RefusedFile
 from sigma_impressions.exports.reading.rules import ReadingRules
+from sigma_impressions.settings.parse import header_aliases
 from sigma_impressions_tests.exports import reference
 from sigma_impressions_tests.exports.reading import assert_as_reference, read
 
@@ -63,6 +65,7 @@ def test_cases(path, last_modified, case_settings, expected):
     rules = ReadingRules(
         time_zone=case_settings.get("SIGMA_IMPRESSIONS_TIME_ZONE", "UTC"),
         excluded_users=tuple(user.strip().lower() for user in excluded if user.strip()),
+        extra_aliases=header_aliases(case_settings.get("SIGMA_IMPRESSIONS_HEADER_ALIASES", "")),
     )
     figures = {"rows": 0, "accepted": 0, "rejected": 0, "skipped": 0, "reasons": {}, "refused": None}
     try:
@@ -134,14 +137,17 @@ VALUES = {
     ),
     "event_id": spaced("e1", ""),
     "event_status": spaced("success", "SUCCESS", "Failure", "null", ""),
-    "comment": st.sampled_from(["", "x", 'say "hi"', "a,b;c\td|e", "two\nlines", "\r\n", "  ", '"', "\x00", "é" * 3])
+    "event_type": spaced("view", ""),
+    "comment": st.sampled_from(
+        ["", "x", 'say "hi"', "C:\\", "\\\\", "a,b;c\td|e", "two\nlines", "\r\n", "  ", '"', "\x00", "é" * 3]
+    )
     | st.text(max_size=6),
 }
 
 
 @st.composite
 def files(draw: st.DrawFn) -> bytes:
-    optional = st.sampled_from(["element_id", "count", "event_id", "event_status", "comment"])
+    optional = st.sampled_from(["element_id", "count", "event_id", "event_status", "event_type", "comment"])
     columns = draw(st.permutations([*reference.REQUIRED, *draw(st.lists(optional, unique=True))]))
     delimiter = draw(st.sampled_from(",;\t|"))
     line_end = draw(st.sampled_from(["\n", "\r\n", "\n", "\r"]))
@@ -150,14 +156,19 @@ def files(draw: st.DrawFn) -> bytes:
         draw(st.sampled_from([c, c.title(), c.replace("_", " "), *reference.COLUMNS.get(c, c).split()]))
         for c in columns
     ]
+    backslashes = draw(st.sampled_from([False, False, False, True]))
+    trailing = draw(st.sampled_from(["", "", "", delimiter, f'{delimiter}""', f"{delimiter} "]))
     lines = []
     for fields in [header, *draw(st.lists(st.tuples(*(VALUES[c] for c in columns)), max_size=6))]:
         if quoting == csv.QUOTE_NONE:  # as a careless program writes: quotes and delimiters are not guarded
             lines.append(delimiter.join(fields))
         else:
             out = io.StringIO()
-            csv.writer(out, delimiter=delimiter, quoting=quoting, lineterminator="").writerow(fields)
+            escape = {"escapechar": "\\", "doublequote": False} if backslashes else {}
+            csv.writer(out, delimiter=delimiter, quoting=quoting, lineterminator="", **escape).writerow(fields)
             lines.append(out.getvalue())
+        if lines[1:] and draw(st.sampled_from([True, True, False])):
+            lines[-1] += trailing
     odd = [
         "",
         " ",
@@ -175,10 +186,13 @@ def files(draw: st.DrawFn) -> bytes:
     ]
     for line in draw(st.lists(st.sampled_from(odd), max_size=2)):
         lines.insert(draw(st.integers(0, len(lines))), line)
-    text = line_end.join(lines) + draw(st.sampled_from(["", line_end]))
-    encoding = draw(st.sampled_from(["utf-8", "utf-8", "utf-8-sig", "utf-16", "cp1252"]))
+    declared = draw(st.sampled_from(["", "", "", f"sep={delimiter}", f'"SEP={delimiter}" ', "sep=;", "sep=.", "sep="]))
+    text = line_end.join([declared, *lines] if declared else lines) + draw(st.sampled_from(["", line_end]))
+    encoding = draw(st.sampled_from(["utf-8", "utf-8", "utf-8-sig", "utf-16", "utf-16-le", "utf-16-be", "cp1252"]))
     data = text.encode(encoding, "replace")
-    return gzip.compress(data, mtime=0) if draw(st.booleans()) else data
+    for _ in range(draw(st.sampled_from([0, 0, 0, 1, 1, 2, 3]))):
+        data = gzip.compress(data, mtime=0)
+    return data
 
 
 @pytest.mark.slow
@@ -188,6 +202,7 @@ def files(draw: st.DrawFn) -> bytes:
     time_zone=st.sampled_from(["UTC", "Europe/Berlin"]),
     excluded=st.sampled_from([(), ("*@bots.example.com",), ("a?n@example.com", "zoë@example.com")]),
 )
+@example(data=HEADER + b'a,b,c,"x\\",y"\n' + b'a,b,c,"x\\""\n', time_zone="UTC", excluded=())
 def test_generated_files_give_what_the_reference_gives(data, time_zone, excluded):
     assert_as_reference(data, time_zone, excluded)
 
@@ -204,17 +219,26 @@ def test_any_bytes_give_rows_that_add_up_or_a_refusal(before, data):
 
 
 ALPHABET = st.sampled_from(
-    ['"', '"', ",", ",", "\n", "\r\n", "\r", " ", "a", "é", '"a",', '""', "b,c,d\n", '"x\ny",1,2\n', "\ufeff"]
+    [
+        *('"', '"', ",", ",", "\n", "\r\n", "\r", " ", "a", "é", '"a",', '""', "b,c,d\n", '"x\ny",1,2\n', "\ufeff"),
+        *("a,b,c,\n", 'a,b,c,""\r\n', 'a,b,"c", \n', 'a,b,c,"\u3000\n"\n', 'a,b,c,"," ""\n'),
+    ]
 )
 
 
 @settings(max_examples=400)
-@given(body=st.lists(ALPHABET, max_size=25).map("".join), size=st.sampled_from([1, 7, 64, 2**20]))
-def test_both_readers_give_the_same_rows(body, size):
+@given(
+    body=st.lists(ALPHABET, max_size=25).map("".join),
+    size=st.sampled_from([1, 7, 64, 2**20]),
+    ends_in_delimiter=st.booleans(),
+)
+def test_both_readers_give_the_same_rows(body, size, ends_in_delimiter):
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "object"
         path.write_bytes(b"request_time,user_email,workbook_url_id\n" + body.encode())
-        opened = open_export(DecodedText(path, 0, ()), {})
+        opened = open_export(DecodedText(path, 0, ()), ReadingRules())
+        header = dataclasses.replace(opened.header, ends_in_delimiter=ends_in_delimiter)
+        opened = dataclasses.replace(opened, header=header)
         empty = pl.DataFrame(schema=records.RAW_SCHEMA)
         with path.open("rb") as source:
             try:
@@ -226,6 +250,7 @@ def test_both_readers_give_the_same_rows(body, size):
                 return
         assert opened.rows_start + exact.size == path.stat().st_size
         rows = [piece.rows() for piece in pieces(opened, size)]
+        assert sum(piece.surplus for piece in pieces(opened, size)) == exact.surplus
         assert_frame_equal(pl.concat([empty, *rows]), exact.rows())
         texts = [piece.texts(piece.rows().get_column("row_number")) for piece in pieces(opened, size)]
         written = exact.texts(exact.rows().get_column("row_number"))
@@ -287,7 +312,7 @@ def test_the_last_modified_time_bounds_the_rows():
     [
         (b"\xef\xbb\xbf", "no header line"),
         (b"\r\n \t\n\xc2\xa0", "no header line"),
-        (gzip.compress(b""), "no header line"),
+        (gzip.compress(b""), "empty file"),
         (HEADER + b'a,"b,c,d\n' + ROW % b"1", "malformed quoting"),
         (HEADER + b'a,"b"x,c,d\n', "malformed quoting"),
         (b'request_time,"user_email,workbook_url_id\n', "malformed quoting"),
@@ -348,7 +373,7 @@ def test_many_pieces_give_what_one_gives(monkeypatch):
 def test_a_long_file_with_quoted_line_ends_takes_the_fast_reader(tmp_path):
     path = tmp_path / "object"
     path.write_bytes(HEADER + b"".join(ROW % b'"%d,""\n"' % i for i in range(50_000)))
-    opened = open_export(DecodedText(path, 0, ()), {})
+    opened = open_export(DecodedText(path, 0, ()), ReadingRules())
     text = path.read_bytes()[opened.rows_start :]
     fast = well_formed_piece(text, opened.header, 1, ends_here=True)
     assert fast is not None
@@ -396,6 +421,11 @@ def test_the_fingerprint_tells_rules_apart_but_not_their_order():
     assert len({other.fingerprint() for other in others}) == 4
 
 
+def test_the_fingerprint_knows_the_precedence_of_aliases():
+    rules = [ReadingRules(extra_aliases={"count": names}) for names in (("a", "b"), ("b", "a"), ("A!", "b", "a"))]
+    assert rules[0].fingerprint() == rules[2].fingerprint() != rules[1].fingerprint()
+
+
 def test_a_new_version_changes_the_fingerprint(monkeypatch):
     before = ReadingRules().fingerprint()
     monkeypatch.setattr(rules_module, "NORMALIZATION_VERSION", rules_module.NORMALIZATION_VERSION + 1)
@@ -403,7 +433,15 @@ def test_a_new_version_changes_the_fingerprint(monkeypatch):
 
 
 @pytest.mark.parametrize(
-    "aliases", [{"counts": ("n",)}, {"count": ("!",)}, {"count": ("Email",)}, {"count": ("n",), "event_id": ("N",)}]
+    "aliases",
+    [
+        {"counts": ("n",)},
+        {"count": ("!",)},
+        {"count": ("Email",)},
+        {"count": ("userEmail",)},
+        {"count": ("n",), "event_id": ("N",)},
+        {"event_id": ("Count of Request Id",)},
+    ],
 )
 def test_aliases_that_cannot_work_are_refused(aliases):
     with pytest.raises(ValueError, match=r"alias|column"):

@@ -17,7 +17,7 @@ import polars as pl
 from sigma_impressions.exports.reading.classify import ACCEPTED_SCHEMA, Classified, classify
 from sigma_impressions.exports.reading.decoding import decode
 from sigma_impressions.exports.reading.parquet import write_frames
-from sigma_impressions.exports.reading.records import PIECE, Piece, open_export, pieces
+from sigma_impressions.exports.reading.records import PIECE, Opened, Piece, read_export
 from sigma_impressions.exports.reading.rules import ReadingRules
 from sigma_impressions.lake.schemas import REJECTED_ROWS, columns_of_a_file
 from sigma_impressions.users import shape_of
@@ -28,6 +28,9 @@ Result = TypeVar("Result")
 REJECTED_SCHEMA = columns_of_a_file(REJECTED_ROWS)
 REJECTED_TEXT_LIMIT = 2_000
 """Characters of a rejected row that are kept."""
+
+IS_SEMICOLON = "is_semicolon"
+"""The column of raw rows, besides those of RAW_SCHEMA, that tells whether their file's delimiter is `;`."""
 
 _WORKERS = 2
 """Pieces of a file that are worked on at the same time."""
@@ -73,24 +76,30 @@ def normalize_file(
     constants = [pl.lit(value).alias(name) for name, value in (labels or {}).items()]
     with tempfile.TemporaryDirectory(dir=scratch) as folder:
         decoded = decode(path, Path(folder))
-        opened = open_export(decoded, rules.extra_aliases)
-        tally = Tally()
-        rejected = _Spool(Path(folder), pl.DataFrame(schema=REJECTED_SCHEMA).with_columns(constants))
-        nothing = pl.DataFrame(schema=ACCEPTED_SCHEMA).with_columns(constants)
 
-        def outcome(piece: Piece) -> tuple[Classified, pl.DataFrame]:
-            rows = classify(piece.rows(), pl.lit(last_modified), rules)
-            return rows, with_texts(rows.rejected, piece, rules).with_columns(constants)
+        def write(opened: Opened, parts: Iterator[Piece]) -> NormalizedFile:
+            tally = Tally()
+            nothing = pl.DataFrame(schema=ACCEPTED_SCHEMA).with_columns(constants)
+            is_semicolon = pl.lit(opened.header.delimiter == ";").alias(IS_SEMICOLON)
 
-        def accepted() -> Iterator[pl.DataFrame]:
-            for rows, bad in _map_ahead(outcome, pieces(opened, PIECE)):
-                tally.add(rows)
-                rejected.add(bad)
-                yield rows.accepted.with_columns(constants)
+            def outcome(piece: Piece) -> tuple[Classified, pl.DataFrame]:
+                rows = classify(piece.rows().with_columns(is_semicolon), pl.lit(last_modified), rules)
+                return rows, with_texts(rows.rejected, piece, rules).with_columns(constants)
 
-        write_frames(accepted(), nothing, accepted_to)
-        write_frames(rejected.frames(), rejected.nothing, rejected_to)
-    return tally.of_file(decoded.warnings, opened.header.unused_columns)
+            with tempfile.TemporaryDirectory(dir=folder) as spool:
+                rejected = _Spool(Path(spool), pl.DataFrame(schema=REJECTED_SCHEMA).with_columns(constants))
+
+                def accepted() -> Iterator[pl.DataFrame]:
+                    for rows, bad in _map_ahead(outcome, parts):
+                        tally.add(rows)
+                        rejected.add(bad)
+                        yield rows.accepted.with_columns(constants)
+
+                write_frames(accepted(), nothing, accepted_to)
+                write_frames(rejected.frames(), rejected.nothing, rejected_to)
+            return tally.of_file(opened.warnings, opened.header.unused_columns)
+
+        return read_export(decoded, rules, PIECE, Path(folder), write)
 
 
 def with_texts(rejected: pl.DataFrame, piece: Piece, rules: ReadingRules) -> pl.DataFrame:

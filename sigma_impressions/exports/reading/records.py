@@ -13,20 +13,33 @@ import mmap
 import os
 import re
 from collections import deque
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from itertools import chain
 from pathlib import Path
-from typing import BinaryIO, NamedTuple, Protocol
+from typing import BinaryIO, NamedTuple, Protocol, TypeVar
 
 import numpy as np
 import polars as pl
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from sigma_impressions.exports.reading.decoding import DecodedText
-from sigma_impressions.exports.reading.headers import COLUMNS, WHITE_SPACE, Header, detect_delimiter, read_header
+from sigma_impressions.exports.reading.decoding import DecodedText, holds_escaped_quotes, with_doubled_quotes
+from sigma_impressions.exports.reading.headers import (
+    COLUMNS,
+    DELIMITERS,
+    WHITE_SPACE,
+    Header,
+    likely_delimiters,
+    other_format,
+    read_header,
+)
 from sigma_impressions.exports.reading.refused import RefusedFile
+from sigma_impressions.exports.reading.rules import ReadingRules
 from sigma_impressions.exports.reading.structure import Records, find_records
+
+Result = TypeVar("Result")
 
 _Marks = NDArray[np.bool_]
 
@@ -58,26 +71,110 @@ trimmed texts, null where the value is absent, the file lacks the column or the 
 
 @dataclass(frozen=True)
 class Opened:
-    """A decoded export file whose header is understood; its rows begin at byte `rows_start`."""
+    """A decoded export file whose header is understood; its rows begin at byte `rows_start`.
+
+    `written` is as in DecodedText.
+    """
 
     path: Path
     header: Header
     rows_start: int
+    warnings: tuple[str, ...] = ()
+    written: Path | None = None
 
 
-def open_export(text: DecodedText, extra_aliases: Mapping[str, Sequence[str]]) -> Opened:
+def read_export(
+    text: DecodedText,
+    rules: ReadingRules,
+    size: int,
+    scratch: Path,
+    use: Callable[[Opened, Iterator[Piece]], Result],
+) -> Result:
+    r"""Let `use` read the rows of a file, in pieces of about `size` bytes of text; what it makes of them is returned.
+
+    It is called again, with all pieces from the first one on, if the file proves to be written in another way than
+    its beginning looked like: with a delimiter behind the last field, or with `\"` for a quote.
+
+    Raises RefusedFile, for the reasons of `open_export` and `pieces`.
+    """
+    try:
+        return _read_rows(open_export(text, rules), size, use)
+    except RefusedFile as refusal:
+        if not _needs_doubled_quotes(text, rules, refusal):
+            raise
+        first = refusal
+    try:
+        return _read_rows(open_export(with_doubled_quotes(text, scratch / "doubled"), rules), size, use)
+    except RefusedFile as refusal:
+        raise (first if refusal.reason == first.reason else refusal) from None
+
+
+def _read_rows(opened: Opened, size: int, use: Callable[[Opened, Iterator[Piece]], Result]) -> Result:
+    """Let `use` read the rows; a delimiter behind the last field is looked for."""
+    with_one_more = replace(opened, header=replace(opened.header, ends_in_delimiter=True))
+    beginning = pieces(opened, size)
+    first = next(beginning, None)
+    if first is None:
+        return use(opened, beginning)
+    assumed = _is_usual(first.surplus, first.height)
+    counted = _Counted(pieces(with_one_more, size) if assumed else chain((first,), beginning))
+    del first
+    result = use(with_one_more if assumed else opened, counted)
+    if counted.is_surplus_usual == assumed:
+        return result
+    del result
+    other = opened if assumed else with_one_more
+    return use(other, pieces(other, size))
+
+
+class _Counted:
+    """Pieces, and while they go by the number of their rows and of those with an empty field too many."""
+
+    def __init__(self, parts: Iterator[Piece]) -> None:
+        self._parts = parts
+        self._rows = 0
+        self._surplus = 0
+
+    def __iter__(self) -> Iterator[Piece]:
+        return self
+
+    def __next__(self) -> Piece:
+        piece = next(self._parts)
+        self._rows += piece.height
+        self._surplus += piece.surplus
+        return piece
+
+    @property
+    def is_surplus_usual(self) -> bool:
+        return _is_usual(self._surplus, self._rows)
+
+
+def _is_usual(surplus: int, rows: int) -> bool:
+    return 2 * surplus > rows
+
+
+def open_export(text: DecodedText, rules: ReadingRules) -> Opened:
     """Read the header line.
 
-    Raises RefusedFile: "no header line", "malformed quoting", "field too large", "too many columns",
-    "ambiguous header", "missing required column".
+    Raises RefusedFile: "no header line", "not a CSV file", "malformed quoting", "field too large",
+    "too many columns", "ambiguous header", "missing required column".
     """
     with text.path.open("rb") as source:
-        start = _skip_blank_lines(source, text.start)
-        delimiter = detect_delimiter(_header_line(source, start))
-        record = next(_exact_records(source, start, delimiter, 0), None)
-    if record is None:
-        raise RefusedFile("no header line", "The file holds nothing but white space; export it again.")
-    return Opened(text.path, read_header(record.fields, delimiter, extra_aliases), record.end)
+        start, line, delimiters = _beginning(source, text.start)
+        refusal: RefusedFile | None = None
+        for delimiter in delimiters:
+            try:
+                record = next(_exact_records(source, start, delimiter, 0))
+                header = read_header(
+                    record.fields, delimiter, rules.extra_aliases, needs_event_type=bool(rules.event_types)
+                )
+            except RefusedFile as refused:
+                refusal = refusal or refused  # that of the likeliest delimiter is told
+            else:
+                return Opened(text.path, header, record.end, (*text.warnings, *header.warnings), text.written)
+    assert refusal is not None
+    other = other_format(line) if refusal.reason == "malformed quoting" else None
+    raise RefusedFile(refusal.reason, f"{refusal.detail} {other}") if other else refusal
 
 
 class Piece(Protocol):
@@ -86,6 +183,11 @@ class Piece(Protocol):
     @property
     def height(self) -> int:
         """The number of rows."""
+        ...
+
+    @property
+    def surplus(self) -> int:
+        """How many of the rows have one field more than the header has cells, and that one empty."""
         ...
 
     def rows(self) -> pl.DataFrame:
@@ -104,7 +206,9 @@ def pieces(opened: Opened, size: int) -> Iterator[Piece]:
     """
     offset = opened.rows_start
     row_number = 1
-    with opened.path.open("rb") as source:
+    with ExitStack() as stack:
+        source = stack.enter_context(opened.path.open("rb"))
+        written = stack.enter_context(opened.written.open("rb")) if opened.written else None
         end = source.seek(0, os.SEEK_END)
         while offset < end:
             source.seek(offset)
@@ -114,6 +218,9 @@ def pieces(opened: Opened, size: int) -> Iterator[Piece]:
             )
             if piece is None:
                 piece = exact_piece(source, offset, opened.header, row_number, size)
+            if written is not None:
+                written.seek(offset)
+                piece = piece.as_written(written.read(piece.size))
             offset += piece.size
             row_number += piece.height
             yield piece
@@ -126,7 +233,9 @@ def pieces(opened: Opened, size: int) -> Iterator[Piece]:
 class WellFormedPiece:
     """A piece whose records were found by their bytes: the fast reader's.
 
-    `is_blank` marks the records that are blank lines; None if there is none. `height` is the number of rows.
+    `is_blank` marks the records that are blank lines; None if there is none. `height` is the number of rows,
+    `surplus` that of those with an empty field too many. `written`: what was really written, where it is not quite
+    the text.
     """
 
     text: bytes
@@ -134,7 +243,9 @@ class WellFormedPiece:
     records: Records
     row_number: int
     height: int
+    surplus: int
     is_blank: _Marks | None
+    written: bytes | None = None
 
     @property
     def size(self) -> int:
@@ -143,7 +254,7 @@ class WellFormedPiece:
 
     def rows(self) -> pl.DataFrame:
         """The rows as a frame of RAW_SCHEMA."""
-        is_complete = self.records.delimiters == self.header.width - 1
+        is_complete = self.records.delimiters == self.header.fields - 1
         if is_complete.all():
             frame = self._parse(memoryview(self.text)[: self.size])
             if frame.height == self.height:
@@ -161,7 +272,11 @@ class WellFormedPiece:
     def texts(self, row_numbers: pl.Series) -> pl.Series:
         """Those rows as they are written in the file, with their line ends."""
         records = np.flatnonzero(self._is_row())[(row_numbers - self.row_number).to_numpy()]
-        return _texts(self.text, self.records).gather(records)
+        return _texts(self.text if self.written is None else self.written, self.records).gather(records)
+
+    def as_written(self, text: bytes) -> WellFormedPiece:
+        """The same piece, where that was really written."""
+        return replace(self, written=text)
 
     def _row_numbers(self) -> pl.Series:
         return pl.Series("row_number", np.arange(self.row_number, self.row_number + self.height))
@@ -175,7 +290,7 @@ class WellFormedPiece:
     def _parse(self, text: bytes | memoryview) -> pl.DataFrame:
         """The columns of records that all have the header's number of fields."""
         positions = self.header.positions
-        names = [f"field_{i}" for i in range(self.header.width)]
+        names = [f"field_{i}" for i in range(self.header.fields)]
         # A header line of our own in front: at a file's very beginning polars would take some characters for a
         # byte order mark or a compressed file.
         source = b"".join(((self.header.delimiter.join(names) + "\n").encode(), text))
@@ -202,12 +317,35 @@ def well_formed_piece(text: bytes, header: Header, row_number: int, *, ends_here
         return None
     records = records.head(PIECE_ROWS)
     height = len(records.delimiters)
+    surplus = _count_surplus(text, records, header)
     single = np.flatnonzero(records.delimiters == 0)
     if not len(single):
-        return WellFormedPiece(text, header, records, row_number, height, None)
+        return WellFormedPiece(text, header, records, row_number, height, surplus, None)
     is_blank = np.zeros(height, np.bool_)
     is_blank[single] = (_texts(text, records).gather(single).str.strip_chars() == "").to_numpy()
-    return WellFormedPiece(text, header, records, row_number, height - int(is_blank.sum()), is_blank)
+    return WellFormedPiece(text, header, records, row_number, height - int(is_blank.sum()), surplus, is_blank)
+
+
+def _count_surplus(text: bytes, records: Records, header: Header) -> int:
+    """How many records have one field more than the header has cells, and that one empty."""
+    longer = np.flatnonzero(records.delimiters == header.width)
+    if not len(longer):
+        return 0
+    data = np.frombuffer(text, np.uint8)
+    last = records.bounds[longer + 1] - 1
+    for line_end in b"\n\r":
+        last -= data[last] == line_end
+    ends_in_delimiter = data[last] == ord(header.delimiter)
+    if ends_in_delimiter.all():
+        return len(longer)
+    others = _texts(text, records).gather(longer[~ends_in_delimiter])
+    return int(ends_in_delimiter.sum()) + int(others.str.contains(_BLANK_LAST_FIELD[header.delimiter]).sum())
+
+
+_BLANK_LAST_FIELD = {
+    delimiter: rf'[{delimiter}](?:[{WHITE_SPACE}]*|"[{WHITE_SPACE}]*")(?:\r?\n)?\z' for delimiter in DELIMITERS
+}
+"""At the end of a record, by delimiter. Where quotes are well-formed, none of it can be within another field."""
 
 
 def _texts(text: bytes, records: Records) -> pl.Series:
@@ -265,12 +403,17 @@ class _Record(NamedTuple):
 
 @dataclass(frozen=True)
 class ExactPiece:
-    """A piece that is read already: the exact reader's. It takes `size` bytes of the file."""
+    """A piece that is read already: the exact reader's. It takes `size` bytes of the file.
+
+    `surplus`: the number of rows with an empty field too many. `places`: where in these bytes each row lies.
+    """
 
     frame: pl.DataFrame
     written: pl.Series
     row_number: int
     size: int
+    surplus: int
+    places: tuple[tuple[int, int], ...]
 
     @property
     def height(self) -> int:
@@ -285,6 +428,11 @@ class ExactPiece:
         """Those rows as they are written in the file, with their line ends."""
         return self.written.gather(row_numbers - self.row_number)
 
+    def as_written(self, text: bytes) -> ExactPiece:
+        """The same piece, where that was really written."""
+        texts = [text[begin:end].decode("utf-8", "replace") for begin, end in self.places]
+        return replace(self, written=pl.Series(texts, dtype=pl.String))
+
 
 def exact_piece(source: BinaryIO, offset: int, header: Header, row_number: int, size: int) -> ExactPiece:
     """Read the records from byte `offset` on until they fill `size` bytes or the file ends.
@@ -292,14 +440,18 @@ def exact_piece(source: BinaryIO, offset: int, header: Header, row_number: int, 
     Raises RefusedFile: "malformed quoting", "field too large".
     """
     end = offset
+    surplus = 0
     texts: list[str] = []
+    places: list[tuple[int, int]] = []
     is_complete: list[bool] = []
     complete: list[list[str] | None] = []
     for record in _exact_records(source, offset, header.delimiter, row_number):
-        end = record.end
-        if len(record.fields) == header.width or not record.is_blank:
+        begin, end = end, record.end
+        if len(record.fields) == header.fields or not record.is_blank:
             texts.append(record.text)
-            is_complete.append(len(record.fields) == header.width)
+            places.append((begin - offset, end - offset))
+            surplus += len(record.fields) == header.width + 1 and not record.fields[-1].strip(WHITE_SPACE)
+            is_complete.append(len(record.fields) == header.fields)
             complete.append(record.fields if is_complete[-1] else None)
         if end - offset >= size or len(texts) == PIECE_ROWS:
             break
@@ -310,7 +462,8 @@ def exact_piece(source: BinaryIO, offset: int, header: Header, row_number: int, 
     keys = {"row_number": range(row_number, row_number + len(texts)), "is_complete": is_complete}
     values = _values(pl.DataFrame(fields, dict.fromkeys(fields, pl.String)), is_trimmed=False)
     frame = pl.concat([pl.DataFrame(keys, {name: RAW_SCHEMA[name] for name in keys}), values], how="horizontal")
-    return ExactPiece(frame, pl.Series(texts, dtype=pl.String), row_number, end - offset)
+    written = pl.Series(texts, dtype=pl.String)
+    return ExactPiece(frame, written, row_number, end - offset, surplus, tuple(places))
 
 
 class _Lines:
@@ -438,7 +591,68 @@ def _place(begin: int, row_number: int) -> str:
     )
 
 
+# --- where standard quoting fails
+
+
+def _needs_doubled_quotes(text: DecodedText, rules: ReadingRules, refusal: RefusedFile) -> bool:
+    r"""Whether a file was refused that is to be read with `\"` for a quote: one whose quoting is malformed."""
+    if refusal.reason in ("no header line", "not a CSV file") or not holds_escaped_quotes(text):
+        return False
+    if refusal.reason == "malformed quoting":
+        return True
+    # A quote that is taken for another one may also have made a field too large, or hidden a column.
+    try:
+        opened = open_export(text, rules)
+        start, delimiter = opened.rows_start, opened.header.delimiter
+    except RefusedFile:
+        with text.path.open("rb") as source:
+            start, _, (delimiter, *_) = _beginning(source, text.start)
+    return not _is_well_quoted(text.path, start, delimiter)
+
+
+def _is_well_quoted(path: Path, start: int, delimiter: str) -> bool:
+    """Whether every quote that begins a field is closed, at the field's end."""
+    ends = rb"%s\r\n" % re.escape(delimiter.encode())
+    field = rb'(?:"(?:[^"]++|"")*+"|[^"%s][^%s]*+)?+' % (ends, ends)
+    with path.open("rb") as source, mmap.mmap(source.fileno(), 0, access=mmap.ACCESS_READ) as data:
+        found = re.compile(rb"(?:%s[%s])*+%s" % (field, ends, field)).match(data, start)
+        return found is not None and found.end() == len(data)
+
+
 # --- the header line
+
+
+def _beginning(source: BinaryIO, start: int) -> tuple[int, str, list[str]]:
+    """Where the header line begins, its text, and the delimiters that it may have, the likeliest first.
+
+    Raises RefusedFile: "no header line", "not a CSV file".
+    """
+    start = _skip_blank_lines(source, start)
+    text = _text_from(source, start)
+    declared = _DECLARED_DELIMITER.match(text)
+    if declared:
+        start = _skip_blank_lines(source, start + declared.end())
+        text = _text_from(source, start)
+    if not text:
+        raise RefusedFile("no header line", "The file holds nothing but white space; export it again.")
+    line = _header_line(text)
+    if "\0" in line:
+        raise RefusedFile(
+            "not a CSV file",
+            "Its header line holds NUL bytes, which no text has: it is packed, or in another format; choose CSV as "
+            "the format of the export, compressed with gzip or not at all.",
+        )
+    return start, line, [declared[1]] if declared else likely_delimiters(line)
+
+
+_DECLARED_DELIMITER = re.compile(r'[ ]*"?sep=([,;\t|])"?[ ]*(?=[\r\n]|\Z)', re.IGNORECASE)
+"""The line with which programs tell each other the delimiter of what follows."""
+
+
+def _text_from(source: BinaryIO, start: int) -> str:
+    """The beginning of the text behind byte `start`, as much as a header line may have."""
+    source.seek(start)
+    return source.read(FIELD_LIMIT).decode("utf-8", "replace")
 
 
 def _skip_blank_lines(source: BinaryIO, start: int) -> int:
@@ -461,10 +675,8 @@ def _skip_blank_lines(source: BinaryIO, start: int) -> int:
     return offset
 
 
-def _header_line(source: BinaryIO, start: int) -> str:
-    """The header line; it goes on behind a line end that is inside quotes."""
-    source.seek(start)
-    text = source.read(FIELD_LIMIT).decode("utf-8", "replace")
+def _header_line(text: str) -> str:
+    """The first line; it goes on behind a line end that is inside quotes."""
     quotes = begin = 0
     for line_end in re.finditer(r"[\r\n]|\Z", text):
         quotes += text.count('"', begin, line_end.start())

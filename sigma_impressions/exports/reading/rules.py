@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from sigma_impressions.exports.reading.headers import COLUMNS, normalize_name
+from sigma_impressions.exports.reading.headers import COLUMNS, is_count_of, normalize_name, owners_of_names
 from sigma_impressions.lake.digests import digest
 from sigma_impressions.users import Pseudonyms
 
@@ -19,10 +19,10 @@ class ReadingRules:
     """The settings that decide what rows a file gives.
 
     `time_zone`: IANA zone of times without an offset. `excluded_users`: lower-cased e-mails, or globs with `*`
-    (any characters) and `?` (any one). `extra_aliases`: column -> more accepted header names. `pseudonyms`: what
-    users become after the excluded ones were left out; None keeps their addresses. `event_types`: names or globs, in
-    lower case, of the types that are views; without any, every row is one. `anonymous_users`: whether a row without a
-    user is an impression of nobody.
+    (any characters) and `?` (any one). `extra_aliases`: column -> more accepted header names, in order of precedence.
+    `pseudonyms`: what users become after the excluded ones were left out; None keeps their addresses. `event_types`:
+    names or globs, in lower case, of the types that are views; without any, every row is one. `anonymous_users`:
+    whether a row without a user is an impression of nobody.
 
     Raises ValueError if `extra_aliases` names an unknown column, or a header name that has no letter or digit or
     already stands for another column.
@@ -36,7 +36,7 @@ class ReadingRules:
     anonymous_users: bool = False
 
     def __post_init__(self) -> None:
-        owners = {name: column for column, aliases in COLUMNS.items() for name in (column, *aliases)}
+        owners = owners_of_names({})
         for column, aliases in self.extra_aliases.items():
             if column not in COLUMNS:
                 raise ValueError(f"no column is called {column!r}; the columns are {', '.join(COLUMNS)}")
@@ -44,8 +44,9 @@ class ReadingRules:
                 name = normalize_name(alias)
                 if not name:
                     raise ValueError(f"the alias {alias!r} of {column} holds no ASCII letter or digit")
-                if owners.setdefault(name, column) != column:
-                    raise ValueError(f"the alias {alias!r} of {column} already stands for {owners[name]}")
+                owner = "count" if is_count_of(alias) else owners.setdefault(name, column)
+                if owner != column:
+                    raise ValueError(f"the alias {alias!r} of {column} already stands for {owner}")
 
     def fingerprint(self) -> str:
         """A short hash that changes whenever the same file could give other rows; see also `holds_pseudonyms`."""
@@ -54,7 +55,7 @@ class ReadingRules:
             "time_zone": self.time_zone,
             "excluded_users": sorted(set(self.excluded_users)),
             "extra_aliases": {
-                column: sorted(set(map(normalize_name, aliases)))
+                column: list(dict.fromkeys(map(normalize_name, aliases)))
                 for column, aliases in self.extra_aliases.items()
                 if aliases
             },

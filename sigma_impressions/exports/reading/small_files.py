@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -14,9 +14,15 @@ from polars._typing import PolarsDataType
 
 from sigma_impressions.exports.reading.classify import ACCEPTED_SCHEMA, Classified, classify
 from sigma_impressions.exports.reading.decoding import decode
-from sigma_impressions.exports.reading.normalize import REJECTED_SCHEMA, NormalizedFile, Tally, with_texts
+from sigma_impressions.exports.reading.normalize import (
+    IS_SEMICOLON,
+    REJECTED_SCHEMA,
+    NormalizedFile,
+    Tally,
+    with_texts,
+)
 from sigma_impressions.exports.reading.parquet import write_frames
-from sigma_impressions.exports.reading.records import RAW_SCHEMA, Piece, open_export, pieces
+from sigma_impressions.exports.reading.records import RAW_SCHEMA, Opened, Piece, read_export
 from sigma_impressions.exports.reading.refused import RefusedFile
 from sigma_impressions.exports.reading.rules import ReadingRules
 from sigma_impressions.lake.schemas import UTC_TIME
@@ -50,12 +56,14 @@ def normalize_small_files(
     """
     with tempfile.TemporaryDirectory(dir=scratch) as folder:
         texts = [_read(file.path, rules, Path(folder)) for file in files]
-    parts = [(file, piece) for file, text in enumerate(texts) if isinstance(text, _Text) for piece in text.pieces]
+    read = {file: text for file, text in enumerate(texts) if isinstance(text, _Text)}
+    parts = [(file, piece) for file, text in read.items() for piece in text.pieces]
     rows = classify(
         pl.concat([_NOTHING, *(piece.rows() for _, piece in parts)]).with_columns(
             _repeated("part", pl.Int64, range(len(parts)), parts),
             _repeated("last_modified", UTC_TIME, (files[file].last_modified for file, _ in parts), parts),
             _repeated("file_id", pl.String, (files[file].file_id for file, _ in parts), parts),
+            _repeated(IS_SEMICOLON, pl.Boolean, (read[file].is_semicolon for file, _ in parts), parts),
         ),
         pl.col("last_modified"),
         rules,
@@ -80,7 +88,7 @@ def normalize_small_files(
         labelled = frame.select(*schema, "file_id", *constants)
         write_frames([labelled], labelled.clear(), path)
     return [
-        tally.of_file(text.warnings, text.unused_columns) if isinstance(text, _Text) else text
+        tally.of_file(text.opened.warnings, text.opened.header.unused_columns) if isinstance(text, _Text) else text
         for tally, text in zip(tallies, texts, strict=True)
     ]
 
@@ -92,9 +100,12 @@ _NOTHING = pl.DataFrame(schema=RAW_SCHEMA)
 class _Text:
     """A file that was cut into pieces; they do not need the file any more."""
 
+    opened: Opened
     pieces: list[Piece]
-    warnings: tuple[str, ...]
-    unused_columns: tuple[str, ...]
+
+    @property
+    def is_semicolon(self) -> bool:
+        return self.opened.header.delimiter == ";"
 
 
 def _read(path: Path, rules: ReadingRules, folder: Path) -> _Text | RefusedFile | None:
@@ -103,10 +114,13 @@ def _read(path: Path, rules: ReadingRules, folder: Path) -> _Text | RefusedFile 
         decoded = decode(path, folder)
         if decoded.path.stat().st_size > SMALL_TEXT:
             return None
-        opened = open_export(decoded, rules.extra_aliases)
-        return _Text(list(pieces(opened, SMALL_TEXT)), decoded.warnings, opened.header.unused_columns)
+        return read_export(decoded, rules, SMALL_TEXT, folder, _all)
     except RefusedFile as refusal:
         return refusal
+
+
+def _all(opened: Opened, parts: Iterator[Piece]) -> _Text:
+    return _Text(opened, list(parts))
 
 
 def _repeated(

@@ -69,6 +69,7 @@ _VALUES = {
     "count": _COUNTS,
     "event_id": ("e-1", ""),
     "event_status": _STATUSES,
+    "event_type": ("view", "Viewed it", "edit", ""),
 }
 _MARKS = (
     *(',;\t|"\r\n\0 \x0b\x1c\x1f\x85\xa0\u2028\u3000\ufeff\ufffd\U0001f600'),
@@ -89,10 +90,20 @@ _MARKS = (
         'x"',
         "\\N,",
         ",,",
+        "\\",
+        "\\\\",
+        '\\"',
+        '\\""',
+        '"\\"',
+        '\\\\"',
     ),
 )
+_LINES = ("sep=;", "sep=,", "sep=\t", '"sep=|"', "SEP=; ", "sep=", '{"a":1,"b":[', "<html>")
 _NAMES = [name for column, aliases in COLUMNS.items() for name in (column, *aliases)]
-_MORE_NAMES = ["Who", "login-name", "n", "when", "Zeit", "ok", "doc", "part", "id", "Request Time", "USER_EMAIL", "-"]
+_MORE_NAMES = [
+    *("Who", "login-name", "n", "when", "Zeit", "ok", "doc", "part", "id", "Request Time", "USER_EMAIL", "-"),
+    *("Count of Rows", "count of x", "Count of Distinct Rows", "requestTime", "[User Email]", "viewCount"),
+]
 _BYTES = (
     b"\xff",
     b"\xc3",
@@ -100,13 +111,23 @@ _BYTES = (
     b"\x80",
     b"\x81",
     b"\x1f\x8b",
+    b"\x1f\x8b\x08",
+    b"PK\x03\x04",
+    b"PAR1",
+    b"BZh9",
+    b"BZh91AY&SY",
+    b"\x28\xb5\x2f\xfd",
+    b"\xfd7zXZ\0",
+    b"a\0b\0",
     codecs.BOM_UTF8,
     codecs.BOM_UTF16_LE,
     b"\xd8\x00",
 )
 
 TOKENS = [
-    *dict.fromkeys(text.encode() for text in (*chain(*_VALUES.values()), *_MARKS, *_NAMES, *_MORE_NAMES) if text),
+    *dict.fromkeys(
+        text.encode() for text in (*chain(*_VALUES.values()), *_MARKS, *_LINES, *_NAMES, *_MORE_NAMES) if text
+    ),
     *_BYTES,
     ENLARGED_HERE,
 ]
@@ -143,16 +164,23 @@ def _new(dice: random.Random) -> bytes:
     quoted = dice.choice((0.0, 0.0, 0.3, 1.0))
     odd = dice.choice((0.0, 0.1, 0.5))
     usual = {column: dice.choice(values[: len(values) // 2 + 1]) for column, values in _VALUES.items()}
-    lines = [delimiter.join(dice.choice((column, *COLUMNS[column])) for column in columns)]
+    names = {column: dice.choice((column, column.title().replace("_", ""), *COLUMNS[column])) for column in columns}
+    if "count" in names and dice.random() < 0.2:
+        names["count"] = "Count of Rows"
+    lines = [delimiter.join(names.values())]
+    trailing = dice.choice(("",) * 6 + (delimiter, f"{delimiter} ", f'{delimiter}""'))
+    quote = dice.choice(('""', '""', '""', '\\"'))
     for _ in range(dice.choice((0, 1, 2, 3, 3, 8))):
         fields = []
         for column in columns:
             value = dice.choice(_VALUES[column]) if dice.random() < 0.3 else usual[column]
             value = _decorated(value, dice) if dice.random() < odd else value
-            fields.append('"{}"'.format(value.replace('"', '""')) if dice.random() < quoted else value)
-        lines.append(delimiter.join(fields))
+            fields.append('"{}"'.format(value.replace('"', quote)) if dice.random() < quoted else value)
+        lines.append(delimiter.join(fields) + (trailing if dice.random() < 0.8 else ""))
     if dice.random() < odd / 2:
         lines.insert(dice.randint(0, len(lines)), dice.choice(("", " ", '""', "x", delimiter, 'a"b', '"a"b', '"')))
+    if dice.random() < 0.1:
+        lines.insert(0, dice.choice((f"sep={delimiter}", *_LINES)))
     text = line_end.join(lines) + dice.choice(("", line_end))
     wrap = dice.choice(_WRAPS) if dice.random() < 0.3 else bytes
     return bytes(dice.choice((0, dice.randrange(256))) for _ in range(SETTINGS_BYTES)) + wrap(text.encode())
@@ -178,8 +206,20 @@ def _in_two_members(text: bytes) -> bytes:
     return _packed(text[:half]) + b"\0\0" + _packed(text[half:])
 
 
+def _packed_twice(text: bytes) -> bytes:
+    return _packed(_packed(text))
+
+
+def _packed_thrice(text: bytes) -> bytes:
+    return _packed(_packed_twice(text))
+
+
 def _torn(text: bytes) -> bytes:
     return _packed(text)[:-5]
+
+
+def _torn_within(text: bytes) -> bytes:
+    return _packed(_torn(text))
 
 
 def _utf16(encoding: str, mark: bytes) -> Callable[[bytes], bytes]:
@@ -196,16 +236,25 @@ def _windows(text: bytes) -> bytes:
 
 _LITTLE = _utf16("utf-16-le", codecs.BOM_UTF16_LE)
 _BIG = _utf16("utf-16-be", codecs.BOM_UTF16_BE)
+_LITTLE_WITHOUT_MARK = _utf16("utf-16-le", b"")
+_BIG_WITHOUT_MARK = _utf16("utf-16-be", b"")
+_UTF32 = _utf16("utf-32-le", b"")
 _WRAPS: tuple[Callable[[bytes], bytes], ...] = (
     bytes,
     bytes,
     _packed,
+    _packed_twice,
+    _packed_thrice,
     _in_two_members,
     _torn,
+    _torn_within,
     _with_mark,
     _windows,
     _LITTLE,
     _BIG,
+    _LITTLE_WITHOUT_MARK,
+    _BIG_WITHOUT_MARK,
+    _UTF32,
 )
 
 
@@ -213,7 +262,12 @@ def _unwrapped(data: bytes) -> tuple[bytes, Callable[[bytes], bytes]]:
     """The text in UTF-8, as far as it is one, and what makes such a file of a text again."""
     if data[:2] == b"\x1f\x8b":
         try:
-            return zlib.decompressobj(wbits=31).decompress(data, 100_000), _packed
+            text = zlib.decompressobj(wbits=31).decompress(data, 100_000)
+            return (
+                (zlib.decompressobj(wbits=31).decompress(text, 100_000), _packed_twice)
+                if text[:2] == b"\x1f\x8b"
+                else (text, _packed)
+            )
         except zlib.error:
             return data, bytes
     for wrap, mark, encoding in ((_LITTLE, codecs.BOM_UTF16_LE, "utf-16-le"), (_BIG, codecs.BOM_UTF16_BE, "utf-16-be")):
@@ -299,6 +353,23 @@ def _one_column_more(lines: list[bytes], dice: random.Random) -> None:
         lines[i] = body + delimiter + (dice.choice(TOKENS) if i else name) + line[len(body) :]
 
 
+def _trailing(lines: list[bytes], dice: random.Random) -> None:
+    delimiter = max((b",", b";", b"\t", b"|"), key=lines[0].count)
+    share = dice.choice((0.4, 0.5, 0.6, 1.0))
+    for i, line in enumerate(lines[1:], 1):
+        if dice.random() < share:
+            body = line.rstrip(b"\r\n")
+            lines[i] = body + delimiter + dice.choice((b"", b"", b" ", b'""', b"x")) + line[len(body) :]
+
+
+def _backslashes(text: bytes, dice: random.Random) -> bytes:
+    return text.replace(b'""', b'\\"') if dice.random() < 0.5 else re.sub(rb'(?<=[a-z0-9])"', rb'\\""', text)
+
+
+def _first_line(lines: list[bytes], dice: random.Random) -> None:
+    lines.insert(0, dice.choice(_LINES).encode() + dice.choice((b"\n", b"\r\n", b"\r")))
+
+
 def _other_delimiter(text: bytes, dice: random.Random) -> bytes:
     old, new = dice.sample((b",", b";", b"\t", b"|"), 2)
     return text.replace(old, new)
@@ -315,6 +386,9 @@ _CHANGES: tuple[_Change | None, ...] = (
     _of_lines(_drop_line),
     _of_lines(_other_line_ends),
     _of_lines(_one_column_more),
+    _of_lines(_trailing),
+    _of_lines(_first_line),
+    _backslashes,
     _of_fields(_other_value),
     _of_fields(_other_value),
     _of_fields(_quoted_value),

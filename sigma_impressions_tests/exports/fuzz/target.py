@@ -34,10 +34,11 @@ TIME_ZONES = (
 EXCLUDED_USERS = ((), ("*@bots.example.com",), ("a?n@example.com", "zoë@*"), ("*",))
 EXTRA_ALIASES: tuple[dict[str, tuple[str, ...]], ...] = (
     {},
-    {"user_email": ("Who", "login-name"), "count": ("n",)},
+    {"user_email": ("Who", "login-name"), "count": ("n", "Count of Rows")},
     {"request_time": ("when", "Zeit"), "event_status": ("ok",)},
     {"workbook_url_id": ("doc",), "element_id": ("part", "el"), "event_id": ("id",)},
 )
+EVENT_TYPES = ((), ("view*",))
 SIZES = (1, 7, 64, 1000)
 
 SETTINGS_BYTES = 3
@@ -84,7 +85,12 @@ def input_of(raw: bytes) -> Input:
         data = data.replace(ENLARGED_HERE, _RUNS[run - _FIRST_RUN], 1)
     return Input(
         data,
-        ReadingRules(TIME_ZONES[rules & 7], EXCLUDED_USERS[rules >> 3 & 3], EXTRA_ALIASES[rules >> 5 & 3]),
+        ReadingRules(
+            TIME_ZONES[rules & 7],
+            EXCLUDED_USERS[rules >> 3 & 3],
+            EXTRA_ALIASES[rules >> 5 & 3],
+            event_types=EVENT_TYPES[rules >> 7],
+        ),
         SIZES[size & 3],
         bool(size & 4),
     )

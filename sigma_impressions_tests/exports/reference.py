@@ -58,23 +58,23 @@ def read(
     more_aliases: Mapping[str, tuple[str, ...]] = NO_ALIASES,
     event_types: tuple[str, ...] = (),
 ) -> Expected:
-    written = without_blank_lines(decode(data))
-    declared = re.match(' *"?sep=([,;\t|])"? *(?=[\r\n]|\\Z)', written, re.IGNORECASE)
+    text = without_blank_lines(decode(data))
+    declared = re.match(' *"?sep=([,;\t|])"? *(?=[\r\n]|\\Z)', text, re.IGNORECASE)
     if declared:
-        written = without_blank_lines(written[declared.end() :])
-    if not written:
+        text = without_blank_lines(text[declared.end() :])
+    if not text:
         raise Refused("no header line")
-    if "\0" in header_line(written):
+    if "\0" in header_line(text):
         raise Refused("not a CSV file")
 
     def delimiter_of(text: str) -> str:
         return declared[1] if declared else find_delimiter(text, more_aliases, bool(event_types))
 
-    text, delimiter = written, delimiter_of(written)
+    delimiter = delimiter_of(text)
     if '\\"' in text and is_malformed(text, delimiter):
         text = re.sub(r"\\.", lambda pair: '""' if pair[0] == '\\"' else pair[0], text, flags=re.DOTALL)
         delimiter = delimiter_of(text)
-    records = split(text, delimiter, written)
+    records = split(text, delimiter)
     header, _ = next(records)
     at = find_columns(header, more_aliases, bool(event_types))
     rows = [(fields, raw) for fields, raw in records if len(fields) != 1 or raw.strip(WHITE_SPACE)]
@@ -190,10 +190,8 @@ def is_malformed(text: str, delimiter: str) -> bool:
     return False
 
 
-def split(
-    text: str, delimiter: str, written: str | None = None, limit: int = FIELD_LIMIT
-) -> Iterator[tuple[list[str], str]]:
-    """The records as lists of fields, each with its text, as it is in `written` if that is given, without line end."""
+def split(text: str, delimiter: str, limit: int = FIELD_LIMIT) -> Iterator[tuple[list[str], str]]:
+    """The records as lists of fields, each with its raw text without the line end."""
     fields: list[str] = []
     value: list[str] = []
     state, begin, i = "start", 0, 0
@@ -216,7 +214,7 @@ def split(
             value, state = [], "start"
             if character != delimiter:
                 if character or begin < len(text):
-                    yield fields, (written or text)[begin:i]
+                    yield fields, text[begin:i]
                 if text[i : i + 2] == "\r\n":
                     i += 1
                 fields, begin = [], i + 1

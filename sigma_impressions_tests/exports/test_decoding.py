@@ -189,10 +189,10 @@ def test_a_quote_behind_a_backslash_is_doubled_and_all_stays_where_it_is(text, d
     path = tmp_path / "object"
     path.write_bytes(b"\xef\xbb\xbf" + text.encode())
     given = decoding.DecodedText(path, 3, ("x",))
-    result = decoding.with_doubled_quotes(given, tmp_path / "doubled")
+    result = decoding.with_doubled_quotes(given, tmp_path)
     assert result.path.read_bytes()[result.start :].decode() == doubled
     assert result.path.stat().st_size == path.stat().st_size
-    assert result.written == path
+    assert path.read_bytes()[3:].decode() == text
     assert result.warnings[0] == "x"
     assert decoding.holds_escaped_quotes(given) == ('\\"' in text)
 
@@ -203,8 +203,10 @@ def test_any_text_is_doubled_pair_by_pair_from_the_left(text, block):
     with tempfile.TemporaryDirectory() as name, patch.object(decoding, "_BLOCK", block):
         path = Path(name) / "object"
         path.write_bytes(text.encode())
-        result = decoding.with_doubled_quotes(decoding.DecodedText(path, 0, ()), Path(name) / "doubled")
-        assert result.path.read_bytes().decode() == pairs
+        for is_copy in (False, True):
+            result = decoding.with_doubled_quotes(decoding.DecodedText(path, 0, (), is_copy), Path(name))
+            assert (result.path == path) == is_copy
+            assert result.path.read_bytes().decode() == pairs
 
 
 @pytest.mark.parametrize(

@@ -39,14 +39,13 @@ _BLOCK = 256 * 2**10
 class DecodedText:
     """A local file that holds an export's text as valid UTF-8 from byte `start` on (after a byte order mark).
 
-    `path` is the object's own file if that is such text already, else a new file in the scratch folder. `written`
-    is another file, as long, that holds what was really written, where the text is not quite that.
+    `path` is the object's own file if that is such text already, else a new file in the scratch folder: `is_copy`.
     """
 
     path: Path
     start: int
     warnings: tuple[str, ...]
-    written: Path | None = None
+    is_copy: bool = False
 
 
 def decode(path: Path, scratch: Path) -> DecodedText:
@@ -72,12 +71,12 @@ def decode(path: Path, scratch: Path) -> DecodedText:
         raise RefusedFile("not a CSV file", other)
     utf16 = _utf16_encoding(head)
     if utf16:
-        return DecodedText(content.transcode(utf16, "strict", 0, scratch / "decoded"), 0, ())
+        return DecodedText(content.transcode(utf16, "strict", 0, scratch / "decoded"), 0, (), is_copy=True)
     start = len(codecs.BOM_UTF8) if head.startswith(codecs.BOM_UTF8) else 0
     text = path if plain else content.copy(scratch / "decompressed")
     invalid = _first_invalid_utf8(text, start)
     if invalid is None:
-        return DecodedText(text, start, ())
+        return DecodedText(text, start, (), is_copy=not plain)
     if _holds_multibyte_utf8(text, start):
         encoding, answer = "utf-8", "invalid bytes are read as U+FFFD"
     else:
@@ -85,7 +84,7 @@ def decode(path: Path, scratch: Path) -> DecodedText:
     if not plain:
         text.unlink()  # the scratch folder never holds the text twice
     decoded = content.transcode(encoding, "replace", start, scratch / "decoded")
-    return DecodedText(decoded, 0, (f"not valid UTF-8 (byte {invalid + 1:,}): {answer}",))
+    return DecodedText(decoded, 0, (f"not valid UTF-8 (byte {invalid + 1:,}): {answer}",), is_copy=True)
 
 
 GZIP_LAYERS = 2
@@ -274,13 +273,14 @@ def holds_escaped_quotes(text: DecodedText) -> bool:
         return data.find(b'\\"', text.start) >= 0
 
 
-def with_doubled_quotes(text: DecodedText, target: Path) -> DecodedText:
-    r"""The text with `""` in place of every `\"`, written to `target`; all stays where it is.
+def with_doubled_quotes(text: DecodedText, scratch: Path) -> DecodedText:
+    r"""The text with `""` in place of every `\"`; all stays where it is, so a copy is changed in its own place.
 
     A backslash before any other character, a second backslash included, stays as it is with that character.
     """
+    target = text.path if text.is_copy else scratch / "doubled"
     pending = b""
-    with target.open("wb") as out:
+    with target.open("r+b" if text.is_copy else "wb") as out:
         for block in _blocks(text.path):
             joined = pending + block
             # The last of an odd number of backslashes belongs to the character behind it.
@@ -288,8 +288,8 @@ def with_doubled_quotes(text: DecodedText, target: Path) -> DecodedText:
             out.write(_doubled(joined[:end]))
             pending = joined[end:]
         out.write(pending)
-    answer = r"the quoting is malformed, but not if \" stands for a quote: so it is read"
-    return DecodedText(target, text.start, (*text.warnings, answer), text.path)
+    answer = r"the quoting is malformed unless \" stands for a quote: so it is read"
+    return DecodedText(target, text.start, (*text.warnings, answer), is_copy=True)
 
 
 def _doubled(text: bytes) -> bytes:

@@ -14,7 +14,6 @@ import os
 import re
 from collections import deque
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from itertools import chain
 from pathlib import Path
@@ -71,16 +70,12 @@ trimmed texts, null where the value is absent, the file lacks the column or the 
 
 @dataclass(frozen=True)
 class Opened:
-    """A decoded export file whose header is understood; its rows begin at byte `rows_start`.
-
-    `written` is as in DecodedText.
-    """
+    """A decoded export file whose header is understood; its rows begin at byte `rows_start`."""
 
     path: Path
     header: Header
     rows_start: int
-    warnings: tuple[str, ...] = ()
-    written: Path | None = None
+    warnings: tuple[str, ...]
 
 
 def read_export(
@@ -104,7 +99,7 @@ def read_export(
             raise
         first = refusal
     try:
-        return _read_rows(open_export(with_doubled_quotes(text, scratch / "doubled"), rules), size, use)
+        return _read_rows(open_export(with_doubled_quotes(text, scratch), rules), size, use)
     except RefusedFile as refusal:
         raise (first if refusal.reason == first.reason else refusal) from None
 
@@ -171,7 +166,7 @@ def open_export(text: DecodedText, rules: ReadingRules) -> Opened:
             except RefusedFile as refused:
                 refusal = refusal or refused  # that of the likeliest delimiter is told
             else:
-                return Opened(text.path, header, record.end, (*text.warnings, *header.warnings), text.written)
+                return Opened(text.path, header, record.end, (*text.warnings, *header.warnings))
     assert refusal is not None
     other = other_format(line) if refusal.reason == "malformed quoting" else None
     raise RefusedFile(refusal.reason, f"{refusal.detail} {other}") if other else refusal
@@ -206,9 +201,7 @@ def pieces(opened: Opened, size: int) -> Iterator[Piece]:
     """
     offset = opened.rows_start
     row_number = 1
-    with ExitStack() as stack:
-        source = stack.enter_context(opened.path.open("rb"))
-        written = stack.enter_context(opened.written.open("rb")) if opened.written else None
+    with opened.path.open("rb") as source:
         end = source.seek(0, os.SEEK_END)
         while offset < end:
             source.seek(offset)
@@ -218,9 +211,6 @@ def pieces(opened: Opened, size: int) -> Iterator[Piece]:
             )
             if piece is None:
                 piece = exact_piece(source, offset, opened.header, row_number, size)
-            if written is not None:
-                written.seek(offset)
-                piece = piece.as_written(written.read(piece.size))
             offset += piece.size
             row_number += piece.height
             yield piece
@@ -234,8 +224,7 @@ class WellFormedPiece:
     """A piece whose records were found by their bytes: the fast reader's.
 
     `is_blank` marks the records that are blank lines; None if there is none. `height` is the number of rows,
-    `surplus` that of those with an empty field too many. `written`: what was really written, where it is not quite
-    the text.
+    `surplus` that of those with an empty field too many.
     """
 
     text: bytes
@@ -245,7 +234,6 @@ class WellFormedPiece:
     height: int
     surplus: int
     is_blank: _Marks | None
-    written: bytes | None = None
 
     @property
     def size(self) -> int:
@@ -272,11 +260,7 @@ class WellFormedPiece:
     def texts(self, row_numbers: pl.Series) -> pl.Series:
         """Those rows as they are written in the file, with their line ends."""
         records = np.flatnonzero(self._is_row())[(row_numbers - self.row_number).to_numpy()]
-        return _texts(self.text if self.written is None else self.written, self.records).gather(records)
-
-    def as_written(self, text: bytes) -> WellFormedPiece:
-        """The same piece, where that was really written."""
-        return replace(self, written=text)
+        return _texts(self.text, self.records).gather(records)
 
     def _row_numbers(self) -> pl.Series:
         return pl.Series("row_number", np.arange(self.row_number, self.row_number + self.height))
@@ -405,7 +389,7 @@ class _Record(NamedTuple):
 class ExactPiece:
     """A piece that is read already: the exact reader's. It takes `size` bytes of the file.
 
-    `surplus`: the number of rows with an empty field too many. `places`: where in these bytes each row lies.
+    `surplus` is the number of rows with an empty field too many.
     """
 
     frame: pl.DataFrame
@@ -413,7 +397,6 @@ class ExactPiece:
     row_number: int
     size: int
     surplus: int
-    places: tuple[tuple[int, int], ...]
 
     @property
     def height(self) -> int:
@@ -428,11 +411,6 @@ class ExactPiece:
         """Those rows as they are written in the file, with their line ends."""
         return self.written.gather(row_numbers - self.row_number)
 
-    def as_written(self, text: bytes) -> ExactPiece:
-        """The same piece, where that was really written."""
-        texts = [text[begin:end].decode("utf-8", "replace") for begin, end in self.places]
-        return replace(self, written=pl.Series(texts, dtype=pl.String))
-
 
 def exact_piece(source: BinaryIO, offset: int, header: Header, row_number: int, size: int) -> ExactPiece:
     """Read the records from byte `offset` on until they fill `size` bytes or the file ends.
@@ -442,14 +420,12 @@ def exact_piece(source: BinaryIO, offset: int, header: Header, row_number: int, 
     end = offset
     surplus = 0
     texts: list[str] = []
-    places: list[tuple[int, int]] = []
     is_complete: list[bool] = []
     complete: list[list[str] | None] = []
     for record in _exact_records(source, offset, header.delimiter, row_number):
-        begin, end = end, record.end
+        end = record.end
         if len(record.fields) == header.fields or not record.is_blank:
             texts.append(record.text)
-            places.append((begin - offset, end - offset))
             surplus += len(record.fields) == header.width + 1 and not record.fields[-1].strip(WHITE_SPACE)
             is_complete.append(len(record.fields) == header.fields)
             complete.append(record.fields if is_complete[-1] else None)
@@ -462,8 +438,7 @@ def exact_piece(source: BinaryIO, offset: int, header: Header, row_number: int, 
     keys = {"row_number": range(row_number, row_number + len(texts)), "is_complete": is_complete}
     values = _values(pl.DataFrame(fields, dict.fromkeys(fields, pl.String)), is_trimmed=False)
     frame = pl.concat([pl.DataFrame(keys, {name: RAW_SCHEMA[name] for name in keys}), values], how="horizontal")
-    written = pl.Series(texts, dtype=pl.String)
-    return ExactPiece(frame, written, row_number, end - offset, surplus, tuple(places))
+    return ExactPiece(frame, pl.Series(texts, dtype=pl.String), row_number, end - offset, surplus)
 
 
 class _Lines:

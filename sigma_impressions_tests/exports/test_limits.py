@@ -118,6 +118,22 @@ def test_the_scratch_folder_holds_the_decoded_file_at_most(tmp_path, written):
     assert 0.9 * len(text) < result.scratch_bytes <= len(text)
 
 
+def test_a_file_that_is_begun_again_leaves_nothing_of_the_first_time(tmp_path):
+    text = [HEADER, ROW * 200_000, (ROW[:-1] + b",\n") * 300_000]
+    result = measured(tmp_path, text)
+    assert (result.rows, result.rejected) == (500_000, 200_000)
+    assert result.scratch_bytes < 5 * MB  # rejected rows, packed
+
+
+@pytest.mark.parametrize("written", [bytes, packed], ids=["plain", "gzip"])
+def test_a_file_with_quotes_behind_backslashes_is_there_twice_at_most(tmp_path, written):
+    quoted = ROW[:-2] + b'"say \\"hi\\""\n'
+    text = b"".join([HEADER, ROW * 200_000, quoted * 200_000])
+    result = measured(tmp_path, [written(text)])
+    assert (result.rows, result.rejected) == (400_000, 0)
+    assert 0.9 * len(text) < result.scratch_bytes <= len(text)
+
+
 def test_many_rejected_rows_take_no_more_than_the_file(tmp_path):
     result = measured(tmp_path, [HEADER, *repeated(b"x\n", 12 * MB)])
     assert result.rejected == 6_000_000

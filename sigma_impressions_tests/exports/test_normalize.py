@@ -370,6 +370,37 @@ def test_many_pieces_give_what_one_gives(monkeypatch):
     assert whole.result.reasons == {"wrong_field_count": 143, "unparseable_request_time": 143}
 
 
+@pytest.mark.parametrize(("plain", "trailing"), [(99, 100), (100, 99), (100, 100), (0, 150), (30, 150)])
+@pytest.mark.parametrize("plain_first", [True, False])
+@pytest.mark.parametrize("written", [b"%s\n", b'%s,"b""b"\n'], ids=["well-formed", "quoted"])
+def test_what_most_rows_of_the_whole_file_have_decides(plain, trailing, plain_first, written, monkeypatch):
+    """However the first piece looks like, the rows that are kept are those of the more frequent form."""
+    monkeypatch.setattr(normalize, "PIECE", 1000)
+    row = b"2026-11-19T08:00:00Z,ann@example.com,2opi6VLEne4BaPyj00US50"
+    header = b"request_time,user_email,workbook_url_id\n" if written == b"%s\n" else HEADER
+    parts = [written % row] * plain, [(written % row)[:-1] + b",\n"] * trailing
+    got = read(header + b"\n".join(b"".join(part) for part in (parts if plain_first else parts[::-1])))
+    kept, broken = (trailing, plain) if trailing > plain else (plain, trailing)
+    assert (got.result.accepted, got.result.rejected) == (kept, broken)
+    assert got.accepted.height == kept
+    assert got.rejected.height == broken
+    first_is_kept = plain_first == (plain >= trailing)
+    numbers = range(1, kept + 1) if first_is_kept else range(broken + 1, broken + kept + 1)
+    assert got.accepted["row_number"].to_list() == list(numbers)
+
+
+def test_quotes_behind_backslashes_far_into_the_file(monkeypatch):
+    """What was written of the first rows is written again; the rest is as if quotes were doubled."""
+    monkeypatch.setattr(normalize, "PIECE", 1000)
+    rows = [ROW % b"1", b"short\n", ROW % b'"a\\\\"'] * 50 + [ROW % b'"say \\"hi\\", \\\\"', b"short\n"] * 2
+    got = read(HEADER + b"".join(rows))
+    doubled = read(HEADER + b"".join(rows).replace(b'\\"hi\\"', b'""hi""'))
+    assert_frame_equal(got.accepted, doubled.accepted)
+    assert_frame_equal(got.rejected, doubled.rejected)
+    assert (got.result.accepted, got.result.reasons) == (102, {"wrong_field_count": 52})
+    assert len(got.result.warnings) == 1
+
+
 def test_a_long_file_with_quoted_line_ends_takes_the_fast_reader(tmp_path):
     path = tmp_path / "object"
     path.write_bytes(HEADER + b"".join(ROW % b'"%d,""\n"' % i for i in range(50_000)))

@@ -13,8 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sigma_impressions.exports.reading import small_files
-from sigma_impressions.exports.reading.classify import ACCEPTED_SCHEMA
-from sigma_impressions.exports.reading.normalize import REJECTED_SCHEMA
+from sigma_impressions.exports.reading.classify import ACCEPTED_SCHEMA, classify
+from sigma_impressions.exports.reading.normalize import IS_SEMICOLON, REJECTED_SCHEMA
 from sigma_impressions.exports.reading.refused import RefusedFile
 from sigma_impressions.exports.reading.rules import ReadingRules
 from sigma_impressions.exports.reading.small_files import SmallFile, normalize_small_files
@@ -75,3 +75,35 @@ def test_together_as_alone(contents, hours, longest):
             frame = pl.read_parquet(path)
             assert frame.schema == pl.Schema({**schema, "file_id": pl.String(), "capture_id": pl.String()})
             assert frame.rows() == expected
+
+
+def test_every_form_is_read_among_others_as_alone(tmp_path):
+    """Also a row knows the delimiter of its own file: not the one of the file beside it."""
+    row = "2026-11-19T08:00:00Z,ann@example.com,2opi6VLEne4BaPyj00US50,"
+    header = "request_time,user_email,workbook_url_id,element_id\n"
+    contents = [
+        f"{header}{row},\n{row},\n",
+        f"sep=;\n{header}{row}\n".replace(",", ";"),
+        f'{header}{row}"say \\"hi\\""\n{row}short,\n',
+        f"{header}{row}\n",
+    ]
+    files = [SmallFile(tmp_path / f"{number}", LAST_MODIFIED, f"f{number}") for number in range(len(contents))]
+    for file, content in zip(files, contents, strict=True):
+        file.path.write_text(content)
+    scratch = tmp_path / "scratch"
+    scratch.mkdir()
+    seen = []
+
+    def look(raw, *arguments, **more):
+        seen.append(raw)
+        return classify(raw, *arguments, **more)
+
+    accepted, rejected = tmp_path / "accepted.parquet", tmp_path / "rejected.parquet"
+    with patch.object(small_files, "classify", look):
+        results = normalize_small_files(
+            files, rules=ReadingRules(), accepted_to=accepted, rejected_to=rejected, scratch=scratch, labels={}
+        )
+    assert results == [read(content.encode(), ReadingRules()).result for content in contents]
+    assert seen[0][IS_SEMICOLON].to_list() == [False, False, True, False, False, False]
+    assert pl.read_parquet(accepted)["element_id"].to_list() == [None, None, None, 'say "hi"', None]
+    assert [file.path.read_text() for file in files] == contents

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 from sigma_impressions.exports.reading.refused import RefusedFile
 
@@ -121,7 +122,7 @@ def read_header(
     required = (*REQUIRED_COLUMNS, "event_type") if needs_event_type else REQUIRED_COLUMNS
     names = [normalize_name(cell) for cell in cells]
     named = {column: _positions(names, column, extra_aliases.get(column, ())) for column in COLUMNS}
-    counts_of = [i for i, cell in enumerate(cells) if is_count_of(cell)]
+    counts_of = [i for i, name in enumerate(names) if name.startswith("countof") and is_count_of(cells[i])]
     if not named["count"] and len(counts_of) == 1:
         named["count"], counts_of = [counts_of], []
     positions: dict[str, int] = {}
@@ -147,8 +148,13 @@ def read_header(
 
 def _positions(names: Sequence[str], column: str, extra_aliases: Sequence[str]) -> list[list[int]]:
     """For each name of a column that the header has, in order of precedence: where it stands."""
-    accepted = dict.fromkeys(map(normalize_name, (column, *extra_aliases, *COLUMNS[column])))
+    accepted = _accepted_names(column, tuple(extra_aliases))
     return [[i for i, name in enumerate(names) if name == one] for one in accepted if one in names]
+
+
+@lru_cache
+def _accepted_names(column: str, extra_aliases: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(map(normalize_name, (column, *extra_aliases, *COLUMNS[column]))))
 
 
 def _ignored(column: str, taken: str, ignored: Sequence[str]) -> str:

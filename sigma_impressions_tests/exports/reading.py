@@ -72,6 +72,7 @@ def reference_of(data: bytes, rules: ReadingRules = DEFAULT_RULES) -> reference.
             rules.excluded_users,
             more_aliases=rules.extra_aliases,
             event_types=rules.event_types,
+            anonymous=rules.anonymous_users,
         )
     except reference.Refused as refused:
         return str(refused)
@@ -96,10 +97,18 @@ def assert_equal(got: Read | RefusedFile, expected: reference.Expected | str) ->
     )
     assert got.result.rows == got.result.accepted + got.result.rejected + got.result.skipped
     assert got.result.event_dates == tuple(sorted({row[2] for row in expected.accepted}))
+    by_count = sorted(expected.event_types.items(), key=lambda item: (-item[1][0], item[0]))
+    assert got.result.event_types == tuple((name, *counts) for name, counts in by_count)
     numbers = [row[0] for row in got.accepted.rows() + got.rejected.rows()] + expected.skipped
     assert sorted(numbers) == list(range(1, got.result.rows + 1))
 
 
-def assert_as_reference(data: bytes, time_zone: str = "UTC", excluded: tuple[str, ...] = ()) -> None:
-    rules = ReadingRules(time_zone=time_zone, excluded_users=excluded)
+def assert_as_reference(
+    data: bytes,
+    time_zone: str = "UTC",
+    excluded: tuple[str, ...] = (),
+    event_types: tuple[str, ...] = (),
+    anonymous_users: bool = False,
+) -> None:
+    rules = ReadingRules(time_zone, excluded, event_types=event_types, anonymous_users=anonymous_users)
     assert_equal(read_or_refuse(data, rules), reference_of(data, rules))

@@ -10,6 +10,7 @@ import zlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta, timezone
+from urllib.parse import unquote_to_bytes
 from zoneinfo import ZoneInfo
 
 COLUMNS = {
@@ -34,6 +35,11 @@ FIELD_LIMIT = 2**20
 COLUMN_LIMIT = 1000
 NO_ALIASES: Mapping[str, tuple[str, ...]] = {}
 FIRST_MOMENT = datetime(2010, 1, 1, tzinfo=UTC)
+ABSENT = ["", r"\n", r"\\n", "null", "(null)", "<null>", "none", "nan", "n/a", "#n/a", "undefined", "-"]
+DAYS = ["mon", "tue", "wed", "thu", "fri", "sat", "sun"]
+MONTHS = ["jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec"]
+DIGITS = frozenset("0123456789")
+ID_CHARACTERS = DIGITS | frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ")
 
 
 class Refused(Exception):
@@ -42,11 +48,15 @@ class Refused(Exception):
 
 @dataclass
 class Expected:
-    """What a file gives: accepted rows as tuples in the order of the accepted columns."""
+    """What a file gives: accepted rows as tuples in the order of the accepted columns.
+
+    `event_types`: by type, the rows with the right number of fields, and how many of them were accepted.
+    """
 
     accepted: list[tuple[object, ...]] = field(default_factory=list)
     rejected: list[tuple[int, str, str]] = field(default_factory=list)
     skipped: list[int] = field(default_factory=list)
+    event_types: dict[str, tuple[int, int]] = field(default_factory=dict)
 
 
 def read(
@@ -57,6 +67,7 @@ def read(
     *,
     more_aliases: Mapping[str, tuple[str, ...]] = NO_ALIASES,
     event_types: tuple[str, ...] = (),
+    anonymous: bool = False,
 ) -> Expected:
     text = without_blank_lines(decode(data))
     declared = re.match(' *"?sep=([,;\t|])"? *(?=[\r\n]|\\Z)', text, re.IGNORECASE)
@@ -87,10 +98,21 @@ def read(
         reason: str | None = "wrong_field_count"
         row: tuple[object, ...] | None = None
         if len(fields) == width:
-            values = {column: absent(fields[i].strip(WHITE_SPACE)) for column, i in at.items()}
-            reason, row = read_row(values, last_modified, time_zone, excluded)
+            values = {column: absent(fields[i]) for column, i in at.items()}
+            if is_view(values, event_types):
+                reason, row = read_row(
+                    values, last_modified, time_zone, excluded, anonymous=anonymous, is_semicolon=delimiter == ";"
+                )
+            else:
+                reason = None
+            kind = values.get("event_type") or ""
+            rows_of_kind, good = expected.event_types.get(kind, (0, 0))
+            expected.event_types[kind] = (rows_of_kind + 1, good + (row is not None))
+            shown = hide(raw, values["workbook_url_id"])
+        else:
+            shown = hide_all(raw)
         if reason:
-            expected.rejected.append((number, reason, raw[:2000]))
+            expected.rejected.append((number, reason, shown[:2000]))
         elif row:
             expected.accepted.append((number, *row))
         else:
@@ -265,15 +287,36 @@ def plain_name(cell: str) -> str:
     return re.sub("[^a-z0-9]", "", cell.casefold())
 
 
-def absent(value: str) -> str | None:
-    return None if value in ("", "\\N", "null", "NULL") else value
+def absent(field: str) -> str | None:
+    """The value of a field; None if it stands for none."""
+    value = field.strip(WHITE_SPACE)
+    for quote in "'\"":
+        if len(value) > 1 and value[0] == quote and value[-1] == quote:
+            value = value[1:-1].strip(WHITE_SPACE)
+            break
+    is_absent = value.lower() in ABSENT or set(value) == {"\0"}
+    return None if is_absent else value
+
+
+def is_view(values: dict[str, str | None], event_types: tuple[str, ...]) -> bool:
+    """Whether a row is about a view that succeeded: what is not is skipped, whatever else is in it."""
+    kind = (values.get("event_type") or "").casefold()
+    if event_types and not any(matches(pattern, kind) for pattern in event_types):
+        return False
+    return (values.get("event_status") or "success").casefold() == "success"
 
 
 def read_row(
-    values: dict[str, str | None], last_modified: datetime, time_zone: str, excluded: tuple[str, ...]
+    values: dict[str, str | None],
+    last_modified: datetime,
+    time_zone: str,
+    excluded: tuple[str, ...],
+    *,
+    anonymous: bool,
+    is_semicolon: bool,
 ) -> tuple[str | None, tuple[object, ...] | None]:
-    """(reason, None) for a rejected row, (None, values) for an accepted one, (None, None) for a skipped one."""
-    time, email, workbook = values["request_time"], values["user_email"], values["workbook_url_id"]
+    """(reason, None) for a rejected view, (None, values) for an accepted one, (None, None) for a skipped one."""
+    time, email = values["request_time"], values["user_email"]
     if time is None:
         return "missing_request_time", None
     try:
@@ -282,51 +325,58 @@ def read_row(
         return "unparseable_request_time", None
     if moment is None or not FIRST_MOMENT <= moment <= last_modified + timedelta(hours=24):
         return "request_time_out_of_range", None
-    if email is None:
+    if email is None and not anonymous:
         return "missing_user_email", None
-    workbook = workbook and reduce_url(workbook)
+    workbook, element = reduce_url(values["workbook_url_id"] or "")
     if not workbook:
         return "missing_workbook_url_id", None
-    count = values.get("count") or "1"
-    if not re.fullmatch(r"[0-9]+(\.0+)?", count) or not 1 <= int(count.split(".")[0]) <= 10**9:
+    whole, point, zeros = (values.get("count") or "1").partition(".")
+    if not whole or not set(whole) <= DIGITS or not 1 <= int(whole) <= 10**9:
         return "invalid_count", None
-    email = email.lower()
-    if (values.get("event_status") or "success").lower() != "success" or any(matches(p, email) for p in excluded):
-        return None, None
-    row = (moment, moment.date(), email, workbook, values.get("element_id"), int(count.split(".")[0]))
+    if point and (not zeros or set(zeros) != {"0"} or (is_semicolon and zeros == "000")):
+        return "invalid_count", None
+    if email is not None:
+        email = email.lower()
+        if any(matches(pattern, email) for pattern in excluded):
+            return None, None
+    row = (moment, moment.date(), email, workbook, values.get("element_id") or element, int(whole))
     return None, (*row, values.get("event_id"))
 
 
 def read_time(text: str, time_zone: str) -> datetime | None:
     """The moment in UTC; None if it is beyond the years a datetime has."""
-    if re.fullmatch("[0-9]{10}", text):
-        return datetime.fromtimestamp(int(text), UTC)
-    if re.fullmatch("[0-9]{13}", text):
-        return datetime(1970, 1, 1, tzinfo=UTC) + timedelta(milliseconds=int(text))
-    date = re.match(r"([0-9]{4})-([0-9]{2})-([0-9]{2})", text)
-    if not date:
-        raise ValueError(text)
-    year, month, day = map(int, date.groups())
-    local, rest = datetime(year, month, day), text[10:]
-    zone = ""
-    if rest:
-        clock = re.fullmatch(
-            r"[T ]([0-9]{2}):([0-9]{2}):([0-9]{2})(?:\.([0-9]{1,9}))?( ?Z| UTC| ?[+-][0-9]{2}(?::?[0-9]{2})?)?", rest
-        )
-        if not clock:
+    whole, point, fraction = text.partition(".")
+    if set(whole) <= DIGITS:
+        if len(whole) in (13, 16, 19) and not point:
+            whole, fraction = whole[:10], whole[10:]
+        elif point and not (1 <= len(fraction) <= 9 and set(fraction) <= DIGITS):
             raise ValueError(text)
-        hour, minute, second, fraction, offset = clock.groups()
-        local = local.replace(hour=int(hour), minute=int(minute), second=int(second))
-        local = local.replace(microsecond=int((fraction or "").ljust(6, "0")[:6]))
-        zone = (offset or "").strip()
+        if len(whole) != 10:
+            raise ValueError(text)
+        return datetime(1970, 1, 1, tzinfo=UTC) + timedelta(seconds=int(whole), microseconds=microseconds(fraction))
+    zone: str | None = None
+    if re.fullmatch("[0-9]{4}-[0-9]{2}-[0-9]{2}", text):
+        return first_moment_of(datetime(*map(int, text.split("-"))), time_zone)
+    if re.match("[0-9]{4}-[0-9]{2}-[0-9]{2}[T ]", text):
+        day = datetime(*map(int, text[:10].split("-")))
+        clock = text[11:]
+    else:
+        words = text.split(" ", 4 if text[3:5] == ", " else 3)
+        if len(words) > 3 and words[0].lower()[:-1] in DAYS and words[0][3:] == ",":
+            del words[0]
+        if len(words) != 4 or not re.fullmatch("[0-9]{1,2}", words[0]) or not re.fullmatch("[0-9]{4}", words[2]):
+            raise ValueError(text)
+        day = datetime(int(words[2]), MONTHS.index(words[1].lower()) + 1, int(words[0]))
+        clock = words[3]
+        if clock[5:6] != ":":
+            raise ValueError("a mail's time has seconds")
+    hour, minute, second, fraction, zone = split_clock(clock)
+    local = day.replace(hour=hour, minute=minute, second=second, microsecond=microseconds(fraction))
     try:
-        if zone in ("Z", "UTC"):
-            return local.replace(tzinfo=UTC)
-        if zone:
-            digits = zone[1:].replace(":", "")
-            offset_by = timedelta(hours=int(digits[:2]), minutes=int(digits[2:] or 0))
-            return local.replace(tzinfo=timezone(-offset_by if zone[0] == "-" else offset_by)).astimezone(UTC)
-        moment = local.replace(tzinfo=ZoneInfo(time_zone), fold=0).astimezone(UTC)
+        if zone is None:
+            moment = local.replace(tzinfo=ZoneInfo(time_zone), fold=0).astimezone(UTC)
+        else:
+            return local.replace(tzinfo=zone_of(zone)).astimezone(UTC)
     except OverflowError:
         return None
     if moment.astimezone(ZoneInfo(time_zone)).replace(tzinfo=None) != local:
@@ -334,12 +384,125 @@ def read_time(text: str, time_zone: str) -> datetime | None:
     return moment
 
 
-def reduce_url(value: str) -> str:
-    segments = re.split("[?#]", value)[0].split("/")
-    for i in range(len(segments) - 1, 1, -1):
-        if segments[i - 1] in ("workbook", "b") and segments[i]:
-            return segments[i].split("-")[-1]
-    return value
+def microseconds(fraction: str) -> int:
+    """Those of a second's fraction; what is finer is cut off."""
+    return int(fraction.ljust(6, "0")[:6])
+
+
+def split_clock(text: str) -> tuple[int, int, int, str, str | None]:
+    """Hour, minute, second, the digits of its fraction, and the zone if there is one."""
+    parts = re.fullmatch("([0-9]{2}):([0-9]{2})(?::([0-9]{2})(?:[.,]([0-9]{1,9}))?)?(?: ?([^ 0-9:.,][^ ]*))?", text)
+    if not parts:
+        raise ValueError(text)
+    return int(parts[1]), int(parts[2]), int(parts[3] or 0), parts[4] or "", parts[5]
+
+
+def zone_of(text: str) -> timezone:
+    if text.upper() in ("Z", "UTC", "GMT"):
+        return UTC
+    digits = re.fullmatch("[+-]([0-9]{2})(?::?([0-9]{2}))?", text)
+    if not digits:
+        raise ValueError(text)
+    east = timedelta(hours=int(digits[1]), minutes=int(digits[2] or 0))
+    return timezone(-east if text[0] == "-" else east)
+
+
+def first_moment_of(day: datetime, time_zone: str) -> datetime | None:
+    """The first moment of a day on the clocks of a zone; some skip midnight, or the whole day."""
+    local = day
+    while True:
+        try:
+            moment = local.replace(tzinfo=ZoneInfo(time_zone), fold=0).astimezone(UTC)
+        except OverflowError:
+            return None
+        if moment.astimezone(ZoneInfo(time_zone)).replace(tzinfo=None) == local:
+            return moment
+        local += timedelta(minutes=1)
+
+
+def is_uuid(text: str) -> bool:
+    parts = text.split("-")
+    are_hexadecimal = all(character in "0123456789abcdefABCDEF" for part in parts for character in part)
+    return are_hexadecimal and [len(part) for part in parts] == [8, 4, 4, 4, 12]
+
+
+def is_url_id(text: str) -> bool:
+    return len(text) in (21, 22) and set(text) <= ID_CHARACTERS
+
+
+def reduce_url(value: str) -> tuple[str, str | None]:
+    """What a reference to a workbook stands for, and the element that it names."""
+    if is_uuid(value):
+        return value, None
+    if "%2f" in value.lower():
+        value = decode_percent(value)
+    value = value[: min(value.find(mark) % (len(value) + 1) for mark in "?#")].strip(WHITE_SPACE)
+    before, _, after = split_credentials(value)
+    value = before + after
+    if "/" not in value:
+        last = value.split("-")[-1]
+        return (last if is_url_id(last) and "-" in value else value), None
+    path = value[value.index("://") + 3 :] if "://" in value else value
+    segments = [segment for segment in path[path.find("/") % (len(path) + 1) :].split("/") if segment]
+    element = None
+    for i, segment in enumerate(segments):
+        if segment == "element" and i + 1 < len(segments):
+            element, segments = absent(segments[i + 1]), segments[:i]
+            break
+    for segment in segments[::-1]:
+        if is_uuid(segment):
+            return segment, element
+        if is_url_id(segment.split("-")[-1]):
+            return segment.split("-")[-1], element
+    for i in range(len(segments) - 1, 0, -1):
+        if segments[i - 1] in ("workbook", "b"):
+            return segments[i].split("-")[-1], element
+    return value, element
+
+
+def decode_percent(text: str) -> str:
+    return unquote_to_bytes(text).decode("utf-8", "replace")
+
+
+def split_credentials(text: str) -> tuple[str, str, str]:
+    """What comes before, `user:password@`, and what comes behind; either may hold an @."""
+    scheme = re.match("(?:[A-Za-z][A-Za-z0-9+.-]*:)?//", text)
+    start = scheme.end() if scheme else 0
+    host = text[start:].partition("/")[0]
+    at = host.rfind("@")
+    if at < 0 or ":" not in host[:at]:
+        return text, "", ""
+    return text[:start], host[: at + 1], text[start + at + 1 :]
+
+
+def hide(raw: str, reference: str | None) -> str:
+    """The text of a row without what nobody may see of its reference, and of any other URL."""
+    if reference and not is_uuid(reference):
+        is_encoded = "%2f" in reference.lower()
+        mark = re.search("[?#]|%3[fF]|%23" if is_encoded else "[?#]", reference)
+        bare = reference[: mark.start()] if mark else reference
+        secrets = []
+        if mark and mark.end() < len(reference):
+            secrets.append((reference[mark.start() :], mark[0] + "…"))
+        _, credentials, _ = split_credentials((decode_percent(bare) if is_encoded else bare).strip(WHITE_SPACE))
+        if credentials:
+            secrets.append((bare, "…") if is_encoded else (credentials, "…@"))
+        for secret, shown in secrets:
+            raw = raw.replace(secret.replace('"', '""'), shown).replace(secret, shown)
+    return re.sub("(://[^\\s,;|\"'?#]*[?#])[^\\s,;|\"']+", r"\1…", without_credentials(raw))
+
+
+def hide_all(raw: str) -> str:
+    """The text of a row of which nobody knows what is the reference: what might be behind it is left out."""
+    mark = re.search("[?#]|%3[fF]|%23" if "%2f" in raw.lower() else "[?#]", raw)
+    if mark and mark.end() < len(raw):
+        raw = raw[: mark.end()] + "…"
+    return without_credentials(raw)
+
+
+def without_credentials(raw: str) -> str:
+    raw = re.sub("[^\\s/,;|\"']*:[^\\s/,;|\"']*@", "…@", raw)
+    return re.sub("(%2[fF]%2[fF])(?:(?!%2[fF])[^\\s/,;|\"'])*%40", r"\1…%40", raw)
 
 
 def matches(pattern: str, text: str) -> bool:

@@ -20,17 +20,13 @@ from polars.testing import assert_frame_equal
 
 from sigma_impressions.exports.reading import normalize, records
 from sigma_impressions.exports.reading import rules as rules_module
-from sigma_impressions.exports.reading.classify import (
-    ACCEPTED_SCHEMA,
-    parse_counts,
-    reduce_workbook_urls,
-)
+from sigma_impressions.exports.reading.classify import ACCEPTED_SCHEMA, parse_counts
 from sigma_impressions.exports.reading.decoding import DecodedText
 from sigma_impressions.exports.reading.normalize import REJECTED_SCHEMA, NormalizedFile
 from sigma_impressions.exports.reading.records import exact_piece, open_export, pieces, well_formed_piece
 from sigma_impressions.exports.reading.refused import RefusedFile
 from sigma_impressions.exports.reading.rules import ReadingRules
-from sigma_impressions.settings.parse import header_aliases
+from sigma_impressions.settings import parse
 from sigma_impressions_tests.exports import reference
 from sigma_impressions_tests.exports.reading import assert_as_reference, read
 
@@ -61,11 +57,12 @@ def case_files() -> list[object]:
 
 @pytest.mark.parametrize(("path", "last_modified", "case_settings", "expected"), case_files())
 def test_cases(path, last_modified, case_settings, expected):
-    excluded = case_settings.get("SIGMA_IMPRESSIONS_EXCLUDED_USERS", "").split(",")
     rules = ReadingRules(
         time_zone=case_settings.get("SIGMA_IMPRESSIONS_TIME_ZONE", "UTC"),
-        excluded_users=tuple(user.strip().lower() for user in excluded if user.strip()),
-        extra_aliases=header_aliases(case_settings.get("SIGMA_IMPRESSIONS_HEADER_ALIASES", "")),
+        excluded_users=parse.excluded_users(case_settings.get("SIGMA_IMPRESSIONS_EXCLUDED_USERS", "")),
+        extra_aliases=parse.header_aliases(case_settings.get("SIGMA_IMPRESSIONS_HEADER_ALIASES", "")),
+        event_types=parse.event_types(case_settings.get("SIGMA_IMPRESSIONS_EVENT_TYPES", "")),
+        anonymous_users=case_settings.get("SIGMA_IMPRESSIONS_ANONYMOUS_USERS") == "count",
     )
     figures = {"rows": 0, "accepted": 0, "rejected": 0, "skipped": 0, "reasons": {}, "refused": None}
     try:
@@ -99,13 +96,30 @@ VALUES = {
         "2026-11-21T06:00:00Z",
         "2026-11-21T06:00:00.000001Z",
         "9999-12-31T23:59:59-05:00",
+        "2026-11-19 08:00",
+        "2026-11-19T08:00:00,5 gmt",
+        "Thu, 19 Nov 2026 08:00:00 +0100",
+        "1763539200123456",
+        "1763539200.5",
+        "'2026-11-19'",
         "soon",
         "",
         "\\N",
         "null",
     ),
     "user_email": spaced(
-        "Ann@Example.com", "zoë@example.com", "a.b@bots.example.com", "NULL", "Null", "", "ΑΣ@x.gr", "a"
+        "Ann@Example.com",
+        "zoë@example.com",
+        "a.b@bots.example.com",
+        "NULL",
+        "Undefined",
+        "",
+        "ΑΣ@x.gr",
+        "a",
+        '"Ann@Example.com"',
+        "' a.b@bots.example.com\t'",
+        "nobody",
+        "'",
     ),
     "workbook_url_id": spaced(
         "2opi6VLEne4BaPyj00US50",
@@ -116,10 +130,17 @@ VALUES = {
         "/workbook/a-b/b/",
         "/workbook/a-",
         "d6c07b3f-e008-f636-0377-333740d8a2fd",
+        "Sales-2opi6VLEne4BaPyj00US50",
+        "https://x/acme/workbook/Sales-2opi6VLEne4BaPyj00US50/element/El_-1?:email=ann%40x",
+        "https://ann:secret@x/embed/1-AbC#ann",
+        "https%3A%2F%2Fx%2Fb%2F2opi6VLEne4BaPyj00US50%3Fann",
+        "?ann",
+        "AbC?",
+        "<Null>",
         "",
         "null",
     ),
-    "element_id": spaced("El_-1", "", "\\N"),
+    "element_id": spaced("El_-1", "", "\\N", "\\\\N", "\0\0"),
     "count": spaced(
         "1",
         "2",
@@ -133,11 +154,13 @@ VALUES = {
         "1.5",
         "+1",
         "1.",
+        "2.000",
+        "1,000",
         "",
     ),
-    "event_id": spaced("e1", ""),
+    "event_id": spaced("e1", "", "None"),
     "event_status": spaced("success", "SUCCESS", "Failure", "null", ""),
-    "event_type": spaced("view", ""),
+    "event_type": spaced("view_workbook", "View Element", "export", "", "-"),
     "comment": st.sampled_from(
         ["", "x", 'say "hi"', "C:\\", "\\\\", "a,b;c\td|e", "two\nlines", "\r\n", "  ", '"', "\x00", "é" * 3]
     )
@@ -201,10 +224,18 @@ def files(draw: st.DrawFn) -> bytes:
     data=files(),
     time_zone=st.sampled_from(["UTC", "Europe/Berlin"]),
     excluded=st.sampled_from([(), ("*@bots.example.com",), ("a?n@example.com", "zoë@example.com")]),
+    event_types=st.sampled_from([(), (), ("view?*",), ("export", "?")]),
+    anonymous_users=st.booleans(),
 )
-@example(data=HEADER + b'a,b,c,"x\\",y"\n' + b'a,b,c,"x\\""\n', time_zone="UTC", excluded=())
-def test_generated_files_give_what_the_reference_gives(data, time_zone, excluded):
-    assert_as_reference(data, time_zone, excluded)
+@example(
+    data=HEADER + b'a,b,c,"x\\",y"\n' + b'a,b,c,"x\\""\n',
+    time_zone="UTC",
+    excluded=(),
+    event_types=(),
+    anonymous_users=False,
+)
+def test_generated_files_give_what_the_reference_gives(data, time_zone, excluded, event_types, anonymous_users):
+    assert_as_reference(data, time_zone, excluded, event_types, anonymous_users)
 
 
 @settings(max_examples=150)
@@ -418,21 +449,12 @@ def test_a_long_file_with_quoted_line_ends_takes_the_fast_reader(tmp_path):
 
 def test_counts():
     texts = ["1", "3.000", None, "1000000000", "1000000001", "0", "0.0", "1e3", "99999999999999999999", "٣", "00"]
-    assert parse_counts(pl.Series(texts)).to_list() == [1, 3, 1, 10**9, *[None] * 7]
-    assert parse_counts(pl.Series([None, None], dtype=pl.String)).to_list() == [1, 1]
-
-
-def test_workbook_urls():
-    urls = {
-        "https://app.sigmacomputing.com/acme/workbook/Sales-AbC?:displayNodeId=x": "AbC",
-        "https://x/b/AbC": "AbC",
-        "https://x/workbook/Sales-AbC/page/1": "AbC",
-        "https://x/b/AbC?from=/workbook/Other-DeF": "AbC",
-        "https://x/dashboard/AbC": "https://x/dashboard/AbC",
-        "https://x/workbook/Sales-": "",
-        "AbC-d": "AbC-d",
-    }
-    assert reduce_workbook_urls(pl.Series(list(urls))).to_list() == list(urls.values())
+    comma, semicolon = pl.Series([False]), pl.Series([True])
+    assert parse_counts(pl.Series(texts), comma).to_list() == [1, 3, 1, 10**9, *[None] * 7]
+    assert parse_counts(pl.Series([None, None], dtype=pl.String), comma).to_list() == [1, 1]
+    assert parse_counts(pl.Series(["3.0", "3.00", "3.000", "3.0000", None]), semicolon).to_list() == [3, 3, None, 3, 1]
+    mixed = parse_counts(pl.Series(["3.000", "3.000", "x"]), pl.Series([True, False, False]))
+    assert mixed.to_list() == [None, 3, None]
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ The rules: docs/tables-and-metrics.md, "From a row to an impression".
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
@@ -14,16 +14,19 @@ import numpy as np
 import polars as pl
 
 from sigma_impressions.exports.reading.buffers import value_bytes
+from sigma_impressions.exports.reading.references import reduce_references
 from sigma_impressions.exports.reading.rules import ReadingRules
 from sigma_impressions.exports.reading.times import parse_times
 from sigma_impressions.lake.schemas import NORMALIZED_IMPRESSIONS, columns_of_a_file
-from sigma_impressions.users import canonical
+from sigma_impressions.users import canonical, without_addresses
 
 ACCEPTED_SCHEMA = columns_of_a_file(NORMALIZED_IMPRESSIONS)
 
 EARLIEST_TIME = datetime(2010, 1, 1, tzinfo=UTC)
 LATEST_AFTER_LAST_MODIFIED = timedelta(hours=24)
 LARGEST_COUNT = 1_000_000_000
+
+_FALSE = pl.lit(False)
 
 _CHECKS = {
     "wrong_field_count": pl.col("is_complete"),
@@ -39,88 +42,154 @@ _CHECKS = {
 REASONS = tuple(_CHECKS)
 
 # Expressions are built once: with thousands of small files a day, building them took as long as evaluating them.
-_IS_GOOD = pl.all_horizontal(pl.col("is_in_range"), *(check for name, check in _CHECKS.items() if "time" not in name))
-_REASON = pl.coalesce(pl.when(~check).then(pl.lit(reason)) for reason, check in _CHECKS.items()).alias("reason")
 _EVENT_DATE = pl.col("request_time").dt.date().alias("event_date")
-_IS_VIEW = pl.col("event_status").is_null() | (pl.col("event_status").str.to_lowercase() == "success")
+
+
+@dataclass(frozen=True)
+class _Verdict:
+    """What is decided by some of the checks: which rows are good, and for what `reason` one is not."""
+
+    is_good: pl.Expr
+    reason: pl.Expr
+
+
+def _by(checks: Mapping[str, pl.Expr]) -> _Verdict:
+    # Only a time that can be read is in range.
+    enough = [check for name, check in checks.items() if name not in REASONS[1:3]]
+    reasons = [pl.when(~check).then(pl.lit(reason)) for reason, check in checks.items()]
+    return _Verdict(pl.all_horizontal(enough).fill_null(False), pl.coalesce(reasons).alias("reason"))
+
+
+_BY_ALL = _by(_CHECKS)
+_BY_ALL_BUT_USERS = _by({name: check for name, check in _CHECKS.items() if name != "missing_user_email"})
 
 
 @dataclass(frozen=True)
 class Classified:
-    """Rows by what they are, in order; no row is lost.
+    """Rows by what they are; no row is lost.
 
-    `accepted` has ACCEPTED_SCHEMA, `rejected` has `row_number` and `reason` (one of REASONS), `skipped` has
-    `row_number`; each has the columns that were to be kept besides.
+    `accepted` has ACCEPTED_SCHEMA, in order; `rejected` has `row_number`, `reason` (one of REASONS) and `reference`,
+    the text that stood for the workbook, in order; `skipped` has `row_number`. `event_types` counts: for each
+    `event_type`, "" for an absent one, the `rows` with the right number of fields, and those of them that were
+    `accepted`. Each has the columns that were to be kept besides.
     """
 
     accepted: pl.DataFrame
     rejected: pl.DataFrame
     skipped: pl.DataFrame
+    event_types: pl.DataFrame
 
 
-def classify(raw: pl.DataFrame, last_modified: pl.Expr, rules: ReadingRules, keep: Sequence[str] = ()) -> Classified:
+def classify(
+    raw: pl.DataFrame,
+    last_modified: pl.Expr,
+    rules: ReadingRules,
+    keep: Sequence[str] = (),
+    is_semicolon: pl.Expr = _FALSE,
+) -> Classified:
     """Turn raw rows (RAW_SCHEMA) into values, and decide for each row what it is.
 
-    `last_modified` is an expression over `raw`, the time 24 h after which nothing was viewed; `keep` names columns
-    that `raw` has besides.
+    `last_modified` is an expression over `raw`, the time 24 h after which nothing was viewed; so is `is_semicolon`,
+    whether the delimiter of the row's file is one. `keep` names columns that `raw` has besides.
     """
-    texts = raw.get_column("request_time")
-    rows = raw.with_columns(
+    is_view = _is_view(raw, rules.event_types)
+    views, others = _split(raw, is_view)
+    texts = views.get_column("request_time")
+    references = views.get_column("workbook_url_id")
+    ids, elements = reduce_references(references)
+    rows = views.with_columns(
         parse_times(texts, rules.time_zone),
-        parse_counts(raw.get_column("count")),
-        reduce_workbook_urls(raw.get_column("workbook_url_id")),
-        to_lower_case(raw.get_column("user_email")),
+        parse_counts(views.get_column("count"), views.select(is_semicolon.alias("is_semicolon")).to_series()),
+        ids,
+        to_lower_case(views.get_column("user_email")),
+        references.alias("reference"),
         has_time=texts.is_not_null(),
     ).with_columns(
         _EVENT_DATE,
         is_in_range=pl.col("request_time").is_between(EARLIEST_TIME, last_modified + LATEST_AFTER_LAST_MODIFIED),
     )
-    is_good = rows.select(_IS_GOOD.fill_null(False)).to_series()
-    good, bad = _split(rows, is_good)
-    is_view = _is_view(good, rules.excluded_users)
-    accepted, skipped = (good, good.clear()) if is_view is None else _split(good, is_view)
+    if elements is not None and elements.null_count() < len(elements):
+        rows = rows.with_columns(pl.coalesce("element_id", elements.alias("element_id")))
+    verdict = _BY_ALL_BUT_USERS if rules.anonymous_users else _BY_ALL
+    good, bad = _split(rows, rows.select(verdict.is_good).to_series())
+    accepted, excluded = _split(good, _is_not_excluded(good.get_column("user_email"), rules.excluded_users))
+    counts = _count_types(raw, accepted, keep)
     if rules.pseudonyms is not None:
         accepted = accepted.with_columns(rules.pseudonyms.of(accepted.get_column("user_email")))
+        counts = counts.with_columns(without_addresses(pl.col("event_type")))
     return Classified(
         accepted.select(*ACCEPTED_SCHEMA, *keep),
-        bad.select("row_number", _REASON, *keep),
-        skipped.select("row_number", *keep),
+        bad.select("row_number", verdict.reason, "reference", *keep),
+        pl.concat([others.select("row_number", *keep), excluded.select("row_number", *keep)]),
+        counts,
     )
 
 
-def _split(rows: pl.DataFrame, mask: pl.Series) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """The marked rows, and the others."""
-    return (rows, rows.clear()) if mask.all() else (rows.filter(mask), rows.filter(~mask))
+def _split(rows: pl.DataFrame, mask: pl.Series | None) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """The marked rows, which None says all are, and the others."""
+    return (rows, rows.clear()) if mask is None or mask.all() else (rows.filter(mask), rows.filter(~mask))
 
 
-def _is_view(rows: pl.DataFrame, excluded_users: tuple[str, ...]) -> pl.Series | None:
-    """Which rows are successful views by users who are not excluded; None if all are."""
+def _is_view(raw: pl.DataFrame, event_types: tuple[str, ...]) -> pl.Series | None:
+    """Which rows are about a view that succeeded, or cannot be told; None if all are."""
     conditions = []
-    status = rows.get_column("event_status")
+    if event_types:
+        is_type = _any_of(pattern.casefold() for pattern in event_types)
+        conditions.append(_fits(raw.get_column("event_type").fill_null(""), is_type))
+    status = raw.get_column("event_status")
     if status.null_count() < len(status):
-        conditions.append(_IS_VIEW)
-    if excluded_users:
-        conditions.append(~pl.col("user_email").str.contains(_any_of(excluded_users)))
-    return rows.select(pl.all_horizontal(conditions)).to_series() if conditions else None
+        conditions.append(_fits(status.fill_null("success"), "success"))
+    if not conditions:
+        return None
+    return raw.select(pl.all_horizontal(conditions) | ~pl.col("is_complete")).to_series()
+
+
+def _fits(texts: pl.Series, expression: str) -> pl.Series:
+    """Which of the texts a regular expression fits, compared without case; each distinct one is looked at once."""
+    distinct = texts.unique()
+    fits = [re.fullmatch(expression, text.casefold()) is not None for text in distinct]
+    return (
+        pl.repeat(fits[0], len(texts), eager=True) if len(fits) == 1 else texts.is_in(distinct.filter(fits).implode())
+    )
+
+
+def _is_not_excluded(users: pl.Series, excluded_users: tuple[str, ...]) -> pl.Series | None:
+    if not excluded_users:
+        return None
+    return ~users.str.contains(f"^{_any_of(excluded_users)}$").fill_null(False)
+
+
+def _count_types(raw: pl.DataFrame, accepted: pl.DataFrame, keep: Sequence[str]) -> pl.DataFrame:
+    """The rows with the right number of fields, and the accepted ones, by event type."""
+    if not keep and raw.get_column("event_type").null_count() == raw.height:
+        complete = int(raw.get_column("is_complete").sum())
+        return pl.DataFrame({"event_type": [""], "rows": [complete], "accepted": [accepted.height]}).head(complete)
+    by = [pl.col("event_type").fill_null(""), *map(pl.col, keep)]
+    rows = raw.group_by(by).agg(rows=pl.col("is_complete").sum().cast(pl.Int64)).filter(pl.col("rows") > 0)
+    good = accepted.group_by(by).agg(accepted=pl.len().cast(pl.Int64))
+    return rows.join(good, on=["event_type", *keep], how="left").with_columns(pl.col("accepted").fill_null(0))
 
 
 def is_excluded(user: str, excluded_users: tuple[str, ...]) -> bool:
     """Whether the rows of a user are skipped."""
-    found = canonical(pl.Series([user])).str.contains(_any_of(excluded_users)) if excluded_users else None
-    return found is not None and bool(found.all())
+    is_counted = _is_not_excluded(canonical(pl.Series([user])), excluded_users)
+    return is_counted is not None and not is_counted.all()
 
 
-def _any_of(users: tuple[str, ...]) -> str:
-    return f"(?s)^(?:{'|'.join(map(_glob, users))})$"
+def _any_of(patterns: Iterable[str]) -> str:
+    """A regular expression for globs in which only `*` and `?` are special."""
+    return f"(?s:{'|'.join(map(_glob, patterns))})"
 
 
 def _glob(pattern: str) -> str:
-    """A regular expression for a glob in which only `*` and `?` are special."""
     return "".join({"*": ".*", "?": "."}.get(part, pl.escape_regex(part)) for part in re.split(r"([*?])", pattern))
 
 
-def parse_counts(texts: pl.Series) -> pl.Series:
-    """Counts from trimmed texts: 1 where the text is null, null where it is no count."""
+def parse_counts(texts: pl.Series, is_semicolon: pl.Series) -> pl.Series:
+    """Counts from trimmed texts: 1 where the text is null, null where it is no count.
+
+    `is_semicolon` tells where a `.` and three zeros may mean thousands; it may be one value for all texts.
+    """
     if texts.null_count() == len(texts):
         return pl.repeat(1, len(texts), dtype=pl.Int64, eager=True).alias(texts.name)
     text = pl.col("text")
@@ -128,22 +197,10 @@ def parse_counts(texts: pl.Series) -> pl.Series:
     counts = texts.to_frame("text").with_columns(count=pl.when(text.is_null()).then(1).otherwise(whole))
     if counts.get_column("count").has_nulls() or (value_bytes(texts) == ord("+")).any():
         number = text.str.extract(r"^0*([0-9]{1,10})(?:\.0+)?$").cast(pl.Int64)
-        counts = counts.with_columns(count=pl.when(text.is_null()).then(1).otherwise(number))
+        is_clear = ~(pl.lit(is_semicolon) & text.str.ends_with(".000"))
+        counts = counts.with_columns(count=pl.when(text.is_null()).then(1).when(is_clear).then(number))
     valid = pl.when(pl.col("count").is_between(1, LARGEST_COUNT)).then(pl.col("count"))
     return counts.select(valid.alias(texts.name)).to_series()
-
-
-def reduce_workbook_urls(texts: pl.Series) -> pl.Series:
-    """URL IDs from trimmed texts that are URL IDs, UUIDs or workbook URLs; "" for a URL that ends in `-`.
-
-    Of a URL only the path counts: a query or fragment may hold another URL.
-    """
-    if not texts.str.contains("/", literal=True).any():
-        return texts
-    text = pl.col("text")
-    segment = text.str.extract(r"^[^?#]*/(?:workbook|b)/([^/?#]+)")
-    url_id = pl.coalesce(segment.str.replace(r"(?s)^.*-", ""), text)
-    return texts.to_frame("text").select(url_id.alias(texts.name)).to_series()
 
 
 def to_lower_case(texts: pl.Series) -> pl.Series:

@@ -18,6 +18,7 @@ from sigma_impressions.exports.reading.classify import ACCEPTED_SCHEMA, Classifi
 from sigma_impressions.exports.reading.decoding import decode
 from sigma_impressions.exports.reading.parquet import write_frames
 from sigma_impressions.exports.reading.records import PIECE, Opened, Piece, read_export
+from sigma_impressions.exports.reading.references import hide_secrets
 from sigma_impressions.exports.reading.rules import ReadingRules
 from sigma_impressions.lake.schemas import REJECTED_ROWS, columns_of_a_file
 from sigma_impressions.users import shape_of
@@ -29,8 +30,14 @@ REJECTED_SCHEMA = columns_of_a_file(REJECTED_ROWS)
 REJECTED_TEXT_LIMIT = 2_000
 """Characters of a rejected row that are kept."""
 
-IS_SEMICOLON = "is_semicolon"
-"""The column of raw rows, besides those of RAW_SCHEMA, that tells whether their file's delimiter is `;`."""
+EVENT_TYPES_NAMED = 100
+"""Event types of a file that are counted by name: the most frequent ones."""
+
+OTHER_TYPES = "other"
+
+_TYPES_KNOWN = 10_000
+_TYPE_CHARACTERS = 200
+"""Event types that are told apart while a file is read, and the characters of each: nobody has as many."""
 
 _WORKERS = 2
 """Pieces of a file that are worked on at the same time."""
@@ -41,7 +48,9 @@ class NormalizedFile:
     """What a file held: `rows` = `accepted` + `rejected` + `skipped`, exactly.
 
     `reasons`: rejected rows per reason. `event_dates`: the distinct UTC days of the accepted rows, sorted.
-    `warnings`: sentences about what was repaired. `unused_columns`: header cells nothing was read from.
+    `warnings`: sentences about what was repaired. `unused_columns`: header cells nothing was read from. `event_types`:
+    (type, rows with the right number of fields, accepted ones of them), the most frequent ones first; what is beyond
+    EVENT_TYPES_NAMED is together in OTHER_TYPES, and "" stands for the rows without a type.
     """
 
     rows: int
@@ -52,6 +61,7 @@ class NormalizedFile:
     event_dates: tuple[date, ...]
     warnings: tuple[str, ...]
     unused_columns: tuple[str, ...]
+    event_types: tuple[tuple[str, int, int], ...] = ()
 
 
 def normalize_file(
@@ -80,10 +90,10 @@ def normalize_file(
         def write(opened: Opened, parts: Iterator[Piece]) -> NormalizedFile:
             tally = Tally()
             nothing = pl.DataFrame(schema=ACCEPTED_SCHEMA).with_columns(constants)
-            is_semicolon = pl.lit(opened.header.delimiter == ";").alias(IS_SEMICOLON)
+            is_semicolon = pl.lit(opened.header.delimiter == ";")
 
             def outcome(piece: Piece) -> tuple[Classified, pl.DataFrame]:
-                rows = classify(piece.rows().with_columns(is_semicolon), pl.lit(last_modified), rules)
+                rows = classify(piece.rows(), pl.lit(last_modified), rules, is_semicolon=is_semicolon)
                 return rows, with_texts(rows.rejected, piece, rules).with_columns(constants)
 
             with tempfile.TemporaryDirectory(dir=folder) as spool:
@@ -105,10 +115,11 @@ def normalize_file(
 def with_texts(rejected: pl.DataFrame, piece: Piece, rules: ReadingRules) -> pl.DataFrame:
     """Rejected rows of a piece, as REJECTED_SCHEMA says; with pseudonyms, only the shape of their texts."""
     if not rejected.height:
-        return rejected.with_columns(text=pl.lit(None, pl.String))
-    written = piece.texts(rejected.get_column("row_number"))
-    kept = written.str.strip_chars_end("\r\n").str.head(REJECTED_TEXT_LIMIT)
-    texts = rejected.with_columns(kept.alias("text"))
+        return rejected.drop("reference").with_columns(text=pl.lit(None, pl.String))
+    written = piece.texts(rejected.get_column("row_number")).str.strip_chars_end("\r\n")
+    are_complete = rejected.get_column("reason") != "wrong_field_count"
+    shown = hide_secrets(written, rejected.get_column("reference"), are_complete).str.head(REJECTED_TEXT_LIMIT)
+    texts = rejected.drop("reference").with_columns(shown.alias("text"))
     return texts if rules.pseudonyms is None else texts.with_columns(shape_of(pl.col("text")))
 
 
@@ -120,6 +131,7 @@ class Tally:
     skipped: int = 0
     reasons: Counter[str] = field(default_factory=Counter)
     event_dates: set[date] = field(default_factory=set)
+    event_types: dict[str, tuple[int, int]] = field(default_factory=dict)
 
     def add(self, rows: Classified) -> None:
         """Count some more rows of the file."""
@@ -127,10 +139,26 @@ class Tally:
         self.skipped += rows.skipped.height
         self.reasons.update(rows.rejected.get_column("reason"))
         self.event_dates.update(rows.accepted.get_column("event_date").unique())
+        for name, count, accepted in rows.event_types.select("event_type", "rows", "accepted").iter_rows():
+            self._count(name[:_TYPE_CHARACTERS], count, accepted)
+        if len(self.event_types) > _TYPES_KNOWN:
+            self._keep_frequent(_TYPES_KNOWN // 2)
+
+    def _count(self, name: str, rows: int, accepted: int) -> None:
+        before = self.event_types.get(name, (0, 0))
+        self.event_types[name] = (before[0] + rows, before[1] + accepted)
+
+    def _keep_frequent(self, most: int) -> None:
+        """Count all but the most frequent event types together."""
+        rare = sorted(self.event_types, key=lambda name: (-self.event_types[name][0], name))[most:]
+        for counts in [self.event_types.pop(name) for name in rare]:
+            self._count(OTHER_TYPES, *counts)
 
     def of_file(self, warnings: tuple[str, ...], unused_columns: tuple[str, ...]) -> NormalizedFile:
         """What the whole file held."""
         rejected = self.reasons.total()
+        self._keep_frequent(EVENT_TYPES_NAMED)
+        named = sorted(self.event_types.items(), key=lambda item: (-item[1][0], item[0]))
         return NormalizedFile(
             rows=self.accepted + rejected + self.skipped,
             accepted=self.accepted,
@@ -140,6 +168,7 @@ class Tally:
             event_dates=tuple(sorted(self.event_dates)),
             warnings=warnings,
             unused_columns=unused_columns,
+            event_types=tuple((name, *counts) for name, counts in named),
         )
 
 

@@ -10,7 +10,7 @@ from sigma_impressions.exports.reading.headers import COLUMNS, is_count_of, norm
 from sigma_impressions.lake.digests import digest
 from sigma_impressions.users import Pseudonyms
 
-NORMALIZATION_VERSION = 1
+NORMALIZATION_VERSION = 2
 """Raised whenever the same file would give other rows than before, so that it is read again."""
 
 

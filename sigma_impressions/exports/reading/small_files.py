@@ -63,23 +63,22 @@ def normalize_small_files(
             _repeated("part", pl.Int64, range(len(parts)), parts),
             _repeated("last_modified", UTC_TIME, (files[file].last_modified for file, _ in parts), parts),
             _repeated("file_id", pl.String, (files[file].file_id for file, _ in parts), parts),
-            _repeated(IS_SEMICOLON, pl.Boolean, (read[file].is_semicolon for file, _ in parts), parts),
+            _repeated("is_semicolon", pl.Boolean, (read[file].is_semicolon for file, _ in parts), parts),
         ),
         pl.col("last_modified"),
         rules,
         keep=("file_id", "part"),
+        is_semicolon=pl.col("is_semicolon"),
     )
-    accepted, rejected, skipped = (
-        frame.partition_by("part", as_dict=True) for frame in (rows.accepted, rows.rejected, rows.skipped)
-    )
+    everything = (rows.accepted, rows.rejected, rows.skipped, rows.event_types)
+    by_part = [frame.partition_by("part", as_dict=True) for frame in everything]
     tallies = [Tally() for _ in files]
-    with_text = [rows.rejected.clear().with_columns(text=pl.lit(None, pl.String))]
+    with_text = [rows.rejected.clear().drop("reference").with_columns(text=pl.lit(None, pl.String))]
     for part, (file, piece) in enumerate(parts):
-        bad = rejected.get((part,), rows.rejected.clear())
-        good, other = accepted.get((part,), rows.accepted.clear()), skipped.get((part,), rows.skipped.clear())
-        tallies[file].add(Classified(good, bad, other))
-        if bad.height:
-            with_text.append(with_texts(bad, piece, rules))
+        own = Classified(*(found.get((part,), frame.clear()) for found, frame in zip(by_part, everything, strict=True)))
+        tallies[file].add(own)
+        if own.rejected.height:
+            with_text.append(with_texts(own.rejected, piece, rules))
     constants = [pl.lit(value).alias(name) for name, value in labels.items()]
     for frame, schema, path in (
         (rows.accepted, ACCEPTED_SCHEMA, accepted_to),

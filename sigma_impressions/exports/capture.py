@@ -383,6 +383,11 @@ class _Reader:
             "warnings": list(normalized.warnings),
             "rules_fingerprint": self.rules.fingerprint(),
             "captured_at": datetime.now(UTC),
+            "event_types": [
+                {"event_type": name, "rows": rows, "accepted": accepted}
+                for name, rows, accepted in normalized.event_types
+            ],
+            "unused_columns": list(normalized.unused_columns),
         }
 
 

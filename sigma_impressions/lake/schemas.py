@@ -8,7 +8,7 @@ import polars as pl
 
 from sigma_impressions.windows import WINDOW_DAYS
 
-SCHEMA_VERSION = 3
+SCHEMA_VERSION = 4
 """Version of all table schemas; stored with each table, so that an older or newer one is recognised."""
 
 UTC_TIME = pl.Datetime("us", "UTC")
@@ -71,6 +71,8 @@ EXPORT_FILES = Table(
         warnings=pl.List(pl.String),
         rules_fingerprint=pl.String,
         captured_at=UTC_TIME,
+        event_types=pl.List(pl.Struct({"event_type": pl.String, "rows": pl.Int64, "accepted": pl.Int64})),
+        unused_columns=pl.List(pl.String),
     ),
 )
 NORMALIZED_IMPRESSIONS = Table(

@@ -21,8 +21,8 @@ from sigma_impressions.exports.manifest import Recorded, forget_missing, read_ma
 from sigma_impressions.lake.schemas import EXPORT_FILES, NORMALIZED_IMPRESSIONS, RAW_EXPORT_FILES
 from sigma_impressions.lake.tables import Tables
 from sigma_impressions.metrics.conservation import ROW_COUNTS
-from sigma_impressions.upkeep.edit_users import refuse_stored_addresses
 from sigma_impressions.settings.declared import Settings
+from sigma_impressions.upkeep.edit_users import refuse_stored_addresses
 from sigma_impressions.wiring import file_date_pattern, object_store, reading_rules, tables
 
 

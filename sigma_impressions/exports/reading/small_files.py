@@ -15,7 +15,6 @@ from polars._typing import PolarsDataType
 from sigma_impressions.exports.reading.classify import ACCEPTED_SCHEMA, Classified, classify
 from sigma_impressions.exports.reading.decoding import decode
 from sigma_impressions.exports.reading.normalize import (
-    IS_SEMICOLON,
     REJECTED_SCHEMA,
     NormalizedFile,
     Tally,

@@ -28,7 +28,7 @@ from sigma_impressions.lake.schemas import (
 from sigma_impressions.lake.tables import Tables
 from sigma_impressions.windows import window
 
-DAILY_VERSION = 1
+DAILY_VERSION = 2
 """Raised when the meaning of `daily_impressions` changes, so that all of it is rebuilt."""
 
 METRICS_VERSION = 1

@@ -39,7 +39,7 @@ class Impression:
 
 
 def count_once(files: list[list[Row]], overlapping_exports: str = "largest") -> list[Impression]:
-    deliveries: dict[tuple[str, date], list[Row]] = defaultdict(list)
+    deliveries: dict[Any, list[Row]] = defaultdict(list)
     claims: dict[Any, list[int]] = defaultdict(list)
     for rows in files:
         sums: dict[Any, int] = defaultdict(int)
@@ -47,18 +47,13 @@ def count_once(files: list[list[Row]], overlapping_exports: str = "largest") -> 
             if row.event_id is None:
                 sums[row.identity] += row.count
             else:
-                deliveries[row.event_id, row.request_time.date()].append(row)
+                deliveries[row.event_id, row.request_time.date(), *row.identity[1:]].append(row)
         for identity, total in sums.items():
             claims[identity].append(total)
     combine = sum if overlapping_exports == "sum" else max
     counted = [Impression(*identity, combine(totals)) for identity, totals in claims.items()]
     for rows in deliveries.values():
-        count = max(row.count for row in rows)
-        latest = max(row.request_time for row in rows if row.count == count)
-        best = min(
-            (row for row in rows if row.count == count and row.request_time == latest),
-            key=lambda row: (row.user_email, row.workbook_url_id, row.element_id or ""),
-        )
+        best = max(rows, key=lambda row: (row.count, row.request_time))
         counted.append(Impression(*best.identity, best.count))
     return counted
 

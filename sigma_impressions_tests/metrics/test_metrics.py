@@ -233,6 +233,26 @@ def test_a_date_with_fewer_impressions_than_one_of_its_files_is_refused(tmp_path
         check_claims(tables.registry(EVENT_DATES).with_columns(impressions=pl.lit(4)))
 
 
+def test_an_event_is_one_of_a_user_and_a_resource(tmp_path: Path) -> None:
+    tables = tables_of(tmp_path)
+    nine, ten, eleven = (datetime(2026, 11, 20, hour, tzinfo=UTC) for hour in (9, 10, 11))
+    ann, bob = "ann@example.com", "bob@example.com"
+    # Delivered three times: the largest count, and of the rows that have it the latest.
+    first = [Row(nine, ann, "Sales", None, 3, "e1"), Row(ten, ann, "Sales", None, 3, "e1")]
+    later = [Row(eleven, ann, "Sales", None, 2, "e1")]
+    # The same ID of another user, of an element, of another workbook, and a day earlier.
+    others = [Row(nine, bob, "Sales", None, 5, "e1"), Row(nine, ann, "Sales", "chart", 7, "e1")]
+    others += [Row(nine, ann, "sales", None, 11, "e1"), Row(nine - timedelta(days=1), ann, "Sales", None, 13, "e1")]
+    capture(tables, "first", first + others)
+    capture(tables, "second", later + others)
+    refresh_daily_impressions(tables, "largest")
+    daily = tables.read(DAILY_IMPRESSIONS).collect().sort("impressions")
+    assert daily["impressions"].to_list() == [3, 5, 7, 11, 13]
+    assert daily["last_impression_at"][0] == daily["first_impression_at"][0] == ten
+    # What the first file has by itself is what is counted.
+    assert tables.registry(EVENT_DATES).select("impressions", "largest_claim").rows() == [(13, 13), (26, 26)]
+
+
 def test_the_snapshot_of_an_as_of_date() -> None:
     first, second = datetime(2026, 11, 10, 12, tzinfo=UTC), datetime(2026, 11, 12, 23, 59, 59, tzinfo=UTC)
     taken = [(first, "first"), (second, "second")]

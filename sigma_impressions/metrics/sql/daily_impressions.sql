@@ -2,15 +2,23 @@
 -- Reads:      captured_impressions
 -- Parameter:  $overlapping_exports, 'largest' or 'sum'
 WITH
--- An event that was delivered several times: the row with the largest count, then the latest, then the smallest.
-identified AS (
-    SELECT event_date, request_time, user_email, workbook_url_id, element_id, count AS impressions
+-- An event that was delivered several times: the row with the largest count, of several the latest. One ID over
+-- several users or resources is not one event.
+delivered AS (
+    SELECT
+        event_date,
+        user_email,
+        workbook_url_id,
+        element_id,
+        max({'impressions': count, 'request_time': request_time}) AS largest
     FROM captured_impressions
     WHERE event_id IS NOT NULL
-    QUALIFY row_number() OVER (
-        PARTITION BY event_date, event_id
-        ORDER BY count DESC, request_time DESC, user_email, workbook_url_id, coalesce(element_id, '')
-    ) = 1
+    GROUP BY event_date, event_id, user_email, workbook_url_id, element_id
+),
+
+identified AS (
+    SELECT * EXCLUDE (largest), largest.request_time AS request_time, largest.impressions AS impressions
+    FROM delivered
 ),
 
 -- Equal rows of one file are separate impressions ...

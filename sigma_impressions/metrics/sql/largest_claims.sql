@@ -4,7 +4,7 @@ WITH parts AS (
     SELECT event_date, file_id, max(count) AS impressions
     FROM captured_impressions
     WHERE event_id IS NOT NULL
-    GROUP BY event_date, file_id, event_id
+    GROUP BY event_date, file_id, event_id, user_email, workbook_url_id, element_id
     UNION ALL
     SELECT event_date, file_id, count
     FROM captured_impressions

@@ -32,6 +32,7 @@ _METRICS: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("distinct_resources_", ("event_date", *_OF_A_VIEW)),
     ("first_impression_at", ("first_impression_at",)),
     ("last_impression_at", ("last_impression_at",)),
+    ("anonymous_impressions_", ("event_date", "user_email", "impressions")),
     ("used", ("event_date", "user_email", "impressions", "first_impression_at", "last_impression_at")),
 )
 

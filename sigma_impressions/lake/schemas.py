@@ -103,7 +103,7 @@ def columns_of_a_file(table: Table) -> dict[str, pl.DataType]:
 
 DAILY_IMPRESSIONS = Table(
     "daily_impressions",
-    "Impressions counted once, per event date, workbook, element and user.",
+    "Impressions counted once, per event date, workbook, element and user; without a user they are of nobody.",
     _schema(
         event_date=pl.Date,
         **_texts("fingerprint", "workbook_url_id", "element_id", "user_email"),
@@ -122,7 +122,10 @@ DAILY_TOTALS = Table(
     ),
     partition_by=("event_date", "fingerprint"),
 )
-"""A row is of a workbook or element (`user_email` is null) or of a user (`workbook_url_id` is null)."""
+"""A row is of a workbook or element (`user_email` is null) or of a user (`workbook_url_id` is null).
+
+The impressions of nobody are in those of workbooks and elements only.
+"""
 
 DAILY_TABLES = (DAILY_IMPRESSIONS, DAILY_TOTALS)
 
@@ -200,6 +203,7 @@ RESOURCE_IMPRESSIONS = Table(
         total_impressions_prior_14d=pl.Int64,
         **_IMPRESSIONS_AT,
         used=pl.List(_USER_OF_RESOURCE),
+        anonymous_impressions_60d=pl.Int64,
     ),
     partition_by=("as_of_date", "fingerprint"),
     rows_per_group=16_384,  # of many users each

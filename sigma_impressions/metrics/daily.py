@@ -126,24 +126,22 @@ def _build(
 
 
 def _totals(daily: pl.DataFrame) -> pl.DataFrame:
-    """The rows of `daily_totals` for rows of `daily_impressions`."""
+    """The rows of `daily_totals` for rows of `daily_impressions`; views of nobody make no row of a user."""
     of_a_date = daily.lazy().group_by("event_date", "fingerprint", "workbook_url_id", "element_id")
-    resources = of_a_date.agg(pl.col("impressions").sum(), distinct_users=pl.len().cast(pl.Int64))
-    users = daily.lazy().group_by("event_date", "fingerprint", "user_email").agg(pl.col("impressions").sum())
-    everything = pl.concat([resources, users.with_columns(distinct_users=pl.lit(1, pl.Int64))], how="diagonal")
+    resources = of_a_date.agg(pl.col("impressions").sum(), distinct_users=pl.col("user_email").count().cast(pl.Int64))
+    everybody = daily.lazy().group_by("event_date", "fingerprint", "user_email").agg(pl.col("impressions").sum())
+    users = everybody.drop_nulls("user_email").with_columns(distinct_users=pl.lit(1, pl.Int64))
+    everything = pl.concat([resources, users], how="diagonal")
     return everything.sort("event_date", "workbook_url_id", "element_id", "user_email").collect()
 
 
 def _registered(dates: pl.DataFrame, daily: pl.DataFrame, totals: pl.DataFrame) -> pl.DataFrame:
     """The rows of `event_dates`, also for dates without impressions."""
-    of_users = totals.filter(pl.col("user_email").is_not_null()).group_by("event_date")
+    rows = daily.group_by("event_date").agg(pl.col("impressions").sum(), rows=pl.len().cast(pl.Int64))
+    users = totals.group_by("event_date").agg(distinct_users=pl.col("user_email").count().cast(pl.Int64))
     return (
-        dates.join(daily.group_by("event_date").agg(rows=pl.len().cast(pl.Int64)), on="event_date", how="left")
-        .join(
-            of_users.agg(pl.col("impressions").sum(), distinct_users=pl.len().cast(pl.Int64)),
-            on="event_date",
-            how="left",
-        )
+        dates.join(rows, on="event_date", how="left")
+        .join(users, on="event_date", how="left")
         .with_columns(pl.col("rows", "impressions", "distinct_users", "largest_claim").fill_null(0))
         .with_columns(built_at=pl.lit(datetime.now(UTC)), detail_dropped_at=pl.lit(None, UTC_TIME))
     )

@@ -31,7 +31,7 @@ from sigma_impressions.windows import window
 DAILY_VERSION = 2
 """Raised when the meaning of `daily_impressions` changes, so that all of it is rebuilt."""
 
-METRICS_VERSION = 1
+METRICS_VERSION = 2
 """Raised when the meaning of a metric table changes, so that all of them are rebuilt."""
 
 

@@ -22,13 +22,14 @@ def with_user_lists(connection: duckdb.DuckDBPyConnection, resources: pl.DataFra
     import pyarrow as pa
 
     users = QUERIES.frame(connection, "user_lists")
-    viewed = resources.get_column("resource_no").drop_nulls()
     lengths = resources.get_column(f"distinct_impressions_users_{LONGEST_WINDOW}d")
+    used = lengths > 0
+    viewed = resources.get_column("resource_no").filter(used)
     found = users.get_column("resource_no").rle().struct
-    if not (found.field("value").equals(viewed) and found.field("len").equals(lengths.filter(lengths > 0))):
+    if not (found.field("value").equals(viewed) and found.field("len").equals(lengths.filter(used))):
         raise ConservationError("The lists of users do not fit the resources. Nothing was written; please report this.")
     values = users.select(pl.struct(pl.exclude("resource_no"))).to_series().to_arrow()
     # Not of numpy arrays, for which pyarrow would import pandas where it is installed.
     bounds = pl.concat([pl.Series([0], dtype=pl.Int64), lengths.cum_sum()]).to_arrow()
-    used = pl.Series("used", pa.LargeListArray.from_arrays(bounds, values))
-    return resources.drop("resource_no").with_columns(used)
+    lists = pl.Series("used", pa.LargeListArray.from_arrays(bounds, values))
+    return resources.drop("resource_no").with_columns(lists)

@@ -104,6 +104,22 @@ def test_the_file_is_valid_and_as_expected(tables: Tables, tmp_path: Path) -> No
     assert list(path.parent.iterdir()) == [path]
 
 
+def test_views_of_nobody_are_sent_without_a_user(tables: Tables, tmp_path: Path) -> None:
+    at = datetime(2026, 11, 20, 10, tzinfo=UTC)
+    capture(tables, "embeds", [Row(at, None, "Sales", None, 100), Row(at, None, "Ops", "unseen", 1_000)])
+    path = tmp_path / "usage.json"
+    export(refreshed(tables), DataHub(str(path)))
+    days = {
+        proposal["entityUrn"]: proposal["aspect"]["json"]
+        for proposal in json.loads(path.read_text(encoding="utf-8"))
+        if "userCounts" in proposal["aspect"]["json"]
+        and proposal["aspect"]["json"]["timestampMillis"] == datetime(2026, 11, 20, tzinfo=UTC).timestamp() * 1000
+    }
+    sales, unseen = days[f"urn:li:dashboard:(sigma,{SALES})"], days["urn:li:chart:(sigma,unseen)"]
+    assert (sales["viewsCount"], sales["uniqueUserCount"], len(sales["userCounts"])) == (111, 2, 2)
+    assert (unseen["viewsCount"], unseen["uniqueUserCount"], unseen["userCounts"]) == (1_000, 0, [])
+
+
 def server(request: Request) -> Answer:
     """As much of DataHub's metadata service as the emitter talks to."""
     if request.headers.get("authorization") != f"Bearer {TOKEN}":

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from typing import Any
@@ -13,17 +14,17 @@ UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
 
 @dataclass(frozen=True)
 class Row:
-    """An accepted row of an export file."""
+    """An accepted row of an export file; without a user it is an impression of nobody."""
 
     request_time: datetime
-    user_email: str
+    user_email: str | None
     workbook_url_id: str
     element_id: str | None
     count: int = 1
     event_id: str | None = None
 
     @property
-    def identity(self) -> tuple[datetime, str, str, str | None]:
+    def identity(self) -> tuple[datetime, str | None, str, str | None]:
         return self.request_time, self.user_email, self.workbook_url_id, self.element_id
 
 
@@ -32,7 +33,7 @@ class Impression:
     """Rows that were counted once."""
 
     at: datetime
-    user: str
+    user: str | None
     workbook: str
     element: str | None
     count: int
@@ -76,6 +77,11 @@ def match(impression: Impression, resources: list[dict[str, Any]]) -> tuple[str,
     return url_id, True, element_is_known
 
 
+def users_of(impressions: Iterable[Impression]) -> set[str]:
+    """Everybody who viewed: nobody is no user."""
+    return {impression.user for impression in impressions if impression.user is not None}
+
+
 class Reference:
     """The metrics of an as-of date, asked for one number at a time."""
 
@@ -93,7 +99,7 @@ class Reference:
         for days in (14, 30, 60):
             inside = [row for row in rows if self._age(row) < days]
             figures[f"{total}_{days}d"] = sum(row.count for row in inside)
-            figures[f"{users}_{days}d"] = len({row.user for row in inside})
+            figures[f"{users}_{days}d"] = len(users_of(inside))
         return figures
 
     def resource(self, resource: dict[str, Any]) -> dict[str, Any]:
@@ -101,7 +107,7 @@ class Reference:
         is_workbook = resource["resource_type"] == "sigma_workbook"
         own = [i for i, w, _, known in self.impressions if known and w == url_id and i.element == element]
         below = [i for i, w, known, _ in self.impressions if known and w == url_id]
-        users = sorted({row.user for row in own})
+        users = users_of(own)
         used = [
             {
                 "user_email": user,
@@ -124,6 +130,7 @@ class Reference:
             "total_impressions_prior_14d": sum(r.count for r in own if 14 <= self._age(r) <= 27),
             "first_impression_at": min((r.at for r in own), default=None),
             "last_impression_at": max((r.at for r in own), default=None),
+            "anonymous_impressions_60d": sum(r.count for r in (below if is_workbook else own) if r.user is None),
             "used": sorted(used, key=lambda entry: (-entry["impressions_60d"], entry["user_email"])),
         }
 
@@ -141,7 +148,7 @@ class Reference:
         return figures
 
     def users(self) -> set[str]:
-        return {i.user for i, *_ in self.impressions}
+        return users_of(i for i, *_ in self.impressions)
 
     def unmatched(self) -> dict[tuple[str, str | None, str], dict[str, Any]]:
         groups: dict[tuple[str, str | None, str], list[Impression]] = defaultdict(list)
@@ -152,7 +159,7 @@ class Reference:
         return {
             key: {
                 "total_impressions_60d": sum(r.count for r in rows),
-                "distinct_impressions_users_60d": len({r.user for r in rows}),
+                "distinct_impressions_users_60d": len(users_of(rows)),
                 "first_impression_at": min(r.at for r in rows),
                 "last_impression_at": max(r.at for r in rows),
             }

@@ -39,7 +39,10 @@ def test_texts_with_the_same_hash_are_counted_apart(
     capture_snapshot(tables, conform(resources, "the test"), "the test", datetime(2026, 1, 1, tzinfo=UTC))
     moment = datetime(2026, 11, 14, 9, tzinfo=UTC)
     views = [(users[0], elements[0], 1), (users[1], elements[1], 10), (users[1], "gone", 100)]
-    capture(tables, "file", [Row(moment, user, "wb", element, count, None) for user, element, count in views])
+    of_nobody = [(None, elements[0], 1_000), (None, "gone", 10_000)]
+    capture(
+        tables, "file", [Row(moment, user, "wb", element, count, None) for user, element, count in views + of_nobody]
+    )
     refresh_daily_impressions(tables, "largest")
     refresh_metrics(tables, as_of_dates)
     for as_of in as_of_dates:
@@ -50,7 +53,8 @@ def test_texts_with_the_same_hash_are_counted_apart(
             for one in row["used"]
         ]
         assert sorted(used) == sorted(views[:2])
+        assert sorted(viewed["total_impressions_60d"]) == [10, 1_001]
         activity = read_as_of(tables, USER_ACTIVITY, as_of).select("user_email", "total_impressions_60d")
         assert dict(activity.iter_rows()) == {users[0]: 1, users[1]: 110}
         (unmatched,) = read_as_of(tables, UNMATCHED_IMPRESSIONS, as_of)["total_impressions_60d"]
-        assert unmatched == 100
+        assert unmatched == 10_100

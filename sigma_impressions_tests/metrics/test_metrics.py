@@ -16,6 +16,7 @@ from sigma_impressions.errors import ConservationError, NothingComputed
 from sigma_impressions.lake.schemas import (
     AS_OF_DATES,
     DAILY_IMPRESSIONS,
+    DAILY_TOTALS,
     EVENT_DATES,
     METRIC_TABLES,
     RESOURCE_IMPRESSIONS,
@@ -58,7 +59,7 @@ ROWS = st.builds(
         st.sampled_from([0, 1, 86_399]),
         st.sampled_from([0, 999_999]),
     ),
-    user_email=st.sampled_from(["ann@example.com", "bob@example.com", "ζoë@example.com", "=x()@example.com"]),
+    user_email=st.sampled_from([None, "ann@example.com", "bob@example.com", "ζoë@example.com", "=x()@example.com"]),
     workbook_url_id=st.sampled_from(["Sales", "sales", "Gone", WORKBOOK_ID, WORKBOOK_ID.upper()]),
     element_id=st.sampled_from([None, None, "chart", "Chart", "other"]),
     count=st.sampled_from([1, 1, 2, 1_000_000_000]),
@@ -251,6 +252,32 @@ def test_an_event_is_one_of_a_user_and_a_resource(tmp_path: Path) -> None:
     assert daily["last_impression_at"][0] == daily["first_impression_at"][0] == ten
     # What the first file has by itself is what is counted.
     assert tables.registry(EVENT_DATES).select("impressions", "largest_claim").rows() == [(13, 13), (26, 26)]
+
+
+def test_impressions_of_nobody_are_in_every_total_and_of_no_user(tmp_path: Path) -> None:
+    tables, nine = tables_of(tmp_path), datetime(2026, 11, 20, 9, tzinfo=UTC)
+    rows = [Row(nine, "ann@example.com", "Sales", None, 2), Row(nine, None, "Sales", None, 30)]
+    rows += [Row(nine, None, "Sales", "chart", 400), Row(nine, None, "Gone", None, 5_000)]
+    capture(tables, "one", rows)
+    capture(tables, "again", rows)
+    refresh_daily_impressions(tables, "largest")
+    refresh_metrics(tables, [AS_OF])
+    (registered,) = tables.registry(EVENT_DATES).select("rows", "impressions", "distinct_users").rows()
+    assert registered == (4, 5_432, 1)
+    totals = tables.read(DAILY_TOTALS).collect()
+    assert totals.filter(pl.col("workbook_url_id").is_null())["user_email"].to_list() == ["ann@example.com"]
+    viewed = read_as_of(tables, RESOURCE_IMPRESSIONS, AS_OF).filter(pl.col("total_impressions_with_elements_60d") > 0)
+    figures = viewed.select(
+        *("element_id", "total_impressions_14d", "distinct_impressions_users_14d"),
+        *("total_impressions_with_elements_60d", "distinct_impressions_users_with_elements_60d"),
+        "anonymous_impressions_60d",
+        pl.col("used").list.eval(pl.element().struct.field("user_email")),
+    )
+    assert figures.rows() == [("chart", 400, 0, 400, 0, 400, []), (None, 32, 1, 432, 1, 430, ["ann@example.com"])]
+    activity = read_as_of(tables, USER_ACTIVITY, AS_OF).select("user_email", "total_impressions_60d")
+    assert activity.rows() == [("ann@example.com", 2)]
+    unmatched = read_as_of(tables, UNMATCHED_IMPRESSIONS, AS_OF)
+    assert unmatched.select("total_impressions_60d", "distinct_impressions_users_60d").rows() == [(5_000, 0)]
 
 
 def test_the_snapshot_of_an_as_of_date() -> None:

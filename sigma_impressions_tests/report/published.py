@@ -118,6 +118,11 @@ SELECT
     s.as_of_date::TIMESTAMPTZ - INTERVAL 1 DAY * (CASE WHEN no % 5 = 4 THEN 30 ELSE 1 END) AS last_impression_at
 FROM listed, size AS s;
 
+CREATE TABLE resource_impressions AS
+SELECT workbook_url_id, element_id, max(event_date)::TIMESTAMPTZ + INTERVAL 9 HOUR AS last_impression_at
+FROM daily_impressions
+GROUP BY ALL;
+
 CREATE TABLE unmatched_impressions AS
 SELECT
     s.as_of_date, 'gone' || n.no AS workbook_url_id,

@@ -35,6 +35,8 @@ from sigma_impressions.upstream.snapshots import capture_snapshot
 from sigma_impressions.users import Pseudonyms, pseudonymous_resources
 from sigma_impressions_tests import cases
 from sigma_impressions_tests.exports.test_capture import Bucket, scanned
+from sigma_impressions_tests.metrics.captured import capture
+from sigma_impressions_tests.metrics.reference import Row
 
 pytestmark = pytest.mark.slow
 
@@ -247,6 +249,25 @@ def test_a_user_is_forgotten_everywhere_and_every_number_stays(
         texts = [text for *_, text in found["rejected"]]
         assert texts == ["0000-00-00 00:00:00,xxx.xxx@x.xxx", ",dan@x.org,wb1,"]
         assert "Of cyd@x.org" in {name for _, name, _ in found["owners"]}
+
+
+def test_nobody_stays_nobody(tmp_path: Path) -> None:
+    tables, at = Tables(tmp_path), datetime(2026, 11, 20, 9, tzinfo=UTC)
+    resources = conform(pl.DataFrame({"resource_type": ["sigma_workbook"], "workbook_url_id": ["wb1"]}), "here")
+    capture_snapshot(tables, resources, "here", datetime(2026, 11, 1, tzinfo=UTC))
+    capture(tables, "embeds", [Row(at, None, "wb1", None, 5)])
+    capture(tables, "others", [Row(at, "ann.lee@x.org", "wb1", None, 2), Row(at, None, "wb1", None, 3)])
+    refresh(tables)
+    (before,) = published(tables)["resource_impressions"]
+    pseudonymize_stored(tables, PSEUDONYMS, silent)
+    forget_stored(tables, "ann.lee@x.org", PSEUDONYMS, silent)
+    assert tables.read(NORMALIZED_IMPRESSIONS).collect()["user_email"].null_count() == 2
+    assert refresh_metrics(tables, [DAY]).built == ()
+    (after,) = published(tables)["resource_impressions"]
+    (user,) = after.pop("used")
+    assert user["user_email"].startswith("forgotten_")
+    assert after == {name: value for name, value in before.items() if name != "used"}
+    assert (after["total_impressions_60d"], after["anonymous_impressions_60d"]) == (7, 5)
 
 
 def test_a_machine_that_published_before_publishes_anew(tables: Tables) -> None:

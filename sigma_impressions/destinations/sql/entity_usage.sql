@@ -1,6 +1,6 @@
 -- Usage of every workbook and element that Sigma still has: a row per event date on which it was viewed, with its
 -- users; and one without event date, the total of all days, also where nobody has viewed it. `digest` differs where
--- anything else of a row does.
+-- anything else of a row does. Nobody, whose user_email is null, is no user.
 -- Reads:      entity_views, resources
 -- Parameter:  $first, the first event date that has rows of its own
 CREATE OR REPLACE TEMP TABLE entity_usage AS
@@ -17,9 +17,13 @@ days AS (
         entity_id,
         event_date,
         sum(impressions)::BIGINT AS impressions,
-        count(*) AS distinct_users,
+        count(user_email) AS distinct_users,
         NULL::TIMESTAMPTZ AS last_impression_at,
-        list({'user_email': user_email, 'impressions': impressions} ORDER BY impressions DESC, user_email) AS used
+        coalesce(
+            list({'user_email': user_email, 'impressions': impressions} ORDER BY impressions DESC, user_email)
+                FILTER (WHERE user_email IS NOT NULL),
+            []
+        ) AS used
     FROM users_of_days
     GROUP BY ALL
 ),

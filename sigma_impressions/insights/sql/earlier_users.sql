@@ -7,6 +7,7 @@ WITH views AS (
     UNION ALL
     SELECT user_email, first_impression_at
     FROM daily_impressions
+    WHERE user_email IS NOT NULL
 )
 
 SELECT user_email, min(first_impression_at) AS first_impression_at

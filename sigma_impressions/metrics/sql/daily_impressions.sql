@@ -1,4 +1,5 @@
--- Impressions counted once (docs/tables-and-metrics.md, "Counted once"), per event date, workbook, element and user.
+-- Impressions counted once (docs/tables-and-metrics.md, "Counted once"), per event date, workbook, element and user;
+-- of nobody, whose user_email is null, like of a user.
 -- Reads:      captured_impressions
 -- Parameter:  $overlapping_exports, 'largest' or 'sum'
 WITH

@@ -12,4 +12,4 @@ SELECT
 FROM daily_impressions AS d
 INNER JOIN segments AS s ON d.event_date = s.event_date
 INNER JOIN view_keys AS v ON d.workbook_url_id = v.exported_id AND d.element_id IS NOT DISTINCT FROM v.element_id
-INNER JOIN user_keys AS u ON d.user_email = u.user_email
+INNER JOIN user_keys AS u ON d.user_email IS NOT DISTINCT FROM u.user_email

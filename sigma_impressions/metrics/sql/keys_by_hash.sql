@@ -1,5 +1,5 @@
--- A number of 64 bits for everything that was viewed, as the exports name it, and for every user: a hash of the texts,
--- so that millions of daily rows need no join before they are grouped. Two texts may have the same.
+-- A number of 64 bits for everything that was viewed, as the exports name it, for every user, and for nobody: a hash of
+-- the texts, so that millions of daily rows need no join before they are grouped. Two texts may have the same.
 -- Reads:      resource_ids, user_numbers
 -- Makes:      view_keys, user_keys
 CREATE OR REPLACE TEMP TABLE view_keys AS

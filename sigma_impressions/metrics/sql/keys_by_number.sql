@@ -6,5 +6,5 @@ SELECT row_number() OVER ()::UBIGINT AS view_key, exported_id, element_id, resou
 FROM resource_ids;
 
 CREATE OR REPLACE TEMP TABLE user_keys AS
-SELECT user_no::UBIGINT AS user_key, user_email, user_no
+SELECT coalesce(user_no, 0)::UBIGINT AS user_key, user_email, user_no
 FROM user_numbers

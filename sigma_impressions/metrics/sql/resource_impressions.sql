@@ -8,9 +8,10 @@ WITH own_by_number AS (
         sum(impressions_14d)::BIGINT AS total_14d,
         sum(impressions_30d)::BIGINT AS total_30d,
         sum(impressions_60d)::BIGINT AS total_60d,
-        count(*) FILTER (WHERE impressions_14d > 0) AS users_14d,
-        count(*) FILTER (WHERE impressions_30d > 0) AS users_30d,
-        count(*) AS users_60d,
+        count(user_no) FILTER (WHERE impressions_14d > 0) AS users_14d,
+        count(user_no) FILTER (WHERE impressions_30d > 0) AS users_30d,
+        count(user_no) AS users_60d,
+        coalesce(sum(impressions_60d) FILTER (WHERE user_no IS NULL), 0)::BIGINT AS anonymous_60d,
         min(first_impression_at) AS first_impression_at,
         max(last_impression_at) AS last_impression_at
     FROM viewed_by_user
@@ -43,9 +44,10 @@ workbook_with_elements AS (
         sum(impressions_14d)::BIGINT AS total_14d,
         sum(impressions_30d)::BIGINT AS total_30d,
         sum(impressions_60d)::BIGINT AS total_60d,
-        count(*) FILTER (WHERE impressions_14d > 0) AS users_14d,
-        count(*) FILTER (WHERE impressions_30d > 0) AS users_30d,
-        count(*) AS users_60d
+        count(user_no) FILTER (WHERE impressions_14d > 0) AS users_14d,
+        count(user_no) FILTER (WHERE impressions_30d > 0) AS users_30d,
+        count(user_no) AS users_60d,
+        coalesce(sum(impressions_60d) FILTER (WHERE user_no IS NULL), 0)::BIGINT AS anonymous_60d
     FROM workbooks_by_user
     GROUP BY workbook_no
 ),
@@ -62,7 +64,7 @@ with_elements AS (
     FROM workbook_with_elements AS w
     INNER JOIN workbook_names AS n USING (workbook_no)
     UNION ALL BY NAME
-    SELECT workbook_url_id, element_id, total_14d, total_30d, total_60d, users_14d, users_30d, users_60d
+    SELECT workbook_url_id, element_id, total_14d, total_30d, total_60d, users_14d, users_30d, users_60d, anonymous_60d
     FROM own
     WHERE element_id IS NOT NULL
 )
@@ -85,6 +87,7 @@ SELECT
     coalesce(o.total_prior_14d, 0) AS total_impressions_prior_14d,
     o.first_impression_at,
     o.last_impression_at,
+    coalesce(e.anonymous_60d, 0) AS anonymous_impressions_60d,
     o.resource_no
 FROM resources AS r
 LEFT JOIN own AS o

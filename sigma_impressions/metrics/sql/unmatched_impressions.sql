@@ -7,7 +7,7 @@ SELECT
     n.element_id,
     CASE WHEN n.workbook_is_known THEN 'unknown_element' ELSE 'unknown_workbook' END AS reason,
     sum(v.impressions_60d)::BIGINT AS total_impressions_60d,
-    count(*) AS distinct_impressions_users_60d,
+    count(v.user_no) AS distinct_impressions_users_60d,
     min(v.first_impression_at) AS first_impression_at,
     max(v.last_impression_at) AS last_impression_at
 FROM viewed_by_user AS v

@@ -1,4 +1,4 @@
--- Impressions of the 60 days up to the as-of date, per resource and user.
+-- Impressions of the 60 days up to the as-of date, per resource and user; those of nobody have no user_no.
 -- Sums are of doubles: the query takes a fifth less time than with sums of integers, which DuckDB makes of 128 bits.
 -- They are exact up to 2^53 impressions, which nobody has; conservation.sql would tell.
 -- Reads:      segment_impressions, view_keys, user_keys

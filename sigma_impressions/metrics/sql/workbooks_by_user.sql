@@ -1,4 +1,4 @@
--- Impressions of the 60 days up to the as-of date, per user and workbook with its elements.
+-- Impressions of the 60 days up to the as-of date, per user, or nobody, and workbook with its elements.
 -- Reads:      viewed_by_user, resource_numbers
 CREATE OR REPLACE TEMP TABLE workbooks_by_user AS
 SELECT

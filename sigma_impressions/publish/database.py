@@ -44,7 +44,7 @@ if TYPE_CHECKING:
 
 DATABASE_NAME = "sigma_impressions.duckdb"
 
-PUBLICATION_VERSION = 2
+PUBLICATION_VERSION = 3
 """Raised when the database shows the same inputs in another way, so that it is made anew."""
 
 

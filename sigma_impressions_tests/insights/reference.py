@@ -9,7 +9,7 @@ from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 from sigma_impressions.insights.thresholds import InsightRules
-from sigma_impressions_tests.metrics.reference import Impression, match
+from sigma_impressions_tests.metrics.reference import Impression, match, users_of
 
 Resource = dict[str, Any]
 
@@ -124,7 +124,9 @@ class Insights:
         if any(at and (as_of - day_of(at)).days < 14 for at in (created, appeared)):
             return False
         views = self._window(resource, as_of, 60)
-        return not views or len(users(views)) < self._rules.underused_below_users
+        # Each view of nobody may be by somebody else.
+        of_nobody = count(view for view in views if view.impression.user is None)
+        return not views or len(users(views)) + of_nobody < self._rules.underused_below_users
 
     def _appeared(self, resource: Resource) -> datetime | None:
         seen = self._first_seen[resource["resource_type"], resource["workbook_url_id"], resource.get("element_id")]
@@ -185,8 +187,8 @@ class Insights:
                     "last_impression_at": max(view.impression.at for view in views),
                     "distinct_workbooks_60d": len({view.workbook for view in views}),
                     "rank": 1 + sum(count(other) > count(views) for other in by_user.values()),
-                    "share_of_impressions": count(views) / count(window),
-                    "cumulative_share": counted / count(window),
+                    "share_of_impressions": count(views) / sum(map(count, by_user.values())),
+                    "cumulative_share": counted / sum(map(count, by_user.values())),
                 }
             )
         return rows
@@ -290,4 +292,4 @@ def count(views: Iterable[View]) -> int:
 
 
 def users(views: Iterable[View]) -> set[str]:
-    return {view.impression.user for view in views}
+    return users_of(view.impression for view in views)

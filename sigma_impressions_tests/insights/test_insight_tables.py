@@ -65,7 +65,7 @@ ROWS = st.builds(
         st.sampled_from(AGES),
         st.sampled_from([0, 43_200, 86_399]),
     ),
-    user_email=st.sampled_from(["ann@example.com", "bob@example.com", "ζoë@example.com", "=x()@example.com"]),
+    user_email=st.sampled_from([None, "ann@example.com", "bob@example.com", "ζoë@example.com", "=x()@example.com"]),
     workbook_url_id=st.sampled_from(
         ["Sales", WORKBOOK_ID.upper(), "Old", "Young", "Grown", "Appeared", "Vanished", "?"]
     ),
@@ -192,6 +192,27 @@ def test_the_reasons_are_plain_sentences(tables: Tables) -> None:
     }
     fewer = found(publish_database(tables, rules=InsightRules(underused_below_users=1)).path)["underused_resources"]
     assert {row["reason_code"] for row in fewer} == {"no_impressions"}
+
+
+def test_views_of_nobody_are_by_no_user_but_may_be_by_many(tables: Tables) -> None:
+    views = [(0, "Grown", None, 3), (0, "Sales", "table", 1), (100, "Young", None, 1)]
+    capture(tables, "embeds", [Row(ago(age), None, book, element, count) for age, book, element, count in views])
+    refresh(tables, AS_OF - timedelta(days=100))
+    shown = found(publish_database(tables).path)
+    # One user and three views of nobody: nobody knows that these are fewer than two people.
+    underused = {(row["workbook_url_id"], row["element_id"]): row["reason"] for row in shown["underused_resources"]}
+    assert underused.keys() == {("Sales", "table"), ("Old", None)}
+    assert underused["Sales", "table"].startswith("At most 1 user viewed it in the last 60 days")
+    (popular,) = [
+        row for row in shown["popular_resources"] if row["workbook_url_id"] == "Grown" and not row["element_id"]
+    ]
+    assert (popular["total_impressions_60d"], popular["distinct_impressions_users_60d"]) == (4, 1)
+    assert [row["user_email"] for row in shown["active_users"]] == ["ann@example.com", "bob@example.com"]
+    assert shown["active_users"][-1]["cumulative_share"] == 1
+    today = shown["usage_by_day"][-1]
+    assert (today["impressions"], today["active_users"], today["weekly_active_users"]) == (6, 2, 2)
+    summary = {row["metric"]: row["value"] for row in shown["usage_summary"]}
+    assert (summary["impressions_14d"], summary["active_users_14d"], summary["new_users_14d"]) == (9, 2, 0)
 
 
 @pytest.mark.slow

@@ -1,6 +1,6 @@
 -- The underused resources as of the published date and those that the summary is compared with (docs/insights.md).
 -- A resource is as old as Sigma says, and has been there at least since a snapshot first held it, unless that is the
--- first snapshot of all.
+-- first snapshot of all. Its viewers are at most its users and, for each view of nobody, one more.
 -- Reads:      stated_resources, published.resource_history
 -- Parameters: $below_users, $young_days
 CREATE OR REPLACE TEMP TABLE underused AS
@@ -24,6 +24,7 @@ SELECT
     s.is_archived IS TRUE AS is_archived,
     s.total_impressions_with_elements_60d AS total_impressions_60d,
     s.distinct_impressions_users_with_elements_60d AS distinct_impressions_users_60d,
+    s.distinct_impressions_users_with_elements_60d + s.anonymous_impressions_60d AS viewers,
     s.as_of_date - coalesce(s.created_at, a.first_seen_at)::DATE AS age_days
 FROM stated_resources AS s
 LEFT JOIN appeared AS a
@@ -33,9 +34,6 @@ LEFT JOIN appeared AS a
         AND s.element_id IS NOT DISTINCT FROM a.element_id
 WHERE
     s.is_deleted IS NOT TRUE
-    AND (
-        s.total_impressions_with_elements_60d = 0
-        OR s.distinct_impressions_users_with_elements_60d < $below_users
-    )
+    AND (s.total_impressions_with_elements_60d = 0 OR viewers < $below_users)
     AND coalesce(s.as_of_date - s.created_at::DATE, $young_days) >= $young_days
     AND coalesce(s.as_of_date - a.first_seen_at::DATE, $young_days) >= $young_days

@@ -21,6 +21,7 @@ WITH named AS (
         u.age_days::INTEGER AS age_days,
         u.total_impressions_60d,
         u.distinct_impressions_users_60d,
+        u.viewers,
         l.last_impression_at,
         (u.as_of_date - l.last_impression_at::DATE)::INTEGER AS days_since_last_impression,
         CASE
@@ -40,13 +41,12 @@ WITH named AS (
 )
 
 SELECT
-    *,
+    * EXCLUDE (viewers),
     CASE reason_code
         WHEN 'few_users' THEN format(
-            '{} viewed it in the last 60 days; fewer than {} count as underused.',
-            CASE distinct_impressions_users_60d
-                WHEN 1 THEN 'Only 1 user' ELSE format('Only {} users', distinct_impressions_users_60d)
-            END,
+            '{} {} viewed it in the last 60 days; fewer than {} count as underused.',
+            CASE WHEN viewers > distinct_impressions_users_60d THEN 'At most' ELSE 'Only' END,
+            CASE viewers WHEN 1 THEN '1 user' ELSE format('{} users', viewers) END,
             $below_users::BIGINT
         )
         WHEN 'never_seen' THEN format(

@@ -28,7 +28,7 @@ from sigma_impressions.lake.storage import BucketStorage, writable
 from sigma_impressions.lake.tables import append_rows
 from sigma_impressions.settings.declared import Settings
 from sigma_impressions.settings.read import misspelt, read_settings
-from sigma_impressions.upstream.contract import WORKBOOK
+from sigma_impressions.upstream.contract import ELEMENT, counted
 from sigma_impressions.upstream.discovery import list_workbooks
 from sigma_impressions.upstream.snapshot_file import read_snapshot
 from sigma_impressions.wiring import (
@@ -185,12 +185,11 @@ def _check_resources(settings: Settings, viewed: pl.Series | None) -> Iterator[S
 
 
 def _workbooks(settings: Settings) -> tuple[pl.DataFrame, str]:
-    """The workbooks among the resources, and what was found. Of the API only the first workbook's elements are read."""
+    """The workbooks and data models, and what was found. Of the API only the first workbook's elements are read."""
     credentials = sigma_credentials(settings)
     if credentials is not None:
         workbooks, elements = list_workbooks(credentials)
         return workbooks, f"{workbooks.height} workbooks at {credentials.base_url}, {elements} elements in the first"
     where = resources_location(settings)
     resources = read_snapshot(where, resources_options(settings))
-    workbooks = resources.filter(pl.col("resource_type") == WORKBOOK)
-    return workbooks, f"{workbooks.height} workbooks, {resources.height - workbooks.height} elements"
+    return resources.filter(pl.col("resource_type") != ELEMENT), counted(resources)

@@ -14,6 +14,7 @@ from sigma_impressions.defs.runs import TRIGGER_TAG, range_tags
 from sigma_impressions.lake.schemas import RESOURCE_SNAPSHOTS, SIGMA_RESOURCES
 from sigma_impressions.settings.declared import Settings
 from sigma_impressions.upkeep.edit_users import refuse_stored_addresses
+from sigma_impressions.upstream.contract import counted
 from sigma_impressions.upstream.discovery import Discovered, discover_resources
 from sigma_impressions.upstream.snapshot_file import read_snapshot
 from sigma_impressions.upstream.snapshots import capture_snapshot
@@ -28,8 +29,8 @@ from sigma_impressions.wiring import (
 )
 
 _DESCRIPTION = (
-    "Workbooks and elements that the upstream Sigma integration discovered; impressions are attached to them. "
-    "Read by every run; a new snapshot is kept when something changed. If it fails: the message names the "
+    "Workbooks, data models and elements that the upstream Sigma integration discovered; impressions are attached to "
+    "them. Read by every run; a new snapshot is kept when something changed. If it fails: the message names the "
     "rows that break the contract, or the endpoint of Sigma's API, and the last snapshot stays in use."
 )
 _DESCRIPTION_OF_SNAPSHOTS = (
@@ -111,7 +112,7 @@ def _snapshot_asset(
             )
             snapshots = stored.read(RESOURCE_SNAPSHOTS).collect()
         changed = "a new snapshot" if snapshot.is_new else "unchanged"
-        context.log.info(f"{where}: {snapshot.workbooks} workbooks, {snapshot.elements} elements, {changed}")
+        context.log.info(f"{where}: {counted(resources)}, {changed}")
         for note in found.notes:
             context.log.warning(note)
         shown = preview(resources.select("resource_type", "workbook_url_id", "element_id", "name", "path"))

@@ -76,7 +76,7 @@ def entity_usage(tables: Tables, limits: Limits = DEFAULT_LIMITS) -> Iterator[En
             engine.view_days(connection, tables.newest(table), "event_date", days)
         for table in (SIGMA_RESOURCES, WORKBOOK_ALIASES):
             engine.view(connection, tables.newest(table), "snapshot_id", [snapshot_id])
-        connection.execute("CREATE TEMP VIEW resources AS FROM sigma_resources")
+        QUERIES.execute(connection, "resources_of_workbooks")
         metrics.QUERIES.execute(connection, "exported_ids", "resource_ids")
         QUERIES.execute(connection, "entity_views", "entity_usage", first=first)
         rows, unnamed = QUERIES.frame(connection, "entity_counts").row(0)

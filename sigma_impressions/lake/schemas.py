@@ -153,7 +153,7 @@ RESOURCE_COLUMNS: dict[str, _Type] = {
 
 SIGMA_RESOURCES = Table(
     "sigma_resources",
-    "Workbooks and elements that the upstream Sigma integration discovered, one set per snapshot.",
+    "Workbooks, data models and elements that the upstream Sigma integration discovered, one set per snapshot.",
     _schema(snapshot_id=pl.String, **RESOURCE_COLUMNS),
     partition_by=("snapshot_id",),
 )
@@ -193,7 +193,7 @@ _USER_OF_RESOURCE = pl.Struct({"user_email": pl.String, **_per_window("impressio
 
 RESOURCE_IMPRESSIONS = Table(
     "resource_impressions",
-    "Usage of every workbook and element as of the end of a day, also of those that nobody viewed.",
+    "Usage of every workbook, data model and element as of the end of a day, also of those that nobody viewed.",
     _schema(
         as_of_date=pl.Date,
         fingerprint=pl.String,

@@ -9,8 +9,13 @@ from datetime import UTC, datetime, time
 import polars as pl
 
 from sigma_impressions.lake.schemas import UTC_TIME
-from sigma_impressions.upstream.contract import ALIASES, ELEMENT, KEY, WORKBOOK
+from sigma_impressions.upstream.contract import ALIASES, ELEMENT, KEY
 from sigma_impressions.windows import window
+
+_IDS = ("workbook_url_id", "element_id")
+"""What impressions are attached by; a workbook that is a data model now has not vanished."""
+
+_IS_WORKBOOK = pl.col("resource_type") != ELEMENT  # or a data model
 
 
 @dataclass(frozen=True)
@@ -39,9 +44,9 @@ def carry_over(
         (pl.col("resource_type") == ELEMENT)
         & pl.col("workbook_url_id").is_in(list(unread))
         & ~pl.col("is_deleted").fill_null(False)
-    ).join(resources.filter(pl.col("resource_type") == WORKBOOK), on="workbook_url_id", how="semi")
+    ).join(resources.filter(_IS_WORKBOOK), on="workbook_url_id", how="semi")
     present = pl.concat([resources, unchanged.join(resources, on=KEY, how="anti", nulls_equal=True)])
-    vanished = _needed(before.resources.join(present, on=KEY, how="anti", nulls_equal=True), before, now)
+    vanished = _needed(before.resources.join(present, on=_IDS, how="anti", nulls_equal=True), before, now)
     vanished = _without_successors(vanished, present, aliases)
     kept = pl.concat([present, vanished.with_columns(is_deleted=pl.lit(True))]).sort(KEY, nulls_last=False)
     return State(kept, _history(kept, before, now), _aliases(kept, aliases, before, now))
@@ -61,11 +66,10 @@ def _oldest(now: datetime) -> datetime:
 
 def _without_successors(vanished: pl.DataFrame, present: pl.DataFrame, aliases: pl.DataFrame) -> pl.DataFrame:
     """Without the workbooks, and their elements, whose ID now leads to another workbook, or that have lost theirs."""
-    is_workbook = pl.col("resource_type") == WORKBOOK
-    workbooks = vanished.filter(is_workbook)
+    workbooks = vanished.filter(_IS_WORKBOOK)
     in_use = pl.concat(
         [
-            present.filter(is_workbook).select(pl.col("workbook_id").str.to_lowercase()),
+            present.filter(_IS_WORKBOOK).select(pl.col("workbook_id").str.to_lowercase()),
             aliases.select(workbook_id="alias_id"),
         ]
     ).drop_nulls()
@@ -76,7 +80,7 @@ def _without_successors(vanished: pl.DataFrame, present: pl.DataFrame, aliases: 
         ]
     ).select("workbook_url_id")
     kept = vanished.join(replaced, on="workbook_url_id", how="anti")
-    parents = pl.concat([present, kept]).filter(is_workbook)
+    parents = pl.concat([present, kept]).filter(_IS_WORKBOOK)
     return kept.join(parents, on="workbook_url_id", how="semi")
 
 
@@ -91,7 +95,7 @@ def _history(kept: pl.DataFrame, before: State, now: datetime) -> pl.DataFrame:
 
 def _aliases(kept: pl.DataFrame, found: pl.DataFrame, before: State, now: datetime) -> pl.DataFrame:
     gone = before.aliases.join(found, on="alias_id", how="anti").with_columns(pl.col("vanished_at").fill_null(now))
-    workbooks = kept.filter(pl.col("resource_type") == WORKBOOK)
+    workbooks = kept.filter(_IS_WORKBOOK)
     own_ids = pl.concat(
         [
             workbooks.select(alias_id="workbook_url_id"),

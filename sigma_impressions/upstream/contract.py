@@ -8,9 +8,12 @@ from sigma_impressions.errors import ResourcesRefused
 from sigma_impressions.lake.schemas import ALIAS_COLUMNS, RESOURCE_COLUMNS, UTC_TIME
 
 WORKBOOK = "sigma_workbook"
+DATA_MODEL = "sigma_data_model"
+"""To its elements it is what a workbook is: what has elements is whatever is no element."""
+
 ELEMENT = "sigma_element"
 
-_TYPES = {WORKBOOK: WORKBOOK, ELEMENT: ELEMENT, "sigma_workbook_element": ELEMENT}
+_TYPES = {WORKBOOK: WORKBOOK, DATA_MODEL: DATA_MODEL, ELEMENT: ELEMENT, "sigma_workbook_element": ELEMENT}
 """Accepted resource types, and what each is stored as."""
 
 SCHEMA = RESOURCE_COLUMNS
@@ -49,7 +52,10 @@ def conform(frame: pl.DataFrame, read_from: str) -> pl.DataFrame:
         "element_id is missing": known.filter(is_element & pl.col("element_id").is_null()),
         # A workbook's own row has no element; an ID that was left there would hide it from the impressions.
         "a workbook's row has an element_id": workbooks.filter(pl.col("element_id").is_not_null()),
-        "the same resource is there twice": known.filter(pl.struct(KEY).is_duplicated()),
+        # A workbook and a data model of one URL ID would both have its impressions.
+        "the same resource is there twice": known.filter(
+            pl.struct(is_element.alias("is_element"), "workbook_url_id", "element_id").is_duplicated()
+        ),
         "two workbooks have the same workbook_id": workbooks.filter(repeated_id),
         "the element's workbook has no row": (
             known.filter(is_element).join(workbooks, on="workbook_url_id", how="anti").sort("row")
@@ -59,6 +65,14 @@ def conform(frame: pl.DataFrame, read_from: str) -> pl.DataFrame:
     if found:
         raise ResourcesRefused(f"{read_from} cannot be used as sigma_resources: {'; '.join(found)}.")
     return known.drop("row").sort(KEY, nulls_last=False)
+
+
+def counted(resources: pl.DataFrame) -> str:
+    """How many resources there are of each kind, in words; data models only if there are any."""
+    found = dict(resources.group_by("resource_type").len().iter_rows())
+    words = {WORKBOOK: "workbook", **({DATA_MODEL: "data model"} if DATA_MODEL in found else {}), ELEMENT: "element"}
+    counts = ((found.get(kind, 0), word) for kind, word in words.items())
+    return ", ".join(f"{count} {word}{'' if count == 1 else 's'}" for count, word in counts)
 
 
 def _typed(frame: pl.DataFrame, read_from: str) -> pl.DataFrame:

@@ -21,15 +21,15 @@ from sigma_impressions.lake.schemas import (
 )
 from sigma_impressions.lake.tables import Tables, append_rows, scan
 from sigma_impressions.upstream.carry_over import State, carry_over
-from sigma_impressions.upstream.contract import ALIASES, KEY, WORKBOOK
+from sigma_impressions.upstream.contract import ALIASES, ELEMENT, KEY
 
 
 @dataclass(frozen=True)
 class CapturedSnapshot:
     """The newest snapshot; `is_new` if it differs from the one before and was stored now.
 
-    `workbooks` and `elements` were found now; `vanished` resources are kept beside them because they are gone from
-    Sigma for less than 60 days.
+    `workbooks`, data models among them, and `elements` were found now; `vanished` resources are kept beside them
+    because they are gone from Sigma for less than 60 days.
     """
 
     snapshot_id: str
@@ -58,8 +58,8 @@ def capture_snapshot(
     registry = tables.open(RESOURCE_SNAPSHOTS)
     known = scan(registry).sort("taken_at").collect()
     newest = known.row(-1, named=True) if known.height else None
-    workbooks = resources.filter(pl.col("resource_type") == WORKBOOK).height
-    elements = resources.height - workbooks
+    elements = resources.filter(pl.col("resource_type") == ELEMENT).height
+    workbooks = resources.height - elements
     if newest is not None and resources.is_empty() and newest["workbooks"]:
         raise ResourcesRefused(
             f"{read_from} holds no resources, and the snapshot before held {newest['workbooks']} workbooks. "

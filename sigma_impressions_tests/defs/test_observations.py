@@ -39,6 +39,11 @@ def publish(path: Path, organization: Organization, views: Mapping[int, int]) ->
                 *([min(count, 1)] * 3),
             ]
             connection.execute(f"INSERT INTO resource_impressions VALUES ({', '.join('?' * len(row))})", row)
+        # A data model, of which dagster-sigma makes no asset.
+        model = "'sigma_data_model' AS resource_type, 'Model' AS name, 'model' AS workbook_url_id"
+        connection.execute(
+            f"INSERT INTO resource_impressions SELECT * REPLACE ({model}) FROM resource_impressions LIMIT 1"
+        )
     return path
 
 

@@ -120,6 +120,23 @@ def test_views_of_nobody_are_sent_without_a_user(tables: Tables, tmp_path: Path)
     assert (unseen["viewsCount"], unseen["uniqueUserCount"], unseen["userCounts"]) == (1_000, 0, [])
 
 
+def test_data_models_and_their_elements_are_left_out(tables: Tables, tmp_path: Path) -> None:
+    model = {"resource_type": "sigma_data_model", "workbook_url_id": "Model", "workbook_id": "of-the-model"}
+    # DataHub would take an element of the same ID for the chart of the workbooks.
+    elements = [
+        {"resource_type": "sigma_element", "workbook_url_id": "Model", "element_id": name}
+        for name in ("chart", "of-it")
+    ]
+    resources = conform(pl.DataFrame([*RESOURCES, model, *elements], infer_schema_length=None), "the test")
+    capture_snapshot(tables, resources, "the test", datetime(2026, 11, 20, 1, tzinfo=UTC))
+    capture(
+        tables, "models", [row(0, "ann", "Model"), row(0, "ann", "Model", "chart"), row(0, "ann", "Model", "of-it")]
+    )
+    path = tmp_path / "usage.json"
+    export(refreshed(tables), DataHub(str(path)))
+    assert path.read_text(encoding="utf-8") == GOLDEN.read_text(encoding="utf-8")
+
+
 def server(request: Request) -> Answer:
     """As much of DataHub's metadata service as the emitter talks to."""
     if request.headers.get("authorization") != f"Bearer {TOKEN}":

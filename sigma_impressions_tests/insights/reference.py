@@ -55,6 +55,8 @@ class Insights:
             if day_of(impression.at) <= as_of:
                 workbook, _, resource_is_known = match(impression, resources(as_of))
                 self._views.append(View(impression, workbook, resource_is_known))
+        models = [r for r in resources(as_of) if r["resource_type"] == "sigma_data_model"]
+        self._data_models = {model["workbook_url_id"] for model in models}
         self._first_day = min((view.day for view in self._views), default=as_of)
 
     # --- what the tables are made from
@@ -83,6 +85,9 @@ class Insights:
 
     def _first(self, user: str) -> datetime:
         return min(view.impression.at for view in self._views if view.impression.user == user)
+
+    def _active_workbooks(self, views: Iterable[View]) -> int:
+        return len({view.workbook for view in views} - self._data_models)
 
     def _is_captured_before(self, day: date) -> bool:
         return self._first_day < day
@@ -205,7 +210,7 @@ class Insights:
                     "active_users": len(users(views)),
                     "weekly_active_users": len(users(self._between(day - timedelta(days=6), day))),
                     "monthly_active_users": len(users(self._between(day - timedelta(days=29), day))),
-                    "active_workbooks": len({view.workbook for view in views}),
+                    "active_workbooks": self._active_workbooks(views),
                 }
             )
         return rows
@@ -216,7 +221,7 @@ class Insights:
             ("impressions_14d", 14, count),
             ("impressions_60d", 60, count),
             ("active_users_14d", 14, lambda views: len(users(views))),
-            ("active_workbooks_14d", 14, lambda views: len({view.workbook for view in views})),
+            ("active_workbooks_14d", 14, self._active_workbooks),
         ):
             now, before = (
                 figure(self._between(self._back(end + days - 1), self._back(end)))  # type: ignore[no-untyped-call]

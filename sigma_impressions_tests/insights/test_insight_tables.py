@@ -45,6 +45,8 @@ def element(url_id: str, element_id: str, **more: Any) -> Resource:
 
 FIRST_SNAPSHOT, SECOND_SNAPSHOT = ago(200), ago(5)
 EARLIER: list[Resource] = [
+    workbook("Model", created_at=ago(300)) | {"resource_type": "sigma_data_model"},
+    element("Model", "table"),
     workbook("Sales", workbook_id=WORKBOOK_ID, owner_email="ann@example.com", created_at=ago(400)),
     element("Sales", "chart"),
     element("Sales", "table", created_at=ago(80)),
@@ -67,7 +69,7 @@ ROWS = st.builds(
     ),
     user_email=st.sampled_from([None, "ann@example.com", "bob@example.com", "ζoë@example.com", "=x()@example.com"]),
     workbook_url_id=st.sampled_from(
-        ["Sales", WORKBOOK_ID.upper(), "Old", "Young", "Grown", "Appeared", "Vanished", "?"]
+        ["Sales", WORKBOOK_ID.upper(), "Old", "Young", "Grown", "Appeared", "Vanished", "Model", "?"]
     ),
     element_id=st.sampled_from([None, None, "chart", "table"]),
     count=st.sampled_from([1, 1, 2, 5, 20]),
@@ -189,9 +191,13 @@ def test_the_reasons_are_plain_sentences(tables: Tables) -> None:
         ),
         ("Grown", None, False): "Only 1 user viewed it in the last 60 days; fewer than 2 count as underused.",
         ("Old", None, True): "Nobody viewed it in the last 60 days; the last view was on 2026-06-23, 150 days ago.",
+        **dict.fromkeys(
+            [("Model", None, False), ("Model", "table", False)],
+            "No view of it has been captured; the captured views begin on 2026-06-23.",
+        ),
     }
     fewer = found(publish_database(tables, rules=InsightRules(underused_below_users=1)).path)["underused_resources"]
-    assert {row["reason_code"] for row in fewer} == {"no_impressions"}
+    assert {row["reason_code"] for row in fewer} == {"no_impressions", "never_seen"}
 
 
 def test_views_of_nobody_are_by_no_user_but_may_be_by_many(tables: Tables) -> None:
@@ -201,7 +207,7 @@ def test_views_of_nobody_are_by_no_user_but_may_be_by_many(tables: Tables) -> No
     shown = found(publish_database(tables).path)
     # One user and three views of nobody: nobody knows that these are fewer than two people.
     underused = {(row["workbook_url_id"], row["element_id"]): row["reason"] for row in shown["underused_resources"]}
-    assert underused.keys() == {("Sales", "table"), ("Old", None)}
+    assert underused.keys() == {("Sales", "table"), ("Old", None), ("Model", None), ("Model", "table")}
     assert underused["Sales", "table"].startswith("At most 1 user viewed it in the last 60 days")
     (popular,) = [
         row for row in shown["popular_resources"] if row["workbook_url_id"] == "Grown" and not row["element_id"]
@@ -213,6 +219,22 @@ def test_views_of_nobody_are_by_no_user_but_may_be_by_many(tables: Tables) -> No
     assert (today["impressions"], today["active_users"], today["weekly_active_users"]) == (6, 2, 2)
     summary = {row["metric"]: row["value"] for row in shown["usage_summary"]}
     assert (summary["impressions_14d"], summary["active_users_14d"], summary["new_users_14d"]) == (9, 2, 0)
+
+
+def test_data_models_are_ranked_by_themselves_and_are_no_workbooks(tables: Tables) -> None:
+    capture(tables, "models", [Row(ago(0), "ann@example.com", "Model", element) for element in (None, "table", "?")])
+    refresh(tables)
+    shown = found(publish_database(tables).path)
+    (model,) = [row for row in shown["popular_resources"] if row["resource_type"] == "sigma_data_model"]
+    figures = ("total_impressions_60d", "rank_by_impressions", "percentile_by_impressions", "movement")
+    assert [model[name] for name in figures] == [3, 1, 0, "new"]
+    underused = {(row["resource_type"], row["workbook_url_id"]) for row in shown["underused_resources"]}
+    assert ("sigma_data_model", "Model") in underused
+    # Sales and Grown were viewed as workbooks; so were those two, of the four that are not archived, in 60 days.
+    summary = {row["metric"]: row["value"] for row in shown["usage_summary"]}
+    assert [summary[name] for name in ("active_workbooks_14d", "workbooks", "used_workbooks_60d")] == [2, 4, 2]
+    assert shown["usage_by_day"][-1]["active_workbooks"] == 1
+    assert shown["active_users"][0]["distinct_workbooks_60d"] == 3
 
 
 @pytest.mark.slow

@@ -11,6 +11,9 @@ from typing import Any
 
 UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
 
+WORKBOOKS = ("sigma_workbook", "sigma_data_model")
+"""A data model is to its elements what a workbook is."""
+
 
 @dataclass(frozen=True)
 class Row:
@@ -61,7 +64,7 @@ def count_once(files: list[list[Row]], overlapping_exports: str = "largest") -> 
 
 def match(impression: Impression, resources: list[dict[str, Any]]) -> tuple[str, bool, bool]:
     """The workbook's URL ID, whether the workbook is known, whether the resource is."""
-    workbooks = [r for r in resources if r["resource_type"] == "sigma_workbook"]
+    workbooks = [r for r in resources if r["resource_type"] in WORKBOOKS]
     if UUID.fullmatch(impression.workbook):
         hits = [w for w in workbooks if (w.get("workbook_id") or "").lower() == impression.workbook.lower()]
     else:
@@ -104,7 +107,7 @@ class Reference:
 
     def resource(self, resource: dict[str, Any]) -> dict[str, Any]:
         url_id, element = resource["workbook_url_id"], resource.get("element_id")
-        is_workbook = resource["resource_type"] == "sigma_workbook"
+        is_workbook = resource["resource_type"] in WORKBOOKS
         own = [i for i, w, _, known in self.impressions if known and w == url_id and i.element == element]
         below = [i for i, w, known, _ in self.impressions if known and w == url_id]
         users = users_of(own)

@@ -41,12 +41,15 @@ from sigma_impressions_tests.metrics.reference import Reference, Row, count_once
 
 AS_OF = date(2026, 11, 20)
 WORKBOOK_ID = "0e8d4c1a-52a1-4f0e-9b2e-6f3b5d6a7c81"
+MODEL_ID = "1f9e5d2b-63b2-4a1f-8c3f-7a4c6e7b8d92"
 RESOURCES: list[dict[str, Any]] = [
     {"resource_type": "sigma_workbook", "workbook_url_id": "Sales", "workbook_id": WORKBOOK_ID},
     {"resource_type": "sigma_element", "workbook_url_id": "Sales", "element_id": "chart"},
     {"resource_type": "sigma_workbook", "workbook_url_id": "sales", "workbook_id": None},
     {"resource_type": "sigma_element", "workbook_url_id": "sales", "element_id": "chart"},
     {"resource_type": "sigma_workbook", "workbook_url_id": "Unused", "workbook_id": None},
+    {"resource_type": "sigma_data_model", "workbook_url_id": "Model", "workbook_id": MODEL_ID.upper()},
+    {"resource_type": "sigma_element", "workbook_url_id": "Model", "element_id": "chart"},
 ]
 
 ROWS = st.builds(
@@ -60,7 +63,7 @@ ROWS = st.builds(
         st.sampled_from([0, 999_999]),
     ),
     user_email=st.sampled_from([None, "ann@example.com", "bob@example.com", "ζoë@example.com", "=x()@example.com"]),
-    workbook_url_id=st.sampled_from(["Sales", "sales", "Gone", WORKBOOK_ID, WORKBOOK_ID.upper()]),
+    workbook_url_id=st.sampled_from(["Sales", "sales", "Gone", WORKBOOK_ID, WORKBOOK_ID.upper(), "Model", MODEL_ID]),
     element_id=st.sampled_from([None, None, "chart", "Chart", "other"]),
     count=st.sampled_from([1, 1, 2, 1_000_000_000]),
     event_id=st.sampled_from([None, None, None, "e1", "e2"]),
@@ -278,6 +281,22 @@ def test_impressions_of_nobody_are_in_every_total_and_of_no_user(tmp_path: Path)
     assert activity.rows() == [("ann@example.com", 2)]
     unmatched = read_as_of(tables, UNMATCHED_IMPRESSIONS, AS_OF)
     assert unmatched.select("total_impressions_60d", "distinct_impressions_users_60d").rows() == [(5_000, 0)]
+
+
+def test_a_data_model_has_its_own_views_and_those_of_its_elements(tmp_path: Path) -> None:
+    tables, nine = tables_of(tmp_path), datetime(2026, 11, 20, 9, tzinfo=UTC)
+    views = [("Model", None, 1), (MODEL_ID, "chart", 20), ("Model", "gone", 300), ("Sales", None, 4_000)]
+    capture(tables, "f", [Row(nine, "ann@example.com", book, element, count) for book, element, count in views])
+    refresh_daily_impressions(tables, "largest")
+    refresh_metrics(tables, [AS_OF])
+    found = read_as_of(tables, RESOURCE_IMPRESSIONS, AS_OF).filter(pl.col("workbook_url_id") == "Model")
+    assert found.sort("resource_type").select(
+        "resource_type", "total_impressions_14d", "total_impressions_with_elements_14d"
+    ).rows() == [("sigma_data_model", 1, 321), ("sigma_element", 20, 20)]
+    unmatched = read_as_of(tables, UNMATCHED_IMPRESSIONS, AS_OF)
+    assert unmatched.select("workbook_url_id", "element_id", "reason").rows() == [("Model", "gone", "unknown_element")]
+    activity = read_as_of(tables, USER_ACTIVITY, AS_OF)
+    assert activity.select("distinct_workbooks_14d", "distinct_resources_14d").rows() == [(2, 4)]
 
 
 def test_the_snapshot_of_an_as_of_date() -> None:

@@ -122,6 +122,17 @@ def test_a_workbook_whose_id_is_in_use_again_is_not_kept(storage: Storage) -> No
     assert storage.resources() == {"w3": False, "w2": False}
 
 
+def test_a_workbook_that_is_a_data_model_now_has_not_vanished(storage: Storage) -> None:
+    storage.capture(0, workbook("w1", ID), element("w1", "e1"), element("w1", "e2"))
+    changed = {"resource_type": "sigma_data_model", "workbook_url_id": "w1", "workbook_id": ID}
+    storage.capture(1, changed, element("w1", "e1"))
+    assert storage.resources() == {"w1": False, "w1/e1": False, "w1/e2": True}
+    assert storage.newest(SIGMA_RESOURCES)["resource_type"].to_list().count("sigma_workbook") == 0
+    # And like a workbook it stays, with its elements, when it is gone.
+    storage.capture(2, workbook("w2"))
+    assert storage.resources() == {"w1": True, "w1/e1": True, "w1/e2": True, "w2": False}
+
+
 def test_a_workbook_that_became_an_alias_is_not_kept(storage: Storage) -> None:
     storage.capture(0, workbook("w1", ID), workbook("version", OTHER_ID), element("version", "e1"))
     storage.capture(1, workbook("w1", ID), aliases={"version": "w1", OTHER_ID: "w1"})

@@ -11,7 +11,7 @@ import pytest
 from sigma_impressions.errors import ResourcesRefused, ResourcesUnreadable
 from sigma_impressions.lake.schemas import SIGMA_RESOURCES
 from sigma_impressions.lake.tables import Tables
-from sigma_impressions.upstream.contract import SCHEMA, conform
+from sigma_impressions.upstream.contract import SCHEMA, conform, counted
 from sigma_impressions.upstream.snapshot_file import read_snapshot
 from sigma_impressions.upstream.snapshots import capture_snapshot
 
@@ -45,6 +45,7 @@ def test_columns_are_completed_and_ordered() -> None:
             [{**WORKBOOK, "workbook_id": "A"}, {**WORKBOOK, "workbook_url_id": "w2", "workbook_id": "a"}],
             "two workbooks have the same workbook_id: row 1",
         ),
+        ([WORKBOOK, {**WORKBOOK, "resource_type": "sigma_data_model"}], "the same resource is there twice: row 1"),
         ([{**WORKBOOK, "element_id": "e1"}], "a workbook's row has an element_id"),
         ([{**WORKBOOK, "created_at": "yesterday"}], "created_at cannot be read as .* in row 1"),
         ([{**WORKBOOK, "is_archived": "maybe"}], "is_archived cannot be read as Boolean in row 1"),
@@ -97,6 +98,19 @@ def test_a_snapshot_is_kept_only_when_something_changed(tmp_path: Path) -> None:
     # The element is gone, and kept as deleted.
     assert tables.read(SIGMA_RESOURCES).collect()["is_deleted"].to_list().count(True) == 1
     assert tables.read(SIGMA_RESOURCES).collect().height == 4
+
+
+def test_a_data_model_is_to_its_elements_what_a_workbook_is(tmp_path: Path) -> None:
+    model = {**WORKBOOK, "resource_type": "sigma_data_model", "workbook_url_id": "m1"}
+    found = conform(frame(model, {**ELEMENT, "workbook_url_id": "m1"}), "the file")
+    assert found["resource_type"].to_list() == ["sigma_data_model", "sigma_element"]
+    assert counted(found) == "0 workbooks, 1 data model, 1 element"
+    assert counted(conform(frame(WORKBOOK, ELEMENT), "the file")) == "1 workbook, 1 element"
+    tables = Tables(tmp_path)
+    first = capture_snapshot(tables, found, "f", NOW)
+    assert (first.workbooks, first.elements) == (1, 1)
+    with pytest.raises(ResourcesRefused, match="holds no resources"):
+        capture_snapshot(tables, found.clear(), "f", NOW + timedelta(hours=1))
 
 
 def test_an_empty_snapshot_after_a_full_one_is_refused(tmp_path: Path) -> None:

@@ -1,5 +1,5 @@
 -- How popular each resource is among those of its type that are neither archived nor deleted (docs/insights.md).
--- The figures of a workbook include those of its elements.
+-- The figures of a workbook or data model include those of its elements.
 -- Reads:      resource_impressions (of the as-of date), published.daily_impressions, last_views
 -- Makes:      published.popular_resources
 -- Parameters: $as_of, $moved_share, $moved_impressions
@@ -20,7 +20,7 @@ present AS (
         r.distinct_impressions_users_with_elements_60d AS users_60d,
         r.total_impressions_with_elements_14d AS now,
         CASE
-            WHEN r.resource_type = 'sigma_workbook' THEN coalesce(p.impressions, 0)
+            WHEN r.element_id IS NULL THEN coalesce(p.impressions, 0)
             ELSE r.total_impressions_prior_14d
         END AS before
     FROM resource_impressions AS r

@@ -2,7 +2,7 @@
 -- The days on which a user was active are the bits of one number, day 0 being the first that a month of the window
 -- holds: so a user's week or month is one look at that number.
 -- Reads:      counted_days (event_date, impressions, distinct_users), daily_totals, earlier_active_days,
---             published.daily_impressions
+--             published.daily_impressions, resources
 -- Makes:      published.usage_by_day
 -- Parameter:  $as_of
 CREATE TABLE published.usage_by_day AS
@@ -38,6 +38,7 @@ active AS (
 workbooks AS (
     SELECT event_date, count(DISTINCT workbook_url_id) AS active_workbooks
     FROM published.daily_impressions
+    WHERE workbook_url_id NOT IN (SELECT workbook_url_id FROM resources WHERE resource_type = 'sigma_data_model')
     GROUP BY event_date
 )
 

@@ -1,6 +1,6 @@
 -- The headline figures, each with the same one before: of 14 or 60 days earlier, where it is known (docs/insights.md).
 -- Reads:      counted_days (event_date, impressions), daily_totals, published.daily_impressions, first_views,
---             stated_resources, underused, user_tiers
+--             stated_resources, underused, user_tiers, resources
 -- Makes:      published.usage_summary
 -- Parameters: $as_of, $first_event_date, $top_share
 CREATE TABLE published.usage_summary AS
@@ -34,7 +34,9 @@ active_workbooks AS (
             WHERE event_date BETWEEN $as_of::DATE - 27 AND $as_of::DATE - 14
         ) AS before_14d
     FROM published.daily_impressions
-    WHERE event_date > $as_of::DATE - 28
+    WHERE
+        event_date > $as_of::DATE - 28
+        AND workbook_url_id NOT IN (SELECT workbook_url_id FROM resources WHERE resource_type = 'sigma_data_model')
 ),
 
 new_users AS (

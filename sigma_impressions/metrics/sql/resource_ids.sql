@@ -1,8 +1,7 @@
 -- What was viewed, as the exports name it, and which resource that is (docs/tables-and-metrics.md, "Matching"): a UUID
--- is a workbook ID, in any case; anything else is a URL ID, to the letter. The IDs of a tagged version name the
--- workbook it was made from. Where no workbook has it, workbook_url_id is what the exports say. Several exported IDs
--- may name one workbook;
--- what they name has one resource_no and workbook_no; resource_no is in the order of resource_impressions.
+-- is a workbook ID, in any case; anything else is a URL ID, to the letter. A data model is found as a workbook is. The
+-- IDs of a tagged version name the workbook it was made from. Where no workbook has it, workbook_url_id is what the
+-- exports say. Several exported IDs may name one workbook; what they name has one resource_no and workbook_no; resource_no is in the order of resource_impressions.
 -- Reads:      exported_ids, resources, workbook_aliases
 CREATE OR REPLACE TEMP TABLE resource_ids AS
 WITH named AS (
@@ -16,7 +15,7 @@ WITH named AS (
 workbooks AS (
     SELECT workbook_url_id, lower(workbook_id) AS workbook_id
     FROM resources
-    WHERE resource_type = 'sigma_workbook'
+    WHERE resource_type <> 'sigma_element'
 ),
 
 url_ids AS (

@@ -94,4 +94,4 @@ LEFT JOIN own AS o
     ON r.workbook_url_id = o.workbook_url_id AND r.element_id IS NOT DISTINCT FROM o.element_id
 LEFT JOIN with_elements AS e
     ON r.workbook_url_id = e.workbook_url_id AND r.element_id IS NOT DISTINCT FROM e.element_id
-ORDER BY r.resource_type, r.workbook_url_id, r.element_id
+ORDER BY r.element_id IS NULL, r.workbook_url_id, r.element_id

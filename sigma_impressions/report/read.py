@@ -15,12 +15,13 @@ from sigma_impressions.errors import ReportError
 from sigma_impressions.lake import engine
 from sigma_impressions.publish.database import missing_database
 from sigma_impressions.report import QUERIES
+from sigma_impressions.upstream.contract import WORKBOOK
 
 if TYPE_CHECKING:
     import duckdb
 
 WORKBOOK_COLUMNS = (
-    *("workbook_url_id", "element_id", "name", "path", "url", "owner_email"),
+    *("resource_type", "workbook_url_id", "element_id", "name", "path", "url", "owner_email"),
     *("total_impressions_60d", "distinct_impressions_users_60d", "total_impressions_14d", "previous_impressions_14d"),
     *("trend_14d", "movement", "rank_by_impressions", "percentile_by_impressions", "last_impression_at"),
 )
@@ -81,8 +82,8 @@ class Publication:
 class Usage:
     """A published result as the report shows it.
 
-    `days` holds every day of the window, oldest first. `workbooks` and `elements` are those of `popular_resources`,
-    by rank; a workbook's column `days` holds its impressions on these days, and an element comes with its workbook's.
+    `days` holds every day of the window, oldest first. `workbooks` and their `elements` are those of
+    `popular_resources`, by rank, without data models; a workbook's column `days` holds its impressions on these days.
     """
 
     publication: Publication
@@ -123,14 +124,14 @@ def read_usage(database: Path) -> Usage:
         popular = _table(
             connection, "popular_resources", WORKBOOK_COLUMNS, "rank_by_impressions, name, workbook_url_id, element_id"
         )
-        is_workbook = pl.col("element_id").is_null()
-        days = QUERIES.frame(connection, "workbook_days")
+        workbooks = popular.filter(pl.col("resource_type") == WORKBOOK)
+        workbooks = workbooks.join(QUERIES.frame(connection, "workbook_days"), "workbook_url_id", "left")
         return Usage(
             _publication(connection),
             _summary(connection),
             _table(connection, "usage_by_day", ("*",), "event_date"),
-            popular.filter(is_workbook).join(days, "workbook_url_id", "left"),
-            popular.filter(~is_workbook),
+            workbooks,
+            popular.filter(pl.col("element_id").is_not_null()).join(workbooks, "workbook_url_id", "semi"),
             _table(connection, "underused_resources", UNDERUSED_COLUMNS, _LEAST_USED_FIRST),
             _table(connection, "active_users", USER_COLUMNS, "rank, user_email"),
             Quality(

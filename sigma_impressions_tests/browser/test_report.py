@@ -343,7 +343,7 @@ def test_a_large_organization(seen: Seen, tmp_path: Path) -> None:
     assert all("Overview" in row[0] and "40" in row[0] for row in cells(of(page, "popular")))
     table.get_by_role("searchbox").fill("")
     kinds = page.locator("#underused-table").get_by_label("Kind")
-    kinds.select_option("Workbooks and elements")
+    kinds.select_option("All kinds")
     underused = rows(report, "SELECT count(*) FROM underused_resources WHERE NOT is_archived")[0][0]
     expect(page.locator("#underused-table").get_by_role("status")).to_have_text(f"1–25 of {underused:,}")
     page.locator("#underused-table").get_by_role("button", name="Name", exact=True).click()

@@ -22,7 +22,7 @@ from sigma_impressions.errors import ReportError
 from sigma_impressions.publish.database import DATABASE_NAME
 from sigma_impressions.report import render
 from sigma_impressions.report.preview import preview
-from sigma_impressions.report.read import read_headlines
+from sigma_impressions.report.read import read_headlines, read_usage
 from sigma_impressions.report.render import usual_week
 from sigma_impressions.report.write import REPORT_NAME, copy_report, remove_report, write_report
 from sigma_impressions_tests.commands import environment, sigma_impressions
@@ -118,6 +118,22 @@ def test_the_rows_are_those_of_the_database(folder: Path, page: str) -> None:
     )
     users = zip(column(data, "users", "user"), column(data, "users", "tier"), data["users"]["impressions"], strict=True)
     assert sorted(users) == sorted(rows(folder, "SELECT user_email, tier, impressions_60d FROM active_users"))
+
+
+def test_data_models_are_underused_content_and_no_workbooks(tmp_path: Path) -> None:
+    database = publish(tmp_path / DATABASE_NAME, 8, 1, 5)
+    usage = read_usage(database)
+    with duckdb.connect(str(database)) as connection:
+        for table in ("popular_resources", "underused_resources"):
+            kind = "CASE WHEN element_id IS NULL THEN 'sigma_data_model' ELSE resource_type END AS resource_type"
+            model = f"{kind}, 'model of ' || workbook_url_id AS workbook_url_id"
+            connection.execute(f"INSERT INTO {table} SELECT * REPLACE ({model}) FROM {table}")
+    with_models = read_usage(database)
+    for name in ("workbooks", "elements"):
+        columns = ("workbook_url_id", "element_id", "total_impressions_60d")
+        shown, before = (getattr(each, name).select(columns).rows() for each in (with_models, usage))
+        assert sorted(shown, key=str) == sorted(before, key=str)
+    assert "sigma_data_model" in set(with_models.underused["resource_type"])
 
 
 def test_names_end_no_element_and_start_no_script(page: str) -> None:

@@ -23,7 +23,7 @@ const REASONS = {
   no_impressions: "Not viewed for 60 days",
   few_users: "Viewed by few",
 };
-const KINDS = { sigma_workbook: "Workbooks", sigma_element: "Elements" };
+const KINDS = { sigma_workbook: "Workbooks", sigma_data_model: "Data models", sigma_element: "Elements" };
 const FIRST_ELEMENTS = 10;
 const MORE_ELEMENTS = 200;
 
@@ -435,7 +435,7 @@ function build(data) {
       matches: matcher(underused.name, underused.workbook, underused.path, underused.owner),
       filters: [
         {
-          id: "kind", label: "Kind", all: "Workbooks and elements", choices: KINDS, value: text(underused.kind),
+          id: "kind", label: "Kind", all: "All kinds", choices: KINDS, value: text(underused.kind),
           first: archived ? "" : "sigma_workbook",
         },
         { id: "code", label: "Reason", all: "Any reason", choices: REASONS, value: text(underused.code) },
@@ -499,12 +499,12 @@ function build(data) {
       count("days", "Active days", users.days, { hint: "Days with an impression, of 60", less: true }),
       count("workbooks", "Workbooks", users.workbooks, { hint: "60 days", less: true }),
       {
-        id: "share", label: "Share", kind: "n", value: plain(users.share), hint: "Of all impressions",
+        id: "share", label: "Share", kind: "n", value: plain(users.share), hint: "Of the impressions of all users",
         cell: (row) => percent(users.share[row], 1),
       },
       {
         id: "cumulative", label: "Up to here", kind: "n", value: plain(users.cumulative), less: true,
-        hint: "Share of all impressions by this user and those who are more active",
+        hint: "Share of the impressions of all users by this user and those who are more active",
         cell: (row) => percent(users.cumulative[row], 1),
       },
       date("last", "Last viewed", users.last, { less: true }),

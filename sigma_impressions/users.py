@@ -26,7 +26,7 @@ HIDDEN_ADDRESS = "[address]"
 
 _PART = r"""[^\s/\\,;|<>"'()\[\]]+"""
 _ADDRESS = f"{_PART}(?:@|＠|%40){_PART}"
-_NAMES = ("name", "workbook_name", "path")
+_NAMES = ("name", "workbook_name", "path", "page_name")
 
 
 @dataclass(frozen=True)

@@ -126,6 +126,7 @@ def test_resources_without_addresses() -> None:
         "workbook_url_id": "wb1",
         "name": "Copy of Ann.Lee@example.com's report, v2 @ work",
         "path": "My Documents/ann.lee@example.com/Sub",
+        "page_name": "For ann.lee@example.com",
         "owner_email": " Ann.Lee@Example.com",
     }
     found = pseudonymous_resources(
@@ -133,5 +134,6 @@ def test_resources_without_addresses() -> None:
     )
     assert found["owner_email"].to_list() == [PSEUDONYMS.of_one("ann.lee@example.com"), None]
     assert found["path"][0] == "My Documents/[address]/Sub"
+    assert found["page_name"][0] == "For [address]"
     assert found["name"][0] == "Copy of [address]'s report, v2 @ work"
     assert found["workbook_url_id"][0] == "wb1"

@@ -105,7 +105,11 @@ def readable(key: dg.AssetKey, files: pl.DataFrame) -> dg.AssetCheckResult:
     said = [
         f"{bad.height} of {files.height} files {what}, for example {bad['key'][0]}: {bad['reason'][0]}. {remedy}"
         for bad, what, remedy in (
-            (refused, "were refused", "The check's table has more; mend the export in Sigma and export the days again."),
+            (
+                refused,
+                "were refused",
+                "The check's table has more; mend the export in Sigma and export the days again.",
+            ),
             (unreadable, "could not be read", "Make them readable, and scan their days again."),
         )
         if bad.height
@@ -240,7 +244,9 @@ def event_types_are_chosen(key: dg.AssetKey, files: pl.DataFrame, chosen: Collec
         .sort("accepted", "rows", "event_type", descending=[True, True, False])
     )
     views = types.filter(pl.col("accepted") > 0)
-    named = ", ".join(f"{name or '(none)'} ({rows:,})" for name, rows in views.select("event_type", "accepted").iter_rows())
+    named = ", ".join(
+        f"{name or '(none)'} ({rows:,})" for name, rows in views.select("event_type", "accepted").iter_rows()
+    )
     line = f"SIGMA_IMPRESSIONS_EVENT_TYPES={','.join(filter(None, views['event_type']))}"
     return EVENT_TYPES.result(
         key,

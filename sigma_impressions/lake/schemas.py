@@ -149,12 +149,15 @@ RESOURCE_COLUMNS: dict[str, _Type] = {
     "is_archived": pl.Boolean,
     "is_deleted": pl.Boolean,
 }
-"""The columns of a resource (docs/tables-and-metrics.md, "sigma_resources")."""
+"""The columns of a resource that the metrics have too (docs/tables-and-metrics.md, "sigma_resources")."""
+
+PAGE_COLUMNS: dict[str, _Type] = {"page_id": pl.String, "page_name": pl.String}
+"""The page that an element is on, as far as it is known."""
 
 SIGMA_RESOURCES = Table(
     "sigma_resources",
     "Workbooks, data models and elements that the upstream Sigma integration discovered, one set per snapshot.",
-    _schema(snapshot_id=pl.String, **RESOURCE_COLUMNS),
+    _schema(snapshot_id=pl.String, **RESOURCE_COLUMNS, **PAGE_COLUMNS),
     partition_by=("snapshot_id",),
 )
 RESOURCE_SNAPSHOTS = Table(

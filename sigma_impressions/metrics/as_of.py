@@ -16,6 +16,7 @@ from sigma_impressions.lake.schemas import (
     AS_OF_DATES,
     DAILY_TABLES,
     METRIC_TABLES,
+    RESOURCE_COLUMNS,
     RESOURCE_IMPRESSIONS,
     SIGMA_RESOURCES,
     UNMATCHED_IMPRESSIONS,
@@ -96,7 +97,7 @@ def _compute(
             engine.view_days(connection, tables.newest(table), "event_date", event_dates)
         for table in (SIGMA_RESOURCES, WORKBOOK_ALIASES):
             engine.view(connection, tables.newest(table), "snapshot_id", [snapshot_id])
-        connection.execute("CREATE TEMP TABLE resources AS SELECT * EXCLUDE (snapshot_id) FROM sigma_resources")
+        connection.execute(f"CREATE TEMP TABLE resources AS SELECT {', '.join(RESOURCE_COLUMNS)} FROM sigma_resources")
         connection.register("segments", _segments(event_dates, wanted).to_arrow())
         QUERIES.execute(connection, "exported_ids", "resource_ids", "resource_numbers", "user_numbers", "active_days")
         _give_keys(connection)

@@ -50,7 +50,7 @@ _BATCH_ROWS = 250_000
 _MOST_ACTIVE = f"impressions_{LONGEST_WINDOW}d"
 """What puts the users of a resource in order."""
 
-_TEXTS_OF_RESOURCES = frozenset({"name", "workbook_name", "path", "url"})
+_TEXTS_OF_RESOURCES = frozenset({"name", "workbook_name", "path", "url", "page_name"})
 """Columns of resources in which somebody may have written an address."""
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import polars as pl
 
 from sigma_impressions.errors import ResourcesRefused
-from sigma_impressions.lake.schemas import ALIAS_COLUMNS, RESOURCE_COLUMNS, UTC_TIME
+from sigma_impressions.lake.schemas import ALIAS_COLUMNS, PAGE_COLUMNS, RESOURCE_COLUMNS, UTC_TIME
 
 WORKBOOK = "sigma_workbook"
 DATA_MODEL = "sigma_data_model"
@@ -16,7 +16,7 @@ ELEMENT = "sigma_element"
 _TYPES = {WORKBOOK: WORKBOOK, DATA_MODEL: DATA_MODEL, ELEMENT: ELEMENT, "sigma_workbook_element": ELEMENT}
 """Accepted resource types, and what each is stored as."""
 
-SCHEMA = RESOURCE_COLUMNS
+SCHEMA = RESOURCE_COLUMNS | PAGE_COLUMNS
 """The columns of a snapshot that obeys the contract: those of a stored resource."""
 
 ALIASES = ALIAS_COLUMNS

@@ -113,6 +113,13 @@ def test_a_data_model_is_to_its_elements_what_a_workbook_is(tmp_path: Path) -> N
         capture_snapshot(tables, found.clear(), "f", NOW + timedelta(hours=1))
 
 
+def test_the_page_of_an_element_is_kept(tmp_path: Path) -> None:
+    tables, paged = Tables(tmp_path), {**ELEMENT, "page_id": "p1", "page_name": "Overview"}
+    capture_snapshot(tables, conform(frame(WORKBOOK, paged), "f"), "f", NOW)
+    pages = tables.read(SIGMA_RESOURCES).collect().sort("resource_type")
+    assert pages.select("page_id", "page_name").rows() == [("p1", "Overview"), (None, None)]
+
+
 def test_an_empty_snapshot_after_a_full_one_is_refused(tmp_path: Path) -> None:
     tables = Tables(tmp_path)
     empty = conform(pl.DataFrame(schema={"resource_type": pl.String, "workbook_url_id": pl.String}), "f")

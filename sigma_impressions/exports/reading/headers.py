@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -221,6 +222,26 @@ _OTHER_FORMATS = {
     "XML": r"<[?!/a-z]",
     "JSON": r"""[\[{]\s*(?:["\[{\]}]|\Z)""",
 }
+
+
+def is_of_header(warning: str) -> bool:
+    """Whether a warning of a file is one of `Header.warnings`."""
+    return re.match(rf"(?:no )?(?:{'|'.join(COLUMNS)}) is read", warning) is not None
+
+
+def likely_columns(unused: Sequence[str]) -> str:
+    """Those of the unused columns whose names are nearly those of columns that are read, in words; empty if none is."""
+    owners = owners_of_names({})
+    found = []
+    for cell in unused:
+        near = difflib.get_close_matches(normalize_name(cell), owners, n=1, cutoff=_NEARLY)
+        if near:
+            found.append(f"{_quoted(cell)}, which looks like {owners[near[0]]}")
+    return "; ".join(found)
+
+
+_NEARLY = 0.85
+"""How alike two names are, of 1, from which one looks like the other: one letter of seven may differ."""
 
 
 def _likely(columns: Sequence[str], cells: Sequence[str]) -> dict[str, str]:

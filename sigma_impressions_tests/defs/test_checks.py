@@ -5,16 +5,21 @@ from __future__ import annotations
 import os
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import dagster as dg
 import polars as pl
 import pytest
 
 from sigma_impressions.defs.export_checks import (
+    event_types_are_chosen,
     freshness,
+    headers_are_clear,
+    objects_were_read,
     readable,
     rows_add_up,
     rows_are_good,
+    rows_were_accepted,
     settings_are_uniform,
 )
 from sigma_impressions.defs.metric_checks import (
@@ -95,6 +100,8 @@ FILES = pl.DataFrame(
     {
         "file_date": TODAY - timedelta(days=age),
         "key": f"{age}.csv",
+        "file_id": f"{age}.csv",
+        "capture_id": "c",
         "version": "v",
         "status": status,
         "reason": "no header line" if status == "refused" else None,
@@ -103,6 +110,9 @@ FILES = pl.DataFrame(
         "accepted": 7,
         "rejected": 2,
         "skipped": 1,
+        "warnings": [],
+        "unused_columns": [],
+        "event_types": [],
         "rules_fingerprint": "now",
     }
     for age, status in enumerate(["read", "refused"])
@@ -114,6 +124,80 @@ def test_a_refused_file_is_red_and_named_with_its_reason() -> None:
     assert (result.passed, result.severity) == (False, RED)
     assert "1 of 2 files were refused, for example 1.csv: no header line." in str(result.description)
     assert readable(RESOURCES_KEY, FILES.head(1)).passed
+
+
+def test_a_refused_file_of_another_day_stays_red() -> None:
+    old = FILES.tail(1).with_columns(file_date=TODAY - timedelta(days=59))
+    older = FILES.tail(1).with_columns(file_date=TODAY - timedelta(days=60))
+    assert not readable(RESOURCES_KEY, pl.concat([FILES.head(1), old])).passed
+    assert readable(RESOURCES_KEY, pl.concat([FILES.head(1), older])).passed
+
+
+def test_objects_that_the_store_does_not_give_are_red_and_named() -> None:
+    unread = FILES.head(2).with_columns(
+        status=pl.lit("unreadable"),
+        reason=pl.Series(["archived", "access denied"]),
+        detail=pl.lit("Restore it"),
+        key=pl.Series(["a.csv", "b.csv"]),
+    )
+    for check in (readable, objects_were_read):
+        result = check(RESOURCES_KEY, pl.concat([FILES.head(1), unread], how="vertical_relaxed"))
+        assert (result.passed, result.severity) == (False, RED)
+        assert "2 of 3 files could not be read" in str(result.description)
+        assert "archived" in str(result.description)
+    assert "b.csv (access denied)" in str(result.description)
+    assert objects_were_read(RESOURCES_KEY, FILES).passed
+
+
+def _rejected(tables: Tables, **rows: Any) -> Tables:
+    frame = pl.DataFrame({"file_date": [TODAY], "file_id": "0.csv", "capture_id": "c", **rows})
+    append_rows(tables.open(REJECTED_ROWS), REJECTED_ROWS, _filled(frame, REJECTED_ROWS.schema))
+    return tables
+
+
+def test_a_file_without_an_accepted_row_is_red_with_its_reason_and_an_example(tmp_path: Path) -> None:
+    stored = _rejected(
+        Tables(tmp_path), reason="unparseable_request_time", text="11/22/2026 9 am,ann@example.com,W", row_number=1
+    )
+    nothing = FILES.head(1).with_columns(accepted=0, rejected=9, skipped=1)
+    result = rows_were_accepted(RESOURCES_KEY, stored, nothing.with_columns(rejected=1, skipped=0, rows=1))
+    assert (result.passed, result.severity) == (False, RED)
+    assert "1 rows are unparseable_request_time, such as '11/22/2026 9 am," in str(result.description)
+    assert "ann@example.com" not in str(result)
+    skipped = nothing.with_columns(rejected=1, skipped=9, detail=pl.lit("event_status is 'ok'"))
+    assert "9 rows are skipped (event_status is 'ok')" in str(
+        rows_were_accepted(RESOURCES_KEY, stored, skipped).description
+    )
+    assert rows_were_accepted(RESOURCES_KEY, stored, FILES).passed
+    assert rows_were_accepted(RESOURCES_KEY, stored, nothing.with_columns(rows=0)).passed
+
+
+def test_headers_that_leave_a_choice_are_yellow() -> None:
+    clear = FILES.head(1).with_columns(warnings=pl.lit(["not valid UTF-8 (byte 4): the file is read as Windows-1252"]))
+    assert headers_are_clear(RESOURCES_KEY, clear.with_columns(unused_columns=pl.lit(["Object Name"]))).passed
+    ignored = "event_id is read from the column 'Audit Log ID', not from 'Request ID', which could be meant too"
+    for column, value, said in (
+        ("warnings", [ignored], ignored),
+        ("unused_columns", ["Workbook URLID"], "'Workbook URLID', which looks like workbook_url_id"),
+        ("unused_columns", ["Event Statuss"], "'Event Statuss', which looks like event_status"),
+    ):
+        result = headers_are_clear(RESOURCES_KEY, FILES.head(1).with_columns(pl.lit(value).alias(column)))
+        assert (result.passed, result.severity) == (False, YELLOW)
+        assert said in str(result.description)
+
+
+def test_views_of_several_event_types_are_yellow_until_they_are_chosen() -> None:
+    def files(*types: tuple[str, int, int]) -> pl.DataFrame:
+        counted = [{"event_type": name, "rows": rows, "accepted": accepted} for name, rows, accepted in types]
+        return FILES.head(1).with_columns(pl.Series("event_types", [counted]))
+
+    several = files(("VIEW_WORKBOOK", 9, 7), ("PUBLISH", 3, 2), ("LOGIN", 50, 0))
+    result = event_types_are_chosen(RESOURCES_KEY, several, ())
+    assert (result.passed, result.severity) == (False, YELLOW)
+    assert "2 types are counted as views: VIEW_WORKBOOK (7), PUBLISH (2)." in str(result.description)
+    assert "SIGMA_IMPRESSIONS_EVENT_TYPES=VIEW_WORKBOOK,PUBLISH" in str(result.description)
+    assert event_types_are_chosen(RESOURCES_KEY, several, ("view_*",)).passed
+    assert event_types_are_chosen(RESOURCES_KEY, files(("VIEW_WORKBOOK", 9, 7), ("LOGIN", 50, 0)), ()).passed
 
 
 @pytest.mark.parametrize("name", ["rows", "accepted", "rejected", "skipped"])
@@ -130,10 +214,14 @@ def test_a_file_whose_rows_do_not_add_up_is_red_and_named(name: str) -> None:
 def test_files_of_the_longest_window_were_read_under_the_settings_of_now(age: int, passed: bool) -> None:
     newest = FILES.head(1)
     other = newest.with_columns(
-        file_date=pl.lit(TODAY - timedelta(days=age)), key=pl.lit("other.csv"), rules_fingerprint=pl.lit("before")
+        file_date=pl.lit(TODAY - timedelta(days=age)), file_id=pl.lit("other.csv"), rules_fingerprint=pl.lit("before")
     )
-    assert settings_are_uniform(RESOURCES_KEY, newest, "now").passed
-    assert settings_are_uniform(RESOURCES_KEY, pl.concat([newest, other]), "now").passed is passed
+    assert settings_are_uniform(RESOURCES_KEY, newest, "now", list).passed
+    for listed, severity in ((["other.csv"], RED), ([], YELLOW)):
+        result = settings_are_uniform(RESOURCES_KEY, pl.concat([newest, other]), "now", lambda ids=listed: ids)
+        assert result.passed is passed
+        assert passed or result.severity == severity
+        assert passed or ("backfill --renormalize --from" in str(result.description)) is bool(listed)
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from sigma_impressions.exports.reading import small_files
 from sigma_impressions.exports.reading.classify import ACCEPTED_SCHEMA, classify
-from sigma_impressions.exports.reading.normalize import IS_SEMICOLON, REJECTED_SCHEMA
+from sigma_impressions.exports.reading.normalize import REJECTED_SCHEMA
 from sigma_impressions.exports.reading.refused import RefusedFile
 from sigma_impressions.exports.reading.rules import ReadingRules
 from sigma_impressions.exports.reading.small_files import SmallFile, normalize_small_files
@@ -104,6 +104,6 @@ def test_every_form_is_read_among_others_as_alone(tmp_path):
             files, rules=ReadingRules(), accepted_to=accepted, rejected_to=rejected, scratch=scratch, labels={}
         )
     assert results == [read(content.encode(), ReadingRules()).result for content in contents]
-    assert seen[0][IS_SEMICOLON].to_list() == [False, False, True, False, False, False]
+    assert seen[0]["is_semicolon"].to_list() == [False, False, True, False, False, False]
     assert pl.read_parquet(accepted)["element_id"].to_list() == [None, None, None, 'say "hi"', None]
     assert [file.path.read_text() for file in files] == contents

@@ -21,7 +21,7 @@ from sigma_impressions.errors import (
     StoreError,
 )
 from sigma_impressions.exports.listing import dated
-from sigma_impressions.exports.reading.normalize import normalize_file
+from sigma_impressions.exports.reading.normalize import NormalizedFile, normalize_file
 from sigma_impressions.exports.reading.refused import RefusalReason, RefusedFile
 from sigma_impressions.lake.schemas import Table
 from sigma_impressions.lake.storage import BucketStorage, writable
@@ -31,6 +31,7 @@ from sigma_impressions.settings.read import misspelt, read_settings
 from sigma_impressions.upstream.contract import ELEMENT, counted
 from sigma_impressions.upstream.discovery import list_workbooks
 from sigma_impressions.upstream.snapshot_file import read_snapshot
+from sigma_impressions.users import without_addresses
 from sigma_impressions.wiring import (
     cloud,
     file_date_pattern,
@@ -42,6 +43,9 @@ from sigma_impressions.wiring import (
 )
 
 _EXPORT_STEPS = ("credentials", "list", "get", "header", "rows")
+_SHOWN = 200
+"""Characters of a value that a message shows."""
+
 _OF_ROWS: tuple[RefusalReason, ...] = ("malformed quoting", "field too large")
 """For these reasons a file is refused somewhere among its rows, for all others before them."""
 
@@ -146,13 +150,30 @@ def _check_exports(settings: Settings, folder: Path) -> Generator[Step, None, pl
         yield from _failed(step, f"{newest.key} is refused: {refusal.reason}. {refusal.detail}")
         return None
     unused = f"; columns not used: {', '.join(read.unused_columns[:20])}" if read.unused_columns else ""
-    yield Step("header", True, f"the required columns were found{unused}")
-    yield Step(
-        "rows",
-        True,
-        f"{read.rows:,} rows: {read.accepted:,} accepted, {read.rejected:,} rejected, {read.skipped:,} skipped",
-    )
+    warned = "".join(f"; {warning}" for warning in read.warnings)
+    yield Step("header", True, f"the required columns were found{unused}{warned}")
+    yield Step("rows", not read.rows or read.accepted > 0, _told_of_rows(read, folder / "rejected.parquet"))
     return pl.read_parquet(folder / "accepted.parquet", columns=["workbook_url_id"])["workbook_url_id"]
+
+
+def _told_of_rows(read: NormalizedFile, rejected: Path) -> str:
+    """How many rows are what; where some do not count, why, with an example, in which addresses are hidden."""
+    said = f"{read.rows:,} rows: {read.accepted:,} accepted, {read.rejected:,} rejected, {read.skipped:,} skipped"
+    if read.reasons:
+        reason, rows = max(read.reasons.items(), key=lambda item: item[1])
+        texts = pl.read_parquet(rejected).filter(pl.col("reason") == reason).head(1).get_column("text").to_frame()
+        said += f". {rows:,} are {reason}, such as {texts.select(without_addresses(pl.col('text'))).item()[:_SHOWN]!r}"
+    if read.skipped:
+        said += f". Of the first skipped one, {read.skipped_example}"
+    if len(read.event_types) > 1:
+        types = ", ".join(
+            f"{name or '(none)'} ({rows:,} rows, {accepted:,} counted)"
+            for name, rows, accepted in read.event_types[:20]
+        )
+        said += f". Event types: {types}"
+    if sum(accepted > 0 for *_, accepted in read.event_types) > 1:
+        said += ". If not all of them are views, name those that are in SIGMA_IMPRESSIONS_EVENT_TYPES"
+    return said
 
 
 def _newest_export(store: ObjectStore, settings: Settings) -> tuple[StoredObject | None, int]:
@@ -180,8 +201,13 @@ def _check_resources(settings: Settings, viewed: pl.Series | None) -> Iterator[S
         workbooks["workbook_id"].drop_nulls().str.to_lowercase().implode()
     )
     share = float(known.mean() or 0)  # type: ignore[arg-type]
+    said = f"{share:.0%} of the sample rows are views of a known workbook"
+    if share < 1:
+        other = viewed.filter(~known)[0]
+        known_id = workbooks["workbook_url_id"][0] if workbooks.height else None
+        said += f". Not known is for example {other[:_SHOWN]!r}, while a known ID is {known_id!r}"
     advice = "" if share else ". Are these the resources of the same Sigma organization?"
-    yield Step("match", share > 0, f"{share:.0%} of the sample rows are views of a known workbook{advice}")
+    yield Step("match", share > 0, f"{said}{advice}")
 
 
 def _workbooks(settings: Settings) -> tuple[pl.DataFrame, str]:

@@ -213,7 +213,7 @@ def _why_nothing(stored: Tables, file: Mapping[str, Any]) -> dict[str, Any]:
     if rejected.height and rejected["rows"][0] >= file["skipped"]:
         why = f"{rejected['rows'][0]:,} rows are {rejected['reason'][0]}, such as {rejected['example'][0]!r}"
     else:
-        why = f"{file['skipped']:,} rows are skipped ({file['detail'] or 'by their type, status or user'})"
+        why = f"{file['skipped']:,} rows are skipped (of the first one, {file['detail']})"
     return {"key": file["key"], "rows": file["rows"], "why": why}
 
 

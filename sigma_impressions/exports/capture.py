@@ -374,7 +374,8 @@ class _Reader:
             "file_date": file.file_date,
             "status": status,
             "reason": reason,
-            "detail": detail,
+            # Of a file that was read: why nothing of it counts.
+            "detail": detail or (normalized.skipped_example if not normalized.accepted else None),
             "rows": normalized.rows,
             "accepted": normalized.accepted,
             "rejected": normalized.rejected,

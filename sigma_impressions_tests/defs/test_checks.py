@@ -165,7 +165,7 @@ def test_a_file_without_an_accepted_row_is_red_with_its_reason_and_an_example(tm
     assert "1 rows are unparseable_request_time, such as '11/22/2026 9 am," in str(result.description)
     assert "ann@example.com" not in str(result)
     skipped = nothing.with_columns(rejected=1, skipped=9, detail=pl.lit("event_status is 'ok'"))
-    assert "9 rows are skipped (event_status is 'ok')" in str(
+    assert "9 rows are skipped (of the first one, event_status is 'ok')" in str(
         rows_were_accepted(RESOURCES_KEY, stored, skipped).description
     )
     assert rows_were_accepted(RESOURCES_KEY, stored, FILES).passed

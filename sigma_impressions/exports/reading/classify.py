@@ -69,7 +69,8 @@ class Classified:
     """Rows by what they are; no row is lost.
 
     `accepted` has ACCEPTED_SCHEMA, in order; `rejected` has `row_number`, `reason` (one of REASONS) and `reference`,
-    the text that stood for the workbook, in order; `skipped` has `row_number`. `event_types` counts: for each
+    the text that stood for the workbook, in order; `skipped` has `row_number`, the `event_status` and `event_type` that
+    were written, and `is_excluded`, whether it is for its user. `event_types` counts: for each
     `event_type`, "" for an absent one, the `rows` with the right number of fields, and those of them that were
     `accepted`. Each has the columns that were to be kept besides.
     """
@@ -120,7 +121,10 @@ def classify(
     return Classified(
         accepted.select(*ACCEPTED_SCHEMA, *keep),
         bad.select("row_number", verdict.reason, "reference", *keep),
-        pl.concat([others.select("row_number", *keep), excluded.select("row_number", *keep)]),
+        pl.concat(
+            rows.select("row_number", "event_status", "event_type", pl.lit(excluding).alias("is_excluded"), *keep)
+            for rows, excluding in ((others, False), (excluded, True))
+        ),
         counts,
     )
 

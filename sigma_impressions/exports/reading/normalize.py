@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from datetime import date, datetime
 from itertools import chain
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import polars as pl
 
@@ -21,7 +21,7 @@ from sigma_impressions.exports.reading.records import PIECE, Opened, Piece, read
 from sigma_impressions.exports.reading.references import hide_secrets
 from sigma_impressions.exports.reading.rules import ReadingRules
 from sigma_impressions.lake.schemas import REJECTED_ROWS, columns_of_a_file
-from sigma_impressions.users import shape_of
+from sigma_impressions.users import shape_of, without_addresses
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -50,7 +50,8 @@ class NormalizedFile:
     `reasons`: rejected rows per reason. `event_dates`: the distinct UTC days of the accepted rows, sorted.
     `warnings`: sentences about what was repaired. `unused_columns`: header cells nothing was read from. `event_types`:
     (type, rows with the right number of fields, accepted ones of them), the most frequent ones first; what is beyond
-    EVENT_TYPES_NAMED is together in OTHER_TYPES, and "" stands for the rows without a type.
+    EVENT_TYPES_NAMED is together in OTHER_TYPES, and "" stands for the rows without a type. `skipped_example`: why the
+    first skipped row is one.
     """
 
     rows: int
@@ -62,6 +63,7 @@ class NormalizedFile:
     warnings: tuple[str, ...]
     unused_columns: tuple[str, ...]
     event_types: tuple[tuple[str, int, int], ...] = ()
+    skipped_example: str | None = None
 
 
 def normalize_file(
@@ -132,11 +134,15 @@ class Tally:
     reasons: Counter[str] = field(default_factory=Counter)
     event_dates: set[date] = field(default_factory=set)
     event_types: dict[str, tuple[int, int]] = field(default_factory=dict)
+    skipped_example: str | None = None
 
     def add(self, rows: Classified) -> None:
         """Count some more rows of the file."""
         self.accepted += rows.accepted.height
         self.skipped += rows.skipped.height
+        if self.skipped_example is None and rows.skipped.height:
+            first = rows.skipped.get_column("row_number").arg_min() or 0
+            self.skipped_example = _why_skipped(rows.skipped.row(first, named=True))
         self.reasons.update(rows.rejected.get_column("reason"))
         self.event_dates.update(rows.accepted.get_column("event_date").unique())
         for name, count, accepted in rows.event_types.select("event_type", "rows", "accepted").iter_rows():
@@ -169,7 +175,17 @@ class Tally:
             warnings=warnings,
             unused_columns=unused_columns,
             event_types=tuple((name, *counts) for name, counts in named),
+            skipped_example=self.skipped_example,
         )
+
+
+def _why_skipped(row: Mapping[str, Any]) -> str:
+    """Why a row of `Classified.skipped` is one; addresses are hidden."""
+    if row["is_excluded"]:
+        return "the user is excluded"
+    column = "event_status" if (row["event_status"] or "success").lower() != "success" else "event_type"
+    shown = pl.select(without_addresses(pl.lit((row[column] or "")[:_TYPE_CHARACTERS]))).item()
+    return f"{column} is {shown!r}"
 
 
 class _Spool:

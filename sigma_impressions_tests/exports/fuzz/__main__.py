@@ -37,6 +37,8 @@ _FIRST = (
     b"soon,,,\n",
     b"Timestamp;User;Workbook\r\n1763539200;a;b\r\n1763539200123;c;d\r\n\r\n",
     b"time\tuser\tworkbook\n2026-11-19\t~~\tb\n",
+    b'sep=|\n[Time]|userEmail|Workbook ID|Count of Rows\n2026-11-19|a|"say \\"b\\", \\\\"|2|\n2026-11-19|a|"~~"|2|\n',
+    b'time,user,workbook,"a;b;c;d"\n2026-11-19,a,b,"\\"~~\\""\n2026-11-19,a,b,"x\\""",\n',
 )
 """The files from which everything else came."""
 

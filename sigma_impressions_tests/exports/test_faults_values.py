@@ -344,3 +344,9 @@ def test_a_type_that_holds_an_address_is_not_stored_with_pseudonyms():
     text = "time,user,workbook,event_type\n2026-11-25,a,b,viewed by ann@example.com\n"
     got = rows_of(text, ReadingRules(pseudonyms=PSEUDONYMS)).result
     assert got.event_types == (("viewed by [address]", 1, 1),)
+
+
+@pytest.mark.parametrize("rows", ["", "short\n"])
+def test_a_file_without_a_complete_row_has_no_types(rows):
+    got = rows_of(f"time,user,workbook,event_type,event_status\n{rows}", ReadingRules(event_types=("view*",))).result
+    assert (got.accepted, got.skipped, got.event_types) == (0, 0, ())

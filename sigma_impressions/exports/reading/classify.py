@@ -150,11 +150,11 @@ def _is_view(raw: pl.DataFrame, event_types: tuple[str, ...]) -> pl.Series | Non
 
 def _fits(texts: pl.Series, expression: str) -> pl.Series:
     """Which of the texts a regular expression fits, compared without case; each distinct one is looked at once."""
-    distinct = texts.unique()
-    fits = [re.fullmatch(expression, text.casefold()) is not None for text in distinct]
-    return (
-        pl.repeat(fits[0], len(texts), eager=True) if len(fits) == 1 else texts.is_in(distinct.filter(fits).implode())
-    )
+    distinct = texts.unique().to_list()
+    fitting = [text for text in distinct if re.fullmatch(expression, text.casefold())]
+    if len(fitting) in (0, len(distinct)):
+        return pl.repeat(bool(fitting), len(texts), dtype=pl.Boolean, eager=True)
+    return texts.is_in(fitting)
 
 
 def _is_not_excluded(users: pl.Series, excluded_users: tuple[str, ...]) -> pl.Series | None:

@@ -71,6 +71,46 @@ _VALUES = {
     "event_status": _STATUSES,
     "event_type": ("view", "Viewed it", "edit", ""),
 }
+# Good values first: what a new file holds most of is taken of the first half.
+_ID = "2opi6VLEne4BaPyj00US50"
+_ABSENT = ("None", "NaN", "(null)", "<NULL>", "n/a", "#N/A", "Undefined", "-", r"\\N", "\0\0", "''", "' null '")
+_MORE_VALUES: dict[str, tuple[str, ...]] = {
+    "request_time": (
+        "2026-11-19 08:00",
+        "2026-11-19T08:00:00,5 gmt",
+        "Thu, 19 Nov 2026 08:00:00 +0100",
+        "6 sep 2026 00:30:00",
+        "1763539200123456",
+        "1763539200123456789",
+        "1763539200.25",
+        "2026-09-06",  # its midnight is skipped in Santiago
+        "'2026-11-19'",
+        "2026-09-06 00:30",
+        "1763539200,5",
+        "\u017fun, 6 Sep 2026 08:00:00",
+    ),
+    "user_email": ("'Ann@Example.com'", '" x@bots.example.com "', "nobody", "'", *_ABSENT),
+    "workbook_url_id": (
+        f"Sales-{_ID}",
+        f"https://x/acme/workbook/Sales-{_ID}/element/El-1?:email=ann%40x",
+        f"https%3A%2F%2Fx%2Fb%2F{_ID}%2Felement%2FEl-1%3Fann%40x",
+        f"https://ann:secret@x/embed/1-{_ID[:21]}#ann",
+        "https%3a%2f%2fann%3asecret%40x%2fdashboard%2fa",
+        f"//element/{_ID}/element/element//x",
+        "https://x/element/workbook/a-b/element/null",
+        f"{_ID}?a/element/b",
+        "a-?ann",
+        "?",
+        *_ABSENT,
+    ),
+    "element_id": ("n1", "'El-1'", *_ABSENT),
+    "count": ("3.0", "2.000", "'2'", "1,000", "1.234", *_ABSENT),
+    "event_id": ("undefined1", *_ABSENT),
+    "event_status": ("'success'", *_ABSENT),
+    "event_type": ("view_workbook", "View Element", "VIEW", "export", "x", "", *_ABSENT),
+}
+_VALUES |= {column: (*more, *_VALUES.get(column, ())) for column, more in _MORE_VALUES.items()}
+
 _MARKS = (
     *(',;\t|"\r\n\0 \x0b\x1c\x1f\x85\xa0\u2028\u3000\ufeff\ufffd\U0001f600'),
     *(

@@ -25,7 +25,7 @@ TIME_ZONES = (
     "UTC",
     "Europe/Berlin",
     "America/New_York",
-    "Asia/Kathmandu",
+    "America/Santiago",  # skips midnight every spring
     "Australia/Lord_Howe",  # its summer is half an hour ahead
     "Pacific/Apia",  # skipped 2011-12-30
     "Africa/Casablanca",  # ahead all year but in Ramadan
@@ -38,7 +38,7 @@ EXTRA_ALIASES: tuple[dict[str, tuple[str, ...]], ...] = (
     {"request_time": ("when", "Zeit"), "event_status": ("ok",)},
     {"workbook_url_id": ("doc",), "element_id": ("part", "el"), "event_id": ("id",)},
 )
-EVENT_TYPES = ((), ("view*",))
+EVENT_TYPES = ((), ("view*",), ("?", "export"), ("*",))
 SIZES = (1, 7, 64, 1000)
 
 SETTINGS_BYTES = 3
@@ -89,7 +89,8 @@ def input_of(raw: bytes) -> Input:
             TIME_ZONES[rules & 7],
             EXCLUDED_USERS[rules >> 3 & 3],
             EXTRA_ALIASES[rules >> 5 & 3],
-            event_types=EVENT_TYPES[rules >> 7],
+            event_types=EVENT_TYPES[size >> 4 & 3],
+            anonymous_users=bool(size & 8),
         ),
         SIZES[size & 3],
         bool(size & 4),

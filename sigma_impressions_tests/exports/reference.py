@@ -181,14 +181,18 @@ def decompress(data: bytes) -> bytes:
 
 
 def header_line(text: str) -> str:
-    """The first line; a line end between two quotes belongs to it, but not one behind a quote without a second."""
+    """The first line; a line end between two quotes belongs to it, but not one behind a quote without a second.
+
+    No more of the text is looked at than a field may have.
+    """
+    beginning = text[:FIELD_LIMIT].encode()[:FIELD_LIMIT].decode("utf-8", "replace")
     quoted = False
-    for i, character in enumerate(text[:FIELD_LIMIT]):
+    for i, character in enumerate(beginning):
         if character == '"':
             quoted = not quoted
         elif not quoted and character in "\r\n":
-            return text[:i]
-    return re.split("[\r\n]", text)[0] if quoted else text[:FIELD_LIMIT]
+            return beginning[:i]
+    return re.split("[\r\n]", beginning)[0] if quoted else beginning
 
 
 def find_delimiter(text: str, more_aliases: Mapping[str, tuple[str, ...]], needs_event_type: bool) -> str:

@@ -7,6 +7,7 @@ nobody's business: they are neither stored nor shown, also where a row could not
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from functools import lru_cache
 from itertools import pairwise
 from urllib.parse import unquote
@@ -68,14 +69,18 @@ def reduce_references(texts: pl.Series) -> tuple[pl.Series, pl.Series | None]:
 
 def _cut(texts: pl.Series, characters: NDArray[np.uint8], are_encoded: pl.Series) -> pl.Series:
     """The texts without what stands behind the first mark. One that is encoded is still encoded then."""
-    cut = texts
-    for mark in "?#":
-        if (characters == ord(mark)).any():
-            cut = cut.str.splitn(mark, 2).struct.field("field_0")
+    cut = _before(texts, [mark for mark in "?#" if (characters == ord(mark)).any()])
     if at := are_encoded.arg_true().to_list():
-        # The series itself would be changed.
-        cut = cut.clone().scatter(at, texts.gather(at).str.replace("(?s)(?:[?#]|%3[fF]|%23).*", "?%2F"))
+        encoded = _before(cut.gather(at), ["%3F", "%3f", "%23"])
+        cut = cut.clone().scatter(at, encoded + "?%2F")  # the series itself would be changed
     return cut.alias(texts.name)
+
+
+def _before(texts: pl.Series, marks: Iterable[str]) -> pl.Series:
+    """What stands before the first of the marks."""
+    for mark in marks:
+        texts = texts.str.splitn(mark, 2).struct.field("field_0")
+    return texts
 
 
 def _reduce_distinct(texts: pl.Series) -> tuple[pl.Series, pl.Series]:

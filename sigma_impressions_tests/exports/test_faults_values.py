@@ -184,6 +184,7 @@ def test_the_element_of_a_row_goes_before_that_of_its_url():
     assert got.accepted["element_id"].to_list() == ["Own", "InUrl", None]
 
 
+@pytest.mark.slow
 def test_a_column_of_many_references_gives_what_each_of_them_gives():
     references = [f"https://x/acme/workbook/W{i % 7}-{ID}/element/El{i % 11}?u={i}" for i in range(500)]
     references += [

@@ -257,6 +257,7 @@ ALPHABET = st.sampled_from(
 )
 
 
+@pytest.mark.slow
 @settings(max_examples=400)
 @given(
     body=st.lists(ALPHABET, max_size=25).map("".join),
@@ -383,6 +384,7 @@ def test_a_field_of_exactly_the_limit_is_fine():
     assert read(long).result.accepted == 2
 
 
+@pytest.mark.slow
 def test_many_pieces_give_what_one_gives(monkeypatch):
     numbers = count()
     rows = [

@@ -556,4 +556,5 @@ class Story(RuleBasedStateMachine):
 
 
 TestStory = Story.TestCase
+TestStory = pytest.mark.slow(TestStory)
 TestStory.settings = settings(max_examples=300, stateful_step_count=25)

@@ -10,6 +10,7 @@ import pytest
 from sigma_impressions.lake.scratch import replacing, scratch_folder
 
 
+@pytest.mark.slow
 def test_folders_that_come_and_go_at_once_are_nobody_elses(tmp_path: Path) -> None:
     def work(number: int) -> None:
         with scratch_folder(tmp_path) as folder:

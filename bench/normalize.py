@@ -9,7 +9,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from bench.exports import write_export
+from bench.exports import Form, write_export
 from bench.measure import Command, Measured, compare
 
 _ROWS = 5_000_000
@@ -21,37 +21,41 @@ _ROUNDS = 5
 
 def lines(folder: Path, large: bool) -> Iterator[str]:
     """The section of the results."""
+    other_forms = [form for form in Form if form is not Form.PLAIN]
     yield "From one export file to Parquet"
     yield (
         f"{_ROWS:,} rows of five columns. `project` validates every row and keeps what it rejects; `polars_copy` "
         "(`scan_csv` → `sink_parquet`, the floor) and `duckdb` (`read_csv` + `try_cast`) convert without validation; "
-        "`pandas` is a script with the same validation. `seconds` are those of the work, once the process has "
-        "started and imported its libraries; the whole process is beside it."
+        "`pandas` is a script with the same validation. The other files hold the same rows in other forms: "
+        f"{'; '.join(f'`{form.name.lower()}`: {form.value}' for form in other_forms)}. `seconds` are those of the "
+        "work, once the process has started and imported its libraries; the whole process is beside it."
     )
     yield ""
     yield "| file | size | way | seconds | project, plain = 1 | whole process | peak memory | Parquet |"
     yield "| --- | --- | --- | --- | --- | --- | --- | --- |"
-    plain, quoted, packed = folder / "plain.csv", folder / "quoted.csv", folder / "plain.csv.gz"
-    write_export(plain, _ROWS, quoted=False)
-    write_export(quoted, _ROWS, quoted=True)
+    files = {form: folder / f"{form.name.lower()}.csv" for form in Form}
+    for form, file in files.items():
+        write_export(file, _ROWS, form)
+    plain, packed = files[Form.PLAIN], folder / "plain.csv.gz"
     with plain.open("rb") as source, gzip.open(packed, "wb", compresslevel=6) as target:
         shutil.copyfileobj(source, target, 1 << 20)
     ways = {way: _reader(way, plain, folder) for way in ("project", "polars_copy", "duckdb", "pandas")}
-    ways["quoted"] = _reader("project", quoted, folder)
+    ways |= {form.name: _reader("project", files[form], folder) for form in other_forms}
     ways["packed"] = _reader("project", packed, folder)
     measured = compare(ways, _ROUNDS)
     gzip_seconds = _unpack(packed)
     reference = measured["project"]
     for way in ("project", "polars_copy", "duckdb", "pandas"):
         yield _row(plain, way, measured[way], reference, folder)
-    yield _row(quoted, "project", measured["quoted"], reference, folder)
+    for form in other_forms:
+        yield _row(files[form], "project", measured[form.name], reference, folder)
     yield _row(packed, "project", measured["packed"], reference, folder)
     yield f"| {packed.name} | | gzip -dc | {gzip_seconds:.2f} | {gzip_seconds / reference.work_seconds:.2f} | | | |"
     if large:
-        for file in (plain, quoted, packed):
+        for file in (*files.values(), packed):
             file.unlink()
         huge = folder / "large.csv"
-        write_export(huge, _LARGE_ROWS, quoted=False)
+        write_export(huge, _LARGE_ROWS)
         yield _row(huge, "project", compare({"": _reader("project", huge, folder)}, 1)[""], reference, folder)
 
 

@@ -28,7 +28,7 @@ def lines(folder: Path, large: bool) -> Iterator[str]:
         store.create_bucket(_BUCKET)
         client = store.client()
         file = folder / "small.csv"
-        write_export(file, _ROWS, quoted=False)
+        write_export(file, _ROWS)
         content = file.read_bytes()
         for number in range(_FILES):
             client.put_object(Bucket=_BUCKET, Key=f"{number:05}.csv", Body=content)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime
@@ -63,7 +64,9 @@ class Progress(logging.Handler):
 def _captured_since(tables: Tables, started: datetime) -> dict[str, int]:
     rows = tables.read(EXPORT_FILES).filter(pl.col("captured_at") >= started).collect()
     counts = {name: int(rows[name].sum()) for name in ("rows", "accepted", "rejected", "skipped")}
-    return {"files": rows.height, "refused": rows.filter(pl.col("status") == "refused").height, **counts}
+    statuses = Counter(rows["status"])
+    unreadable, refused = statuses["unreadable"], statuses["refused"]
+    return {"files": rows.height - unreadable, "refused": refused, "unreadable": unreadable, **counts}
 
 
 def print_summary(console: Console, tables: Tables, started: datetime) -> None:
@@ -71,8 +74,9 @@ def print_summary(console: Console, tables: Tables, started: datetime) -> None:
     captured = _captured_since(tables, started)
     database = tables.root / DATABASE_NAME
     held = publication_figures(database)
+    unreadable = f", {captured['unreadable']:,} could not be read" if captured["unreadable"] else ""
     lines = [
-        ("Files captured", f"{captured['files']:,} ({captured['refused']:,} refused)"),
+        ("Files captured", f"{captured['files']:,} ({captured['refused']:,} refused){unreadable}"),
         (
             "Rows",
             f"{captured['rows']:,}: {captured['accepted']:,} accepted, {captured['rejected']:,} rejected, "

@@ -61,10 +61,10 @@ class Figure:
 
 @dataclass(frozen=True)
 class Quality:
-    """How good the data is: one row of figures on the files, refused files, rejected rows, unmatched impressions."""
+    """How good the data is: figures on the files in one row, files not counted, rejected rows, what is unmatched."""
 
     files: Mapping[str, Any]
-    refused: pl.DataFrame
+    not_counted: pl.DataFrame
     rejected: pl.DataFrame
     unmatched: pl.DataFrame
 
@@ -136,7 +136,7 @@ def read_usage(database: Path) -> Usage:
             _table(connection, "active_users", USER_COLUMNS, "rank, user_email"),
             Quality(
                 QUERIES.frame(connection, "files").row(0, named=True),
-                QUERIES.frame(connection, "refused_files"),
+                QUERIES.frame(connection, "files_not_counted"),
                 QUERIES.frame(connection, "rejected_reasons"),
                 QUERIES.frame(connection, "unmatched"),
             ),

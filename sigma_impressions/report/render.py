@@ -26,7 +26,7 @@ MOVERS = 8
 """Risers and fallers shown of each."""
 
 LISTED = 50
-"""Refused files, and unmatched workbooks and elements, shown at most."""
+"""Files not counted, and unmatched workbooks and elements, shown at most."""
 
 
 def render(usage: Usage, title: str, identity: str) -> str:

@@ -65,7 +65,8 @@ def _gcs_that_only_lists(request: Request) -> Answer:
     if "/o?" not in request.path:
         return _gcs_error(403)
     item = {"name": KEY, "generation": "7", "size": "10", "updated": "2026-11-01T00:30:00Z"}
-    return Answer(200, json.dumps({"items": [item]}).encode(), {"Content-Type": "application/json"})
+    listing = json.dumps({"kind": "storage#objects", "items": [item]})
+    return Answer(200, listing.encode(), {"Content-Type": "application/json"})
 
 
 ON_A_SERVER: dict[str, Callable[[S3Bucket], Fault]] = {

@@ -127,6 +127,7 @@ def test_the_others_count_and_their_own_day_tries_again(
         (said,) = [line for line in result.output.splitlines() if "objects_were_read: " in line]
         assert first in said
         assert last in said
+        assert "10 (0 refused), 2 could not be read" in result.output
 
         # Another day neither tries nor fails.
         bucket.objects[f"sigma/{NEXT_DAY} a.csv"] = export(NEXT_DAY, "a")

@@ -3,6 +3,7 @@
 SELECT
     count(*) AS files,
     count(*) FILTER (status = 'refused') AS refused,
+    count(*) FILTER (status = 'unreadable') AS unreadable,
     coalesce(sum(rows), 0)::BIGINT AS rows,
     coalesce(sum(accepted), 0)::BIGINT AS accepted,
     coalesce(sum(rejected), 0)::BIGINT AS rejected,

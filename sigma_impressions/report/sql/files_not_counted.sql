@@ -1,6 +1,6 @@
--- The refused files, newest first.
+-- The files that were refused or could not be read, newest first.
 -- Reads:      export_files
 SELECT file_date, key, reason, detail
 FROM export_files
-WHERE status = 'refused'
+WHERE status IN ('refused', 'unreadable')
 ORDER BY file_date DESC, key, version

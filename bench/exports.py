@@ -1,7 +1,8 @@
-"""Generated export files for the benchmarks: the shape of an audit log, of any length."""
+"""Generated export files for the benchmarks, of any length: `python -m bench.exports FILE ROWS FORM`."""
 
 from __future__ import annotations
 
+import sys
 from enum import Enum
 from pathlib import Path
 from typing import Literal
@@ -56,3 +57,7 @@ def write_export(path: Path, rows: int, form: Form = Form.PLAIN) -> None:
             if form is Form.SPACED:
                 text = text.replace(b'","', b'", "')
             target.write(text.replace(_QUOTE_MARK, b'\\"'))
+
+
+if __name__ == "__main__":
+    write_export(Path(sys.argv[1]), int(sys.argv[2]), Form[sys.argv[3]])

@@ -33,6 +33,7 @@ WHITE_SPACE = "".join(
 )
 FIELD_LIMIT = 2**20
 COLUMN_LIMIT = 1000
+TYPE_CHARACTERS = 200
 NO_ALIASES: Mapping[str, tuple[str, ...]] = {}
 FIRST_MOMENT = datetime(2010, 1, 1, tzinfo=UTC)
 ABSENT = ["", r"\n", r"\\n", "null", "(null)", "<null>", "none", "nan", "n/a", "#n/a", "undefined", "-"]
@@ -84,6 +85,8 @@ def read(
     delimiter = delimiter_of(text)
     if '\\"' in text and is_malformed(text, delimiter):
         text = re.sub(r"\\.", lambda pair: '""' if pair[0] == '\\"' else pair[0], text, flags=re.DOTALL)
+        if "\0" in header_line(text):
+            raise Refused("not a CSV file")
         delimiter = delimiter_of(text)
     records = split(text, delimiter)
     header, _ = next(records)
@@ -105,7 +108,7 @@ def read(
                 )
             else:
                 reason = None
-            kind = values.get("event_type") or ""
+            kind = (values.get("event_type") or "")[:TYPE_CHARACTERS]
             rows_of_kind, good = expected.event_types.get(kind, (0, 0))
             expected.event_types[kind] = (rows_of_kind + 1, good + (row is not None))
             shown = hide(raw, values["workbook_url_id"])

@@ -141,7 +141,9 @@ def hide_secrets(texts: pl.Series, references: pl.Series, are_complete: pl.Serie
 
     Of a row that is not complete nobody knows what the reference is: its text ends behind the first `?` or `#`.
     """
-    at = texts.str.contains(_MAY_HIDE).arg_true()
+    # The credentials of a reference may hold what ends those in a text, as delimiters and white space.
+    may_hide = texts.str.contains(_MAY_HIDE) | references.str.contains("@", literal=True).fill_null(False)
+    at = may_hide.arg_true()
     if not len(at):
         return texts
     rows = zip(*(column.gather(at) for column in (texts, references, are_complete)), strict=True)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import BinaryIO, Protocol, TypeVar
+from urllib.parse import urlsplit
 
 from sigma_impressions.clouds.backoff import Backoff
 from sigma_impressions.errors import ObjectUnreadable, StoreError
@@ -66,7 +67,18 @@ def is_directory_marker(key: str, size: int) -> bool:
 
 def uri(scheme: str, bucket: str, key: str = "") -> str:
     """A URI for messages. A key may hold anything, so line ends and control characters are shown as `?`."""
-    return "".join(c if c.isprintable() else "?" for c in f"{scheme}://{bucket}/{key}")
+    return printable(f"{scheme}://{bucket}/{key}")
+
+
+def printable(text: str) -> str:
+    """The text for messages, with line ends and control characters as `?`."""
+    return "".join(c if c.isprintable() else "?" for c in text)
+
+
+def host(endpoint: str) -> str:
+    """Host and port of an endpoint, for messages: without credentials that its URL may hold."""
+    parts = urlsplit(endpoint)
+    return f"{parts.hostname}:{parts.port}" if parts.port else str(parts.hostname)
 
 
 class Interrupted(Exception):

@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any, BinaryIO, Literal
-from urllib.parse import urlsplit
 
 import requests.exceptions
 import urllib3.exceptions
@@ -20,6 +19,7 @@ from sigma_impressions.clouds.objects import (
     Interrupted,
     StoredObject,
     download_resuming,
+    host,
     is_directory_marker,
     uri,
     with_retries,
@@ -97,9 +97,9 @@ class GcsStore:
 
     def _no_listing(self, prefix: str) -> StoreError:
         return StoreError(
-            f"The endpoint {self._host()} gave no listing of {uri('gs', self.bucket, prefix)}, but something else, "
-            "with HTTP 200. Is there a proxy or a login page in between, and is STORAGE_EMULATOR_HOST, if set, the "
-            "address of a store?"
+            f"The endpoint {host(self._client.api_endpoint)} gave no listing of {uri('gs', self.bucket, prefix)}, but "
+            "something else, with HTTP 200. Is there a proxy or a login page in between, and is STORAGE_EMULATOR_HOST, "
+            "if set, the address of a store?"
         )
 
     def stat(self, key: str) -> StoredObject:
@@ -153,7 +153,7 @@ class GcsStore:
         if isinstance(error, DataCorruption):
             return Interrupted("the checksum does not match", restart=True, in_body=True)
         if isinstance(error, _UNREACHABLE) or getattr(error, "retryable", False):
-            return Interrupted(f"the endpoint {self._host()} could not be reached ({kind})")
+            return Interrupted(f"the endpoint {host(self._client.api_endpoint)} could not be reached ({kind})")
         need = f"{doing}, which needs the permission {_permission(action)} on the bucket {self.bucket}"
         if isinstance(error, auth.RefreshError):
             return StoreError(
@@ -195,11 +195,6 @@ class GcsStore:
             f"Google Cloud Storage refused {doing} (HTTP {status}). Check the bucket's settings, for example "
             "requester pays"
         )
-
-    def _host(self) -> str:
-        """Host and port of the client's endpoint, without credentials that its URL may hold."""
-        parts = urlsplit(self._client.api_endpoint)
-        return f"{parts.hostname}:{parts.port}" if parts.port else str(parts.hostname)
 
 
 def _permission(action: _Action) -> str:

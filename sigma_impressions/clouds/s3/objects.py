@@ -9,7 +9,6 @@ from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from typing import Any, BinaryIO, Literal
-from urllib.parse import urlsplit
 
 import urllib3.exceptions
 from botocore import exceptions as sdk
@@ -21,7 +20,9 @@ from sigma_impressions.clouds.objects import (
     Interrupted,
     StoredObject,
     download_resuming,
+    host,
     is_directory_marker,
+    printable,
     uri,
 )
 from sigma_impressions.errors import ObjectChanged, ObjectGone, ObjectUnreadable, StoreError
@@ -127,7 +128,7 @@ class S3Store:
             if not page.keys() & _LISTING_ELEMENTS:
                 # A proxy's page, say: its XML, or nothing at all, looks like a listing of nothing.
                 raise StoreError(
-                    f"The endpoint {_host(self._client)} gave no listing of {uri('s3', self.bucket, prefix)}, but "
+                    f"The endpoint {self._host()} gave no listing of {uri('s3', self.bucket, prefix)}, but "
                     f"something else, with HTTP 200. {_ENDPOINT_ADVICE}"
                 )
             for entry in page.get("Contents", ()):
@@ -178,7 +179,7 @@ class S3Store:
                 if not self._is_current(item):
                     raise self._changed(item.key)
                 raise ObjectUnreadable(
-                    f"The endpoint {_host(self._client)} gives another ETag when it sends "
+                    f"The endpoint {self._host()} gives another ETag when it sends "
                     f"{uri('s3', self.bucket, item.key)} than when it lists it, so that nothing tells whether it is "
                     f"the same version. {_ENDPOINT_ADVICE}",
                     "sent with another ETag",
@@ -202,7 +203,7 @@ class S3Store:
     def _object(self, key: str, entry: dict[str, Any], size: int) -> StoredObject:
         if not entry.get("ETag"):
             raise StoreError(
-                f"The endpoint {_host(self._client)} lists {uri('s3', self.bucket, key)} without an ETag, so that "
+                f"The endpoint {self._host()} lists {uri('s3', self.bucket, key)} without an ETag, so that "
                 f"nothing tells one version of it from the next. {_ENDPOINT_ADVICE}"
             )
         return StoredObject(self.bucket, key, _version(entry["ETag"]), size, entry["LastModified"].astimezone(UTC))
@@ -235,7 +236,7 @@ class S3Store:
                 f"check the role or profile, or set {_KEY_PAIR}"
             )
         if isinstance(error, _UNREACHABLE):
-            return Interrupted(f"the endpoint {_host(self._client)} could not be reached ({kind})")
+            return Interrupted(f"the endpoint {self._host()} could not be reached ({kind})")
         return StoreError(
             f"The AWS SDK refused {doing} ({kind}). Check the AWS settings and AWS_ENDPOINT_URL_S3 or "
             "AWS_ENDPOINT_URL, if set"
@@ -288,7 +289,7 @@ class S3Store:
         if code == "500":
             # The SDK's own code, where an answer with HTTP 200 cannot be read, or one of a fault has no body.
             return Interrupted(
-                f"the endpoint {_host(self._client)} answered HTTP 500, or gave no answer of S3. {_ENDPOINT_ADVICE}"
+                f"the endpoint {self._host()} answered HTTP 500, or gave no answer of S3. {_ENDPOINT_ADVICE}"
             )
         if code in _THROTTLED or status == 429 or status >= 500:
             return Interrupted(f"S3 answered {code} (HTTP {status})")
@@ -300,7 +301,7 @@ class S3Store:
         if action == "list":
             return StoreError(
                 f"Access denied: listing {shown} needs the permission s3:ListBucket on the bucket {self.bucket}; "
-                f"where the policy has the condition s3:prefix, it must allow the prefix '{_printable(key)}*'. "
+                f"where the policy has the condition s3:prefix, it must allow the prefix '{printable(key)}*'. "
                 f"{grant}"
             )
         return ObjectUnreadable(
@@ -308,6 +309,9 @@ class S3Store:
             f"{self.bucket} under the prefix, and kms:Decrypt on the key if they are encrypted with KMS. {grant}",
             "access denied",
         )
+
+    def _host(self) -> str:
+        return host(self._client.meta.endpoint_url)
 
     def _changed(self, key: str) -> ObjectChanged:
         return ObjectChanged(f"{uri('s3', self.bucket, key)} was overwritten after it was listed")
@@ -345,16 +349,6 @@ def _region_advice(error: sdk.ClientError) -> str:
     return _REGION_ADVICE
 
 
-def _host(client: Any) -> str:
-    """Host and port of the client's endpoint, without credentials that its URL may hold."""
-    parts = urlsplit(client.meta.endpoint_url)
-    return f"{parts.hostname}:{parts.port}" if parts.port else str(parts.hostname)
-
-
 def _version(etag: str) -> str:
     """The version that an ETag names: a weak one (`W/"…"`), as proxies make it, is taken by its value."""
     return etag.removeprefix("W/").strip('"')
-
-
-def _printable(text: str) -> str:
-    return "".join(c if c.isprintable() else "?" for c in text)

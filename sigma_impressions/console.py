@@ -15,6 +15,7 @@ from rich.console import Console
 from rich.table import Table as RichTable
 from rich.text import Text
 
+from sigma_impressions.exports.manifest import UNREADABLE
 from sigma_impressions.lake.schemas import EXPORT_FILES
 from sigma_impressions.lake.tables import Tables
 from sigma_impressions.publish.database import DATABASE_NAME, publication_figures, top_workbooks
@@ -65,7 +66,7 @@ def _captured_since(tables: Tables, started: datetime) -> dict[str, int]:
     rows = tables.read(EXPORT_FILES).filter(pl.col("captured_at") >= started).collect()
     counts = {name: int(rows[name].sum()) for name in ("rows", "accepted", "rejected", "skipped")}
     statuses = Counter(rows["status"])
-    unreadable, refused = statuses["unreadable"], statuses["refused"]
+    unreadable, refused = statuses[UNREADABLE], statuses["refused"]
     return {"files": rows.height - unreadable, "refused": refused, "unreadable": unreadable, **counts}
 
 

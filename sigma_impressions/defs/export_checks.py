@@ -11,13 +11,12 @@ import polars as pl
 
 from sigma_impressions.defs.checks import ERROR, WARN, Check
 from sigma_impressions.defs.metadata import EXAMPLES, table_of
-from sigma_impressions.exports.manifest import UNREADABLE
+from sigma_impressions.exports.manifest import IS_RECENT, UNREADABLE
 from sigma_impressions.exports.reading.headers import is_of_header, likely_columns
 from sigma_impressions.lake.schemas import REJECTED_ROWS
 from sigma_impressions.lake.tables import Tables
 from sigma_impressions.metrics.conservation import ROW_COUNTS, lost_rows
 from sigma_impressions.users import without_addresses
-from sigma_impressions.windows import LONGEST_WINDOW
 
 FRESH = Check(
     "source_is_fresh",
@@ -93,14 +92,9 @@ def freshness(key: dg.AssetKey, newest: date | None, files: int, max_age_days: i
     )
 
 
-def _recent(files: pl.DataFrame) -> pl.DataFrame:
-    """The files of the last 60 file dates, up to the newest one that there is."""
-    return files.filter(pl.col("file_date") > pl.col("file_date").max() - timedelta(days=LONGEST_WINDOW))
-
-
 def readable(key: dg.AssetKey, files: pl.DataFrame) -> dg.AssetCheckResult:
     """Whether no export file of the last 60 file dates was refused, and all could be read."""
-    files = _recent(files)
+    files = files.filter(IS_RECENT)
     refused, unreadable = (files.filter(pl.col("status") == status) for status in ("refused", UNREADABLE))
     said = [
         f"{bad.height} of {files.height} files {what}, for example {bad['key'][0]}: {bad['reason'][0]}. {remedy}"
@@ -188,7 +182,9 @@ def rows_are_good(
 def rows_were_accepted(key: dg.AssetKey, stored: Tables, files: pl.DataFrame) -> dg.AssetCheckResult:
     """Whether every export file of the run's days that has rows has an accepted one."""
     without = files.filter((pl.col("status") == "read") & (pl.col("rows") > 0) & (pl.col("accepted") == 0)).sort("key")
-    examples = [_why_nothing(stored, file) for file in without.head(EXAMPLES).iter_rows(named=True)]
+    shown = without.head(EXAMPLES)
+    reasons = _first_reasons(stored, shown)
+    examples = [_why_nothing(file, reasons.get(file["file_id"])) for file in shown.iter_rows(named=True)]
     return ACCEPTED.result(
         key,
         f"No row of {without.height} of {files.height} files was accepted, for example of {examples[0]['key']}: "
@@ -200,18 +196,24 @@ def rows_were_accepted(key: dg.AssetKey, stored: Tables, files: pl.DataFrame) ->
     )
 
 
-def _why_nothing(stored: Tables, file: Mapping[str, Any]) -> dict[str, Any]:
-    """Why no row of a file was accepted: what most of them were, with an example; addresses are hidden."""
-    rejected = (
-        stored.read(REJECTED_ROWS, "file_date", [file["file_date"]])
-        .filter((pl.col("file_id") == file["file_id"]) & (pl.col("capture_id") == file["capture_id"]))
-        .group_by("reason")
+def _first_reasons(stored: Tables, files: pl.DataFrame) -> dict[str, dict[str, Any]]:
+    """By file ID, why most of its rejected rows are rejected, with an example in which addresses are hidden."""
+    reasons = (
+        stored.read(REJECTED_ROWS, "file_date", files["file_date"].unique().to_list())
+        .join(files.lazy().select("file_id", "capture_id"), on=["file_id", "capture_id"], maintain_order="left")
+        .group_by("file_id", "reason")
         .agg(rows=pl.len(), example=without_addresses(pl.col("text").first()).str.head(200))
         .sort("rows", "reason", descending=[True, False])
+        .unique("file_id", keep="first", maintain_order=True)
         .collect()
     )
-    if rejected.height and rejected["rows"][0] >= file["skipped"]:
-        why = f"{rejected['rows'][0]:,} rows are {rejected['reason'][0]}, such as {rejected['example'][0]!r}"
+    return {row["file_id"]: row for row in reasons.iter_rows(named=True)}
+
+
+def _why_nothing(file: Mapping[str, Any], rejected: Mapping[str, Any] | None) -> dict[str, Any]:
+    """Why no row of a file was accepted: what most of them were, with an example."""
+    if rejected is not None and rejected["rows"] >= file["skipped"]:
+        why = f"{rejected['rows']:,} rows are {rejected['reason']}, such as {rejected['example']!r}"
     else:
         why = f"{file['skipped']:,} rows are skipped (of the first one, {file['detail']})"
     return {"key": file["key"], "rows": file["rows"], "why": why}
@@ -265,7 +267,7 @@ def settings_are_uniform(
 
     `listed` gives the IDs of the files that still are in the bucket; it is asked only if there are others.
     """
-    recent = _recent(files)
+    recent = files.filter(IS_RECENT)
     other = recent.filter((pl.col("status") == "read") & (pl.col("rules_fingerprint") != fingerprint))
     again = other.filter(pl.col("file_id").is_in(list(listed()))) if other.height else other
     days = sorted(again["file_date"].to_list()) or [None]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 import polars as pl
@@ -13,6 +13,7 @@ from sigma_impressions.clouds.objects import StoredObject
 from sigma_impressions.exports.listing import ExportFile, Listing
 from sigma_impressions.lake.schemas import EXPORT_FILES, RAW_EXPORT_FILES
 from sigma_impressions.lake.tables import Tables, append_rows, replace, retry_conflicts, scan
+from sigma_impressions.windows import LONGEST_WINDOW
 
 MISSING = "missing"
 """Status of a file that was listed, and deleted or overwritten before it could be read."""
@@ -22,6 +23,9 @@ UNREADABLE = "unreadable"
 
 NOT_CAPTURED = (MISSING, UNREADABLE)
 """The statuses of files that are registered and not captured."""
+
+IS_RECENT = pl.col("file_date") > pl.col("file_date").max() - timedelta(days=LONGEST_WINDOW)
+"""Whether a file is of the last 60 file dates, up to the newest one that there is."""
 
 _OF_THE_OBJECT = ("bucket", "key", "version", "size", "last_modified")
 """The columns of the manifest that say which object an export file is."""

@@ -11,6 +11,7 @@ import polars as pl
 
 from sigma_impressions import metrics
 from sigma_impressions.errors import InputsChanged, NothingComputed
+from sigma_impressions.exports.manifest import IS_RECENT
 from sigma_impressions.insights.history import History, read_history
 from sigma_impressions.insights.insight_tables import create_insights
 from sigma_impressions.insights.thresholds import DEFAULT_RULES, InsightRules
@@ -200,11 +201,7 @@ def _create(connection: duckdb.DuckDBPyConnection, name: str, select: str) -> No
 def _export_files(registry: pl.DataFrame, as_of: date) -> pl.DataFrame:
     """Captured files of the 60 file dates up to the newest captured one, and those with rows in the window."""
     days = window(as_of)
-    newest = registry["file_date"].max()
-    recent = window(newest) if isinstance(newest, date) else []
-    return registry.filter(
-        pl.col("file_date").is_in(recent) | pl.col("event_dates").list.eval(pl.element().is_in(days)).list.any()
-    )
+    return registry.filter(IS_RECENT | pl.col("event_dates").list.eval(pl.element().is_in(days)).list.any())
 
 
 def missing_database(database: Path) -> str:

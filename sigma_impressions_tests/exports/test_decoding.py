@@ -234,6 +234,12 @@ def test_broken_utf16_is_refused(data, tmp_path):
     assert refusal(data, tmp_path).reason == "cannot be decoded"
 
 
+def test_damaged_gzip_is_told_before_a_text_in_it_that_is_broken_too(tmp_path, monkeypatch):
+    monkeypatch.setattr(decoding, "_BLOCK", 100)
+    data = gzip.compress(b"\xff\xfe\x00\xd8a\x00" * 1000)[:-4]
+    assert refusal(data, tmp_path).reason == "cannot be decompressed"
+
+
 @pytest.mark.parametrize("layers", [1, 2])
 def test_a_gzip_that_expands_too_far_is_refused_before_the_disk_is_full(layers, tmp_path, monkeypatch):
     monkeypatch.setattr(decoding, "EXPANSION_FLOOR", 2**20)

@@ -65,9 +65,7 @@ def decode(path: Path, scratch: Path) -> DecodedText:
         raise RefusedFile("empty file", f"The file has no bytes{'' if plain else ' of text'} at all; export it again.")
     other = _other_format(head)
     if other:
-        if not plain:
-            for _ in content.blocks():  # damaged data is that first of all
-                pass
+        content.read_to_end()
         raise RefusedFile("not a CSV file", other)
     utf16 = _utf16_encoding(head)
     if utf16:
@@ -141,6 +139,11 @@ class _Content:
                 break
         return found[:size]
 
+    def read_to_end(self) -> None:
+        """Raises what is wrong with the compression: that is told before anything that is wrong with the text."""
+        for _ in self.blocks():
+            pass
+
     def copy(self, target: Path) -> Path:
         """Write it to a file."""
         with target.open("wb") as out:
@@ -157,6 +160,7 @@ class _Content:
                     out.write(decoder.decode(block, False).encode("utf-8"))
                 out.write(decoder.decode(b"", True).encode("utf-8"))
         except UnicodeDecodeError as error:
+            self.read_to_end()
             raise RefusedFile(
                 "cannot be decoded",
                 f"The file begins as UTF-16 does but is not UTF-16 ({error.reason}); export it again, best as UTF-8.",

@@ -5,6 +5,9 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from sigma_impressions.errors import Problem, SettingsError
+from sigma_impressions.paths import fault_of_dagster_home
+
 PROJECT_VARIABLE = "SIGMA_IMPRESSIONS_PROJECT"
 
 
@@ -25,10 +28,26 @@ def project_folder() -> Path:
     return here
 
 
-def use_dagster_home(project: Path) -> Path:
-    """The folder of the Dagster instance, `DAGSTER_HOME` or by default the project's; set for this process."""
+def local_path(text: str) -> Path:
+    """The path of a setting; a relative one starts at the project's folder."""
+    return project_folder() / Path(text).expanduser()
+
+
+def dagster_home(project: Path) -> Path:
+    """The folder of the Dagster instance, `DAGSTER_HOME` or by default the project's.
+
+    Raises `SettingsError` if Dagster cannot use it.
+    """
     named = os.environ.get("DAGSTER_HOME", "").strip()
     folder = (Path(named).expanduser() if named else project / "dagster_home").resolve()
+    if fault := fault_of_dagster_home(folder):
+        raise SettingsError(Problem("DAGSTER_HOME", f"leads to a path that {fault}"))
+    return folder
+
+
+def use_dagster_home(project: Path) -> Path:
+    """The folder of the Dagster instance, made if need be and set for this process. Raises `SettingsError`."""
+    folder = dagster_home(project)
     folder.mkdir(parents=True, exist_ok=True)
     os.environ["DAGSTER_HOME"] = str(folder)
     return folder

@@ -18,7 +18,7 @@ from sigma_impressions.clouds.registry import CLOUDS
 from sigma_impressions.errors import Problem, SettingsError
 from sigma_impressions.insights.thresholds import InsightRules
 from sigma_impressions.lake.storage import BucketStorage, LocalStorage, Storage
-from sigma_impressions.project import project_folder
+from sigma_impressions.project import local_path
 from sigma_impressions.settings.declared import Settings
 
 if TYPE_CHECKING:
@@ -61,11 +61,6 @@ def tables(settings: Settings) -> Tables:
     from sigma_impressions.lake.tables import Tables
 
     return Tables(storage(settings))
-
-
-def local_path(text: str) -> Path:
-    """The path of a setting; a relative one starts at the project's folder."""
-    return project_folder() / Path(text).expanduser()
 
 
 def query_limits(settings: Settings) -> Limits:

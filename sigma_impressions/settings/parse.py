@@ -115,8 +115,8 @@ def storage(text: str) -> str:
 
 def local_directory(text: str) -> str:
     """The path of a local folder."""
-    if "://" in text or not text.isprintable():
-        raise RefusedValue("is not a local directory. Write a path on one line, without ://")
+    if "://" in text:
+        raise RefusedValue("is not a local directory. Write a path, without ://")
     return text
 
 
@@ -137,10 +137,10 @@ def datahub(text: str) -> str:
     """The URL of DataHub's metadata service, or a local file that ends in .json."""
     advice = "Write the URL of DataHub's metadata service, for example https://datahub.example.com:8080, or the path "
     advice += "of a local file that ends in .json"
-    if not text.isprintable():
-        raise RefusedValue(f"holds a control character. {advice}")
     if "://" not in text and text.lower().endswith(".json"):
         return text
+    if not text.isprintable():
+        raise RefusedValue(f"holds a control character. {advice}")
     if re.fullmatch(r"https?://[^\s/@?#]+(/[^\s@?#]*)?", text) is None:
         raise RefusedValue(f"is neither a URL without credentials and query nor a file. {advice}")
     return text.rstrip("/")

@@ -8,7 +8,8 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from sigma_impressions.errors import Problem, RefusedValue, SettingsError
-from sigma_impressions.project import PROJECT_VARIABLE
+from sigma_impressions.paths import fault_of_path
+from sigma_impressions.project import PROJECT_VARIABLE, local_path
 from sigma_impressions.settings.declared import BY_NAME, SETTINGS, Setting, Settings
 from sigma_impressions.settings.parse import MIN_USERS_KEY_CHARACTERS, SHOWN_CHARACTERS
 
@@ -39,7 +40,7 @@ def read_settings(values: Mapping[str, str | None]) -> Settings:
             found[setting.name] = value_of(setting, texts[setting.name])
         except RefusedValue as refused:
             problems.append((setting.name, str(refused)))
-    problems += [*_aws_keys(texts), *_sigma_api(texts), *_users_key(texts), *_tiers(found)]
+    problems += [*_aws_keys(texts), *_sigma_api(texts), *_users_key(texts), *_tiers(found), *_paths(found)]
     if problems:
         raise SettingsError(
             *(Problem(BY_NAME[name].variable, _without_secrets(message, texts)) for name, message in problems)
@@ -141,6 +142,16 @@ def _tiers(found: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
             "power_user_days",
             f"must be more days than SIGMA_IMPRESSIONS_REGULAR_USER_DAYS, {regular}, not {power}",
         )
+
+
+def _paths(found: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """What lies on this machine lies where all libraries that use it find it, wherever the project's folder is."""
+    for setting in SETTINGS:
+        text = found.get(setting.name)
+        if setting.path and text is not None and "://" not in text:
+            fault = fault_of_path(local_path(text), of_tables=setting.name == "storage")
+            if fault is not None:
+                yield setting.name, f"leads to a path that {fault}"
 
 
 def _without_secrets(message: str, texts: Texts) -> str:

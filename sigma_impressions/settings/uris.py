@@ -115,8 +115,6 @@ def _is_ip_address(name: str) -> bool:
 def location(text: str, what: str) -> str:
     """A local path as given, or an `s3://` or `gs://` URI with its scheme normalized."""
     if "://" not in text:
-        if not text.isprintable():
-            raise RefusedValue(f"holds a control character. Write {what} on one line")
         return text
     match = _SCHEME.fullmatch(text)
     if match is not None and match[1].lower() == "file":

@@ -12,8 +12,9 @@ import polars as pl
 
 from sigma_impressions.exports.reading.classify import ACCEPTED_SCHEMA
 from sigma_impressions.exports.reading.parquet import write_frames
+from sigma_impressions.lake.commits import StagedFile, append_files, append_rows
 from sigma_impressions.lake.schemas import EXPORT_FILES, NORMALIZED_IMPRESSIONS
-from sigma_impressions.lake.tables import StagedFile, Tables, append_rows
+from sigma_impressions.lake.tables import Tables
 from sigma_impressions.upstream.contract import conform
 from sigma_impressions.windows import MAX_DAYS_BACK
 
@@ -99,7 +100,7 @@ def add_file(tables: Tables, key: str, file_date: date, frame: pl.DataFrame) -> 
 
 
 def _register(tables: Tables, captured: Sequence[Mapping[str, Any]]) -> None:
-    append_rows(tables.open(EXPORT_FILES), EXPORT_FILES, pl.DataFrame(captured, schema=EXPORT_FILES.schema))
+    append_rows(tables.open(EXPORT_FILES), pl.DataFrame(captured, schema=EXPORT_FILES.schema))
 
 
 def _add_rows(tables: Tables, key: str, file_date: date, frame: pl.DataFrame) -> dict[str, Any]:
@@ -109,7 +110,7 @@ def _add_rows(tables: Tables, key: str, file_date: date, frame: pl.DataFrame) ->
     work.parent.mkdir(parents=True, exist_ok=True)
     labelled = frame.with_columns(file_id=pl.lit(file_id), capture_id=pl.lit(capture_id))
     write_frames([labelled], labelled.clear(), work)
-    tables.append(NORMALIZED_IMPRESSIONS, [StagedFile(work, {"file_date": str(file_date)}, frame.height)])
+    append_files(tables.open(NORMALIZED_IMPRESSIONS), [StagedFile(work, {"file_date": str(file_date)}, frame.height)])
     moment = datetime(file_date.year, file_date.month, file_date.day, 23, tzinfo=UTC)
     return {
         "file_id": file_id,

@@ -83,8 +83,8 @@ def _settled_cursor() -> str:
     from sigma_impressions.defs.sigma_source import SigmaSource
     from sigma_impressions.exports.listing import survey
     from sigma_impressions.exports.sensor import Rules, Stored, World, decide
+    from sigma_impressions.lake.commits import append_rows
     from sigma_impressions.lake.schemas import EXPORT_FILES
-    from sigma_impressions.lake.tables import append_rows
     from sigma_impressions.wiring import file_date_pattern, object_store, tables
 
     source = SigmaSource.from_environment().process_config_and_initialize().settings()
@@ -99,7 +99,7 @@ def _settled_cursor() -> str:
     registered = pl.DataFrame(captured, EXPORT_FILES.schema).with_columns(
         pl.col("file_id").str.reverse().alias("capture_id"), status=pl.lit("read")
     )
-    append_rows(stored.open(EXPORT_FILES), EXPORT_FILES, registered)
+    append_rows(stored.open(EXPORT_FILES), registered)
     world = World(
         runs=lambda: [],
         listing=lambda start: found,

@@ -6,11 +6,13 @@ import os
 import tempfile
 import uuid
 from collections.abc import Generator, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import date, datetime
 from pathlib import Path
 
 import polars as pl
+from deltalake.exceptions import DeltaError
 
 from sigma_impressions.clouds.objects import ObjectStore, StoredObject
 from sigma_impressions.errors import (
@@ -22,10 +24,14 @@ from sigma_impressions.errors import (
 )
 from sigma_impressions.exports.listing import dated
 from sigma_impressions.exports.reading.normalize import NormalizedFile, normalize_file
+from sigma_impressions.exports.reading.parquet import scan_frame
 from sigma_impressions.exports.reading.refused import RefusalReason, RefusedFile
+from sigma_impressions.lake.commits import append_rows
 from sigma_impressions.lake.schemas import Table
-from sigma_impressions.lake.storage import BucketStorage, writable
-from sigma_impressions.lake.tables import append_rows
+from sigma_impressions.lake.scratch import LOCK_NAME
+from sigma_impressions.lake.storage import BucketStorage
+from sigma_impressions.lake.tables import WORK_FOLDER, Tables
+from sigma_impressions.project import dagster_home, project_folder
 from sigma_impressions.settings.declared import Settings
 from sigma_impressions.settings.read import misspelt, read_settings
 from sigma_impressions.upstream.contract import ELEMENT, counted
@@ -63,6 +69,7 @@ def check_source(values: Mapping[str, str | None]) -> Iterator[Step]:
     """Try the settings, storage, credentials, bucket, newest export file and resources, in this order."""
     try:
         settings = read_settings(values)
+        dagster_home(project_folder())
     except SettingsError as error:
         yield Step("settings", False, "\n      ".join(str(error).splitlines()))
         return
@@ -83,29 +90,54 @@ def _failed(name: str, message: str) -> Iterator[Step]:
 
 
 def _check_storage(settings: Settings) -> Step:
-    """Whether tables can be written; in a bucket also whether two writers of one version get in each other's way."""
+    """Whether tables can be written and read, and two writers of one version get in each other's way."""
     stored = tables(settings)
-    if not isinstance(stored.storage, BucketStorage):
-        problem = writable(stored.storage)
-        return Step("storage", problem is None, problem or f"{stored.root} can be written")
-    table = Table(f"check-{uuid.uuid4().hex}", "Written and deleted by a check.", pl.Schema({"writer": pl.Int64}))
+    is_remote = isinstance(stored.storage, BucketStorage)
+    where = settings.storage if is_remote else str(stored.root)
     try:
-        first, second = stored.open(table), stored.open(table)
-        for writer, handle in enumerate((first, second)):
-            append_rows(handle, table, pl.DataFrame({"writer": [writer]}))
-        rows = stored.read(table).collect().height
-        stored.storage.remove(table.name)
+        rows = _written_at_once(stored)
     except OperatorError as error:
         return Step("storage", False, str(error))
+    except OSError as error:
+        return Step("storage", False, f"{where} cannot be written: {error.strerror}")
+    except DeltaError as error:
+        return Step("storage", False, f"Delta Lake cannot keep tables in {where} ({type(error).__name__})")
     if rows != 2:
         return Step(
             "storage",
             False,
-            f"{settings.storage} can be written, but of two commits at once only {rows} stayed: the store ignores "
+            f"{where} can be written, but of two commits at once only {rows} stayed: the store ignores "
             "conditional writes (If-None-Match), so runs at the same time would lose rows. Use another store, or a "
             "local directory",
         )
-    return Step("storage", True, f"{settings.storage} can be written; local copies in {stored.root}")
+    copies = f"; local copies in {stored.root}" if is_remote else ""
+    return Step("storage", True, f"{where} can be written{copies}")
+
+
+def _written_at_once(stored: Tables) -> int:
+    """How many rows a table has after two commits at once of one row each. Nothing of it is left."""
+    table = Table(f"check-{uuid.uuid4().hex}", "Written and deleted by a check.", pl.Schema({"writer": pl.Int64}))
+    with _as_before(stored.root):
+        first, second = stored.open(table), stored.open(table)
+        try:
+            for writer, handle in enumerate((first, second)):
+                append_rows(handle, pl.DataFrame({"writer": [writer]}))
+            return stored.read(table).collect().height
+        finally:
+            stored.storage.remove(table.name)
+
+
+@contextmanager
+def _as_before(folder: Path) -> Iterator[None]:
+    """At the end, what is empty of the folder, its work folder and the folders above, and was not there, is gone."""
+    new = [path for path in (folder / WORK_FOLDER, folder, *folder.parents) if not path.exists()]
+    try:
+        yield
+    finally:
+        (folder / WORK_FOLDER / LOCK_NAME).unlink(missing_ok=True)
+        with suppress(OSError):
+            for path in new:
+                path.rmdir()
 
 
 def _check_exports(settings: Settings, folder: Path) -> Generator[Step, None, pl.Series | None]:
@@ -153,7 +185,7 @@ def _check_exports(settings: Settings, folder: Path) -> Generator[Step, None, pl
     warned = "".join(f"; {warning}" for warning in read.warnings)
     yield Step("header", True, f"the required columns were found{unused}{warned}")
     yield Step("rows", not read.rows or read.accepted > 0, _told_of_rows(read, folder / "rejected.parquet"))
-    return pl.read_parquet(folder / "accepted.parquet", columns=["workbook_url_id"])["workbook_url_id"]
+    return scan_frame(folder / "accepted.parquet").select("workbook_url_id").collect()["workbook_url_id"]
 
 
 def _told_of_rows(read: NormalizedFile, rejected: Path) -> str:
@@ -161,8 +193,9 @@ def _told_of_rows(read: NormalizedFile, rejected: Path) -> str:
     said = f"{read.rows:,} rows: {read.accepted:,} accepted, {read.rejected:,} rejected, {read.skipped:,} skipped"
     if read.reasons:
         reason, rows = max(read.reasons.items(), key=lambda item: item[1])
-        texts = pl.read_parquet(rejected).filter(pl.col("reason") == reason).head(1).get_column("text").to_frame()
-        said += f". {rows:,} are {reason}, such as {texts.select(without_addresses(pl.col('text'))).item()[:_SHOWN]!r}"
+        first = scan_frame(rejected).filter(pl.col("reason") == reason).head(1)
+        text = first.select(without_addresses(pl.col("text"))).collect().item()
+        said += f". {rows:,} are {reason}, such as {text[:_SHOWN]!r}"
     if read.skipped:
         said += f". Of the first skipped one, {read.skipped_example}"
     if len(read.event_types) > 1:

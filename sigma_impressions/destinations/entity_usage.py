@@ -49,7 +49,7 @@ class EntityUsage:
         `impressions` (of a day only).
         """
         is_known = sent is not None and sent.exists()
-        remembered = f"FROM read_parquet({engine.quoted(str(sent))})" if is_known else f"{_DIGESTS} LIMIT 0"
+        remembered = f"FROM {engine.parquet([str(sent)])}" if is_known else f"{_DIGESTS} LIMIT 0"
         self._connection.execute(f"CREATE OR REPLACE TEMP TABLE sent AS {remembered}")
         changes = QUERIES.run(self._connection, "entity_usage_changes", first=self._first)
         for batch in changes.to_arrow_reader(_BATCH_ROWS):

@@ -27,14 +27,14 @@ from sigma_impressions.exports.manifest import (
     record_file,
 )
 from sigma_impressions.exports.reading.normalize import NormalizedFile, normalize_file
-from sigma_impressions.exports.reading.parquet import write_frames
+from sigma_impressions.exports.reading.parquet import scan_frame, write_frames
 from sigma_impressions.exports.reading.refused import RefusedFile
 from sigma_impressions.exports.reading.rules import ReadingRules
 from sigma_impressions.exports.reading.small_files import SmallFile, normalize_small_files
+from sigma_impressions.lake.commits import StagedFile, append_files, replace_rows
 from sigma_impressions.lake.schemas import EXPORT_FILES, NORMALIZED_IMPRESSIONS, REJECTED_ROWS
 from sigma_impressions.lake.scratch import scratch_folder
-from sigma_impressions.lake.tables import WORK_FOLDER, StagedFile, Tables, retry_conflicts, scan
-from sigma_impressions.lake.tables import replace as replace_rows
+from sigma_impressions.lake.tables import WORK_FOLDER, Tables, retry_conflicts, scan
 
 Report = Callable[[str], None]
 """Where progress goes: one line a call."""
@@ -437,8 +437,8 @@ class _Batch:
         """Write the rows of the batch, then register its files; the registry's rows are returned."""
         if not self._rows:
             return []
-        self._tables.append(NORMALIZED_IMPRESSIONS, list(self._merge("accepted")))
-        self._tables.append(REJECTED_ROWS, list(self._merge("rejected")))
+        for table, kind in ((NORMALIZED_IMPRESSIONS, "accepted"), (REJECTED_ROWS, "rejected")):
+            append_files(self._tables.open(table), list(self._merge(kind)))
         rows = self._rows
         retry_conflicts(lambda: self._register(rows))
         for staged in self._staged:
@@ -456,7 +456,7 @@ class _Batch:
         if rows:
             ids = [row["file_id"] for row in rows]
             frame = pl.DataFrame(rows, schema=EXPORT_FILES.schema)
-            replace_rows(registry, EXPORT_FILES, "file_id", ids, frame)
+            replace_rows(registry, "file_id", ids, frame)
 
     def _merge(self, kind: str) -> Iterator[StagedFile]:
         """Large Parquet files as they are, the others joined, so that many small exports do not make many files."""
@@ -469,5 +469,6 @@ class _Batch:
             if small:
                 target = self._scratch / f"{uuid.uuid4().hex}.{kind}.parquet"
                 paths = [each.files[kind] for each in small]
-                write_frames(map(pl.read_parquet, paths), pl.read_parquet(paths[0], n_rows=0), target)
+                frames = [scan_frame(path) for path in paths]
+                write_frames((frame.collect() for frame in frames), frames[0].head(0).collect(), target)
                 yield StagedFile(target, {"file_date": str(day)}, sum(each.rows[kind] for each in small))

@@ -11,8 +11,9 @@ import polars as pl
 
 from sigma_impressions.clouds.objects import StoredObject
 from sigma_impressions.exports.listing import ExportFile, Listing
+from sigma_impressions.lake.commits import append_rows, replace_rows
 from sigma_impressions.lake.schemas import EXPORT_FILES, RAW_EXPORT_FILES
-from sigma_impressions.lake.tables import Tables, append_rows, replace, retry_conflicts, scan
+from sigma_impressions.lake.tables import Tables, retry_conflicts, scan
 from sigma_impressions.windows import LONGEST_WINDOW
 
 MISSING = "missing"
@@ -58,7 +59,7 @@ def _record(tables: Tables, listing: Listing, now: datetime) -> Recorded:
     known_ids, known_keys = set(known["file_id"]), set(known["key"])
     new = [file for file in listing.files if file.file_id not in known_ids]
     if new:
-        append_rows(manifest, RAW_EXPORT_FILES, _manifest_rows(new, now))
+        append_rows(manifest, _manifest_rows(new, now))
     _unregister(tables, {file.file_id for file in listing.files}, pl.col("status").is_in(NOT_CAPTURED))
     return Recorded(
         new=new,
@@ -83,7 +84,7 @@ def _forget(tables: Tables, listed: Collection[str], days: Collection[date]) -> 
     lost_files = lost.select("file_id", "key").collect()
     ids = set(lost_files["file_id"])
     if ids:
-        replace(manifest, RAW_EXPORT_FILES, "file_id", ids, RAW_EXPORT_FILES.no_rows())
+        replace_rows(manifest, "file_id", ids, RAW_EXPORT_FILES.no_rows())
         _unregister(tables, ids, pl.lit(True))
     return sorted(set(lost_files["key"]))
 
@@ -105,7 +106,7 @@ def _unregister(tables: Tables, file_ids: Collection[str], condition: pl.Expr) -
         found = scan(registry).filter(pl.col("file_id").is_in(list(file_ids)) & condition).select("file_id")
         ids = list(found.collect()["file_id"])
         if ids:
-            replace(registry, EXPORT_FILES, "file_id", ids, EXPORT_FILES.no_rows())
+            replace_rows(registry, "file_id", ids, EXPORT_FILES.no_rows())
 
     retry_conflicts(attempt)
 
@@ -129,7 +130,7 @@ def record_file(tables: Tables, file: ExportFile) -> ExportFile:
     known = read_manifest(tables).filter(pl.col("file_id") == file.file_id).collect()
     if known.height:
         return export_file(known.row(0, named=True))
-    append_rows(tables.open(RAW_EXPORT_FILES), RAW_EXPORT_FILES, _manifest_rows([file], datetime.now(UTC)))
+    append_rows(tables.open(RAW_EXPORT_FILES), _manifest_rows([file], datetime.now(UTC)))
     return file
 
 

@@ -6,6 +6,8 @@ DuckDB is loaded by the first connection: most processes that import this, such 
 from __future__ import annotations
 
 import os
+import re
+import tempfile
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -18,7 +20,7 @@ import polars as pl
 from sigma_impressions.errors import InputsChanged
 from sigma_impressions.lake.schemas import Table
 from sigma_impressions.lake.scratch import scratch_folder
-from sigma_impressions.lake.tables import StoredTable, data_files, partition_fingerprints
+from sigma_impressions.lake.tables import StoredTable, files_of, partition_fingerprints
 
 if TYPE_CHECKING:
     import duckdb
@@ -58,6 +60,17 @@ def connect(scratch: Path, limits: Limits = DEFAULT_LIMITS) -> Iterator[duckdb.D
         yield connection
 
 
+@contextmanager
+def folder_for_databases(scratch: Path) -> Iterator[Path]:
+    """Where DuckDB can write a database: the scratch folder, or a temporary one elsewhere, removed at the end."""
+    # What stands behind a question mark in a path is something else to it, of its log of changes at least.
+    if "?" not in str(scratch):
+        yield scratch
+    else:
+        with tempfile.TemporaryDirectory(prefix="sigma-impressions-") as folder:
+            yield Path(folder)
+
+
 def open_database(path: Path) -> duckdb.DuckDBPyConnection:
     """Read a published database, in UTC. Raises `duckdb.Error` if it cannot be opened."""
     import duckdb
@@ -80,7 +93,7 @@ def view_days(
     Raises `InputsChanged` unless each of them is still built from the given fingerprint; a day for which the table
     has no rows is one that changed, unless it `may_lack_rows`.
     """
-    held = partition_fingerprints(handle, column)
+    held = partition_fingerprints(handle)
     for day, fingerprint in fingerprints.items():
         if held.get(str(day), {fingerprint} if may_lack_rows else set()) != {fingerprint}:
             raise InputsChanged(f"{handle.table.name} of {day} was rebuilt in between.")
@@ -90,29 +103,32 @@ def view_days(
 def view(
     connection: duckdb.DuckDBPyConnection, handle: StoredTable, column: str | None = None, values: Iterable[object] = ()
 ) -> None:
-    """A view named as the Delta table, over all of it, or the partitions whose `column` is one of `values`.
-
-    The values of partition columns stand in the files' paths, not in the files.
-    """
-    table, files = handle.table, data_files(handle, column, values)
-    if not files:
+    """A view named as the Delta table, over all of it, or the partitions whose `column` is one of `values`."""
+    table, files = handle.table, files_of(handle, column, values)
+    if not files.height:
         # By way of another name: what is registered does not take the place of a view.
         connection.register(f"no_{table.name}", table.no_rows().to_arrow())
         connection.execute(f"CREATE OR REPLACE TEMP VIEW {table.name} AS FROM no_{table.name}")
         return
-    listed = ", ".join(quoted(path) for path in files)
-    # By name: files that were written before a column was added lack it.
-    source = f"read_parquet([{listed}], hive_partitioning = true, hive_types_autocast = false, union_by_name = true)"
+    source = parquet(handle.storage.paths(table.name, files["path"].to_list()))
     held = {name for name, *_ in connection.execute(f"DESCRIBE FROM {source}").fetchall()}
-    columns = ", ".join(_column(table, name, name in held) for name in table.schema)
+    columns = ", ".join(_column(table, name, files, name in held) for name in table.schema)
     connection.execute(f"CREATE OR REPLACE TEMP VIEW {table.name} AS SELECT {columns} FROM {source}")
 
 
-def _column(table: Table, name: str, held: bool) -> str:
-    if not held:
-        return f"NULL AS {name}"
-    is_date = name in table.partition_by and table.schema[name] == pl.Date
-    return f"{name}::DATE AS {name}" if is_date else name
+def _column(table: Table, name: str, files: pl.DataFrame, held: bool) -> str:
+    if name in table.partition_by:
+        values = ", ".join(quoted(str(value)) for value in files[name])
+        dtype = "DATE" if table.schema[name] == pl.Date else "VARCHAR"
+        return f"([{values}]::{dtype}[])[(file_index + 1)::BIGINT] AS {name}"
+    return name if held else f"NULL AS {name}"
+
+
+def parquet(paths: Iterable[str]) -> str:
+    """The rows of Parquet files, as SQL. A file may lack a column: files from before it was added do."""
+    # Paths are patterns to DuckDB. And a folder above may be called like a partition of a column.
+    listed = ", ".join(quoted(re.sub(r"[*?\[]", r"[\g<0>]", path)) for path in paths)
+    return f"read_parquet([{listed}], hive_partitioning = false, union_by_name = true)"
 
 
 def quoted(text: str) -> str:

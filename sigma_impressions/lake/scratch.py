@@ -9,7 +9,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-_LOCK_NAME = ".lock"
+LOCK_NAME = ".lock"
+"""File in a folder that its users hold a lock on."""
 
 
 @contextmanager
@@ -29,19 +30,19 @@ def scratch_folder(parent: Path) -> Iterator[Path]:
     """
     parent.mkdir(parents=True, exist_ok=True)
     folder = parent / uuid.uuid4().hex
-    with locked(parent / _LOCK_NAME):
+    with locked(parent / LOCK_NAME):
         # Under one lock for all, so that nobody sweeps a folder between its creation and its own lock.
         for other in parent.iterdir():
             if other.is_dir() and _is_abandoned(other):
                 shutil.rmtree(other)
         folder.mkdir()
-        own = (folder / _LOCK_NAME).open("w")
+        own = (folder / LOCK_NAME).open("w")
         fcntl.flock(own, fcntl.LOCK_EX)
     try:
         yield folder
     finally:
         # Under that lock too, so that nobody sweeps it meanwhile.
-        with locked(parent / _LOCK_NAME):
+        with locked(parent / LOCK_NAME):
             shutil.rmtree(folder)
         own.close()
 
@@ -67,7 +68,7 @@ def partial_path(target: Path) -> Path:
 
 def _is_abandoned(folder: Path) -> bool:
     try:
-        lock = (folder / _LOCK_NAME).open("r+")
+        lock = (folder / LOCK_NAME).open("r+")
     except FileNotFoundError:
         # Its process was killed before it locked the folder, or while it removed it.
         return True

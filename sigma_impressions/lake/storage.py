@@ -7,8 +7,8 @@ read, and telling what lies there.
 
 from __future__ import annotations
 
-import os
 import re
+import shutil
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -46,6 +46,9 @@ class Storage(Protocol):
     def sizes(self, table: str) -> dict[str, int]:
         """Every file in a table's folder by its path there, with its bytes; the transaction log is left out."""
 
+    def remove(self, table: str) -> None:
+        """Delete everything in a table's folder, its transaction log included."""
+
     def forget_copies(self) -> None:
         """Delete this machine's copies of the tables' files; who reads them meanwhile fails."""
 
@@ -79,6 +82,9 @@ class LocalStorage:
             if not relative.startswith("_delta_log/") and path.is_file():
                 found[relative] = path.stat().st_size
         return found
+
+    def remove(self, table: str) -> None:
+        shutil.rmtree(self.local / table)
 
     def forget_copies(self) -> None:
         """There are none."""
@@ -148,7 +154,6 @@ class BucketStorage:
         self._cache.clear()
 
     def remove(self, table: str) -> None:
-        """Delete everything in a table's folder, its transaction log included."""
         with clear_errors(self, f"deleting {self.uri(table)}"):
             for key in self._remote.sizes(self._key(table, "")):
                 self._remote.delete(key)
@@ -177,13 +182,3 @@ def clear_errors(storage: Storage, doing: str) -> Iterator[None]:
         if not isinstance(storage, BucketStorage) or not is_of_a_store(error):
             raise
         raise StorageError(f"The storage location failed while {doing}: {meaning(error)}") from None
-
-
-def writable(storage: Storage) -> str | None:
-    """Why a local storage cannot be written, None if it can. Nothing is created."""
-    folder = storage.local
-    while not folder.exists() and folder != folder.parent:
-        folder = folder.parent
-    if folder.is_dir() and os.access(folder, os.W_OK | os.X_OK):
-        return None
-    return f"{storage.local} cannot be written: {folder} is {'not a folder' if not folder.is_dir() else 'read-only'}"

@@ -1,4 +1,4 @@
-"""The Delta Lake tables of the pipeline: where each one lives, how it is read and committed.
+"""The Delta Lake tables of the pipeline: where each one lives, how it is opened and read.
 
 Three *registries* (`export_files`, `event_dates`, `as_of_dates`, and `resource_snapshots` beside them) are the
 commit points: data is written first, its row in the registry last, and readers take only what a registry
@@ -7,19 +7,15 @@ names. What a killed process left behind is therefore never seen, and is replace
 
 from __future__ import annotations
 
-import json
-import time
 import uuid
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TypeVar
 
 import polars as pl
-from deltalake import DeltaTable, Schema, WriterProperties, write_deltalake
+from deltalake import DeltaTable
 from deltalake.exceptions import CommitFailedError, TableNotFoundError
-from deltalake.transaction import AddAction, RemoveAction
 
 from sigma_impressions.clouds.backoff import Backoff
 from sigma_impressions.errors import InputsChanged, TablesError
@@ -27,18 +23,12 @@ from sigma_impressions.lake.schemas import EXPORT_FILES, SCHEMA_VERSION, Table
 from sigma_impressions.lake.storage import LocalStorage, Storage, clear_errors
 from sigma_impressions.lake.upgrades import upgrade
 
-if TYPE_CHECKING:
-    import pyarrow as pa
-
 WORK_FOLDER = ".work"
 """Folder of the storage location where runs keep their temporary files."""
 
 _CHECKPOINT_INTERVAL = 10
 """Commits from one checkpoint of a table's log to the next. Opening a table reads all commits since the last one:
 with Delta's usual 100 that takes most of the time of a run that finds nothing new."""
-
-_MOST_FILES = 40
-"""Files of an unpartitioned table, all of which are small, before they are joined to one."""
 
 _CONFLICTS = Backoff(attempts=50, first=0.05, longest=1.0)
 
@@ -49,18 +39,6 @@ T = TypeVar("T")
 
 _EDITION_KEY = "sigma_impressions.edition"
 """Table property that changes when stored rows were edited in place."""
-
-
-@dataclass(frozen=True)
-class StagedFile:
-    """A Parquet file in the work folder that waits to become part of a table.
-
-    `partition` gives the values of the table's partition columns, which the file itself does not hold.
-    """
-
-    path: Path
-    partition: Mapping[str, str]
-    rows: int
 
 
 class StoredTable(DeltaTable):
@@ -182,27 +160,9 @@ class Tables:
         handle = self.newest(table)
         version, found = self._fingerprints.get(table, (None, None))
         if found is None or version != handle.version():
-            found = partition_fingerprints(handle, table.partition_by[0])
+            found = partition_fingerprints(handle)
             self._fingerprints[table] = (handle.version(), found)
         return found
-
-    def append(self, table: Table, staged: Sequence[StagedFile]) -> None:
-        """Move staged Parquet files into the table and commit them together.
-
-        Rows become visible to readers only when a registry names them, so an append needs no conflict check.
-        """
-        if not staged:
-            return
-        handle = self.open(table)
-        actions: list[AddAction | RemoveAction] = [add_action(file) for file in staged]
-        self.storage.adopt(table.name, [(file.path, action.path) for file, action in zip(staged, actions, strict=True)])
-        with clear_errors(self.storage, f"writing to {self.location(table)}"):
-            handle.create_write_transaction(
-                actions,
-                mode="append",
-                schema=handle.schema(),
-                partition_by=list(table.partition_by),
-            )
 
     def mark_edited(self) -> None:
         """Note that stored rows were edited in place, so that what was published of them is published anew."""
@@ -219,118 +179,69 @@ class Tables:
         return str(self.newest(EXPORT_FILES).metadata().configuration.get(_EDITION_KEY, ""))
 
 
-def add_action(file: StagedFile) -> AddAction:
-    """The action that makes a staged file part of a table, once it lies there."""
-    folders = [f"{column}={value}" for column, value in file.partition.items()]
-    return AddAction(
-        path="/".join([*folders, file.path.name]),
-        size=file.path.stat().st_size,
-        partition_values=dict(file.partition),
-        modification_time=int(time.time() * 1000),
-        data_change=True,
-        stats=json.dumps({"numRecords": file.rows}),
-    )
-
-
 def scan(handle: StoredTable, column: str | None = None, values: Iterable[object] = ()) -> pl.LazyFrame:
     """All rows of an opened table, or those of the partitions whose `column` is one of `values`."""
     # Not polars' scan of Delta tables: it reads no local copies of what lies in a bucket, and imports pyarrow.
-    schema, partitions = handle.table.schema, handle.table.partition_by
-    files = data_files(handle, column, values)
-    if not files:
+    schema, partitions = handle.table.schema, list(handle.table.partition_by)
+    files = files_of(handle, column, values)
+    if not files.height:
         return pl.LazyFrame(schema=schema)
-    return pl.scan_parquet(
-        files,
-        glob=False,
-        schema={name: dtype for name, dtype in schema.items() if name not in partitions},
-        missing_columns="insert",
-        hive_partitioning=bool(partitions),
-        hive_schema={name: schema[name] for name in partitions} or None,
-    ).select(schema.names())
+    if not partitions:
+        return scan_files(handle, files["path"])
+    # The log says what the partitions are; above the table, too, a folder may be called like one.
+    return pl.concat(
+        scan_files(handle, of_one["path"])
+        .with_columns(pl.lit(value, schema[name]).alias(name) for name, value in zip(partitions, held, strict=True))
+        .select(schema.names())
+        for held, of_one in files.group_by(partitions, maintain_order=True)
+    )
 
 
-def append_rows(handle: StoredTable, table: Table, rows: pl.DataFrame) -> None:
-    """Append a small frame, for tables whose readers tolerate a row that two processes both added."""
-    with clear_errors(handle.storage, f"writing to {handle.storage.uri(table.name)}"):
-        write_deltalake(handle, _conform(rows, table), mode="append")
-        if not table.partition_by:
-            _merge_files(handle)
+def scan_files(handle: StoredTable, files: Iterable[str], include_file_paths: str | None = None) -> pl.LazyFrame:
+    """The rows of some data files of an opened table, without its partition columns.
 
-
-def replace(handle: StoredTable, table: Table, column: str, values: Iterable[object], rows: pl.DataFrame) -> None:
-    """Replace every row whose `column` is one of `values` by `rows`, in one commit.
-
-    Raises `CommitFailedError` when another process has touched those rows since the handle was opened.
+    Of a table in a bucket local copies are read, fetched now if they are not here yet; `include_file_paths` names a
+    column for their paths.
     """
-    with clear_errors(handle.storage, f"writing to {handle.storage.uri(table.name)}"):
-        write_deltalake(
-            handle,
-            _conform(rows, table),
-            mode="overwrite",
-            predicate=is_one_of(column, values),
-            # Delta Lake's own compression, which it leaves out as soon as any property is given.
-            writer_properties=WriterProperties(compression="SNAPPY", max_row_group_size=table.rows_per_group),
-        )
-        if not table.partition_by:
-            _merge_files(handle)
+    table = handle.table
+    return pl.scan_parquet(
+        handle.storage.paths(table.name, list(files)),
+        glob=False,
+        hive_partitioning=False,
+        schema={name: dtype for name, dtype in table.schema.items() if name not in table.partition_by},
+        missing_columns="insert",
+        include_file_paths=include_file_paths,
+    )
 
 
-def is_one_of(column: str, values: Iterable[object]) -> str:
-    """The predicate of the rows whose `column` is one of `values`."""
-    listed = ", ".join(f"'{value}'" for value in values)
-    return f"{column} IN ({listed})"
-
-
-def delete_rows(handle: StoredTable, predicate: str) -> int:
-    """Delete rows of an opened table, in one commit; how many there were."""
-    with clear_errors(handle.storage, f"writing to {handle.storage.uri(handle.table.name)}"):
-        return int(handle.delete(predicate)["num_deleted_rows"] or 0)
-
-
-def _merge_files(handle: StoredTable) -> None:
-    """Join the files of a small table once they are many: each commit adds one, and readers open them all."""
-    if len(handle.file_uris()) > _MOST_FILES:
-        # Another process that commits meanwhile goes first, and the next commit tries again.
-        with suppress(CommitFailedError):
-            handle.optimize.compact()
-
-
-def _conform(rows: pl.DataFrame, table: Table) -> pa.Table:
-    import pyarrow as pa  # here, as a tick of the sensor, which writes nothing, has no need of it
-
-    return rows.to_arrow().select(table.schema.names()).cast(pa.schema(Schema.from_arrow(table.schema)))
-
-
-def partition_fingerprints(handle: DeltaTable, column: str) -> dict[str, set[str]]:
-    """The fingerprints that a derived table holds, per partition value (ISO date), from its log alone."""
+def partition_fingerprints(handle: StoredTable) -> dict[str, set[str]]:
+    """The fingerprints that a derived table holds, per first partition value (ISO date), from its log alone."""
     found: dict[str, set[str]] = {}
-    files = added_files(handle)
-    if files.height:
-        for value, fingerprint in files.select(f"partition.{column}", "partition.fingerprint").iter_rows():
-            found.setdefault(str(value), set()).add(fingerprint)
+    for value, fingerprint in files_of(handle).select(handle.table.partition_by[0], "fingerprint").iter_rows():
+        found.setdefault(str(value), set()).add(fingerprint)
     return found
 
 
-def added_files(handle: DeltaTable) -> pl.DataFrame:
-    """The data files of an opened table, as its log describes them; without columns if there is none."""
-    # Not by way of pyarrow, which would import pandas where it is installed, and that takes half a second.
-    return pl.DataFrame(handle.get_add_actions(flatten=True))
+_OF_A_FILE = dict.fromkeys(("size_bytes", "rows", "modification_time"), pl.Int64)
 
 
-def data_files(handle: StoredTable, column: str | None = None, values: Iterable[object] = ()) -> list[str]:
-    """Local paths of the Parquet files of an opened table, of the partitions named if `column` is given.
+def files_of(handle: StoredTable, column: str | None = None, values: Iterable[object] = ()) -> pl.DataFrame:
+    """The data files of an opened table, of the partitions named if `column` is given, as its log describes them.
 
-    Of a table in a bucket they are copies, fetched now if they are not here yet.
+    Columns: `path` in the table's folder, `size_bytes`, `rows`, `modification_time` in milliseconds, and the columns
+    that the table is partitioned by.
     """
+    # Not by way of pyarrow, which would import pandas where it is installed, and that takes half a second.
+    listed = pl.DataFrame(handle.get_add_actions(flatten=True))
+    partitions = {name: handle.table.schema[name] for name in handle.table.partition_by}
+    schema: dict[str, pl.DataType | type[pl.DataType]] = {"path": pl.String, **_OF_A_FILE, **partitions}
+    if not listed.height:
+        return pl.DataFrame(schema=schema)
+    named = {"num_records": "rows", **{f"partition.{name}": name for name in partitions}}
+    files = listed.rename(named).select(pl.col(name).cast(dtype) for name, dtype in schema.items())
     if column is None:
-        found = handle.file_uris()
-    else:
-        wanted = [str(value) for value in values]
-        found = handle.file_uris(partition_filters=[(column, "in", wanted)]) if wanted else []
-    if isinstance(handle.storage, LocalStorage):
-        return list(found)
-    # No part of a file's path below the table's folder can be the table's name.
-    return handle.storage.paths(handle.table.name, [uri.rsplit(f"/{handle.table.name}/", 1)[1] for uri in found])
+        return files
+    return files.filter(pl.col(column).cast(pl.String).is_in([str(value) for value in values]))
 
 
 def retry_conflicts(attempt: Callable[[], T], backoff: Backoff = _CONFLICTS) -> T:

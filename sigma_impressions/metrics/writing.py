@@ -8,7 +8,8 @@ from datetime import date
 
 import polars as pl
 
-from sigma_impressions.lake.tables import StoredTable, replace
+from sigma_impressions.lake.commits import replace_rows
+from sigma_impressions.lake.tables import StoredTable
 
 
 def replace_days(
@@ -18,13 +19,13 @@ def replace_days(
 
     The last handle is the registry, which is written after the others: what it says is there is there. The one
     before it is written first: of runs over the same days only the one that gets it goes on. The others are written
-    side by side, as Delta Lake compresses each with one thread.
+    side by side.
 
     Raises `CommitFailedError` when another process has touched those rows since the handles were opened.
     """
 
     def write(handle: StoredTable) -> None:
-        replace(handle, handle.table, column, days, rows[handle.table.name])
+        replace_rows(handle, column, days, rows[handle.table.name])
 
     *others, ticket, registry = handles
     write(ticket)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from pathlib import Path
@@ -119,7 +120,9 @@ def publish_database(
         if existing is not None and existing[0] == (chosen, contents.made_from):
             return Published(target, chosen, False, existing[1])
         with scratch_folder(tables.root / WORK_FOLDER) as scratch:
-            counts = _build(tables, contents, scratch, limits)
+            with engine.folder_for_databases(scratch) as folder:
+                counts = _build(tables, contents, folder, limits)
+                shutil.move(folder / DATABASE_NAME, scratch / DATABASE_NAME)
             (scratch / DATABASE_NAME).replace(target)
     return Published(target, chosen, True, counts)
 

@@ -13,6 +13,7 @@ from datetime import UTC, datetime, timedelta
 import polars as pl
 from deltalake.exceptions import CommitFailedError
 
+from sigma_impressions.lake.commits import delete_rows, replace_rows
 from sigma_impressions.lake.schemas import (
     ALL_TABLES,
     AS_OF_DATES,
@@ -29,16 +30,7 @@ from sigma_impressions.lake.schemas import (
 )
 from sigma_impressions.lake.scratch import scratch_folder
 from sigma_impressions.lake.storage import clear_errors
-from sigma_impressions.lake.tables import (
-    WORK_FOLDER,
-    StoredTable,
-    Tables,
-    added_files,
-    delete_rows,
-    is_one_of,
-    replace,
-    scan,
-)
+from sigma_impressions.lake.tables import WORK_FOLDER, StoredTable, Tables, files_of, scan, scan_files
 
 _ATTEMPTS = 5
 
@@ -82,7 +74,7 @@ _ORDER = (RESOURCE_SNAPSHOTS, *(table for table in ALL_TABLES if table is not RE
 
 
 def _maintain(tables: Tables, table: Table, keep: timedelta) -> Maintained:
-    before = len(tables.open(table).file_uris())
+    before = files_of(tables.open(table)).height
     removed = 0
     for _ in range(_ATTEMPTS):
         try:
@@ -94,8 +86,8 @@ def _maintain(tables: Tables, table: Table, keep: timedelta) -> Maintained:
         except CommitFailedError:
             # A run has changed the same rows in between: look again.
             continue
-        return Maintained(table.name, before, len(handle.file_uris()), removed, deleted, freed)
-    return Maintained(table.name, before, len(tables.open(table).file_uris()), removed, 0, 0, skipped=True)
+        return Maintained(table.name, before, files_of(handle).height, removed, deleted, freed)
+    return Maintained(table.name, before, files_of(tables.open(table)).height, removed, 0, 0, skipped=True)
 
 
 def _vacuum(tables: Tables, table: Table, keep: timedelta) -> tuple[int, int]:
@@ -126,14 +118,12 @@ def _remove(tables: Tables, table: Table, keep: timedelta) -> int:
     if table is RAW_EXPORT_FILES:
         return _remove_listed_twice(tables, handle)
     if table is RESOURCE_SNAPSHOTS:
-        predicates = _unused_snapshots(tables, handle, keep)
-    elif table in _KINDS:
-        predicates = _dead_captures(tables, handle, keep)
-    elif table in _REGISTRIES:
-        predicates = _dead_partitions(tables, handle, keep)
-    else:
-        return 0
-    return sum(delete_rows(handle, predicate) for predicate in predicates)
+        return _remove_unused_snapshots(tables, handle, keep)
+    if table in _KINDS:
+        return _remove_dead_captures(tables, handle, keep)
+    if table in _REGISTRIES:
+        return _remove_dead_partitions(tables, handle, keep)
+    return 0
 
 
 def _remove_listed_twice(tables: Tables, manifest: StoredTable) -> int:
@@ -141,7 +131,7 @@ def _remove_listed_twice(tables: Tables, manifest: StoredTable) -> int:
     rows = scan(manifest).filter(pl.col("file_id").is_duplicated()).collect()
     kept = rows.sort("first_seen_at").unique("file_id", keep="first")
     if kept.height:
-        replace(manifest, RAW_EXPORT_FILES, "file_id", kept["file_id"], kept)
+        replace_rows(manifest, "file_id", kept["file_id"], kept)
     return rows.height - kept.height
 
 
@@ -156,69 +146,46 @@ _REGISTRIES: dict[Table, tuple[Table, tuple[str, ...]]] = {
 """The tables whose partitions a registry names, with that registry and the columns that tell them apart."""
 
 
-def _files(handle: StoredTable, keep: timedelta) -> pl.DataFrame:
-    """The data files of the table with their partitions as text, rows, and whether they are old enough to go."""
-    limit = int((datetime.now(UTC) - keep).timestamp() * 1000)
-    return added_files(handle).select(
-        "path",
-        rows="num_records",
-        is_old=pl.col("modification_time").cast(pl.Int64) < limit,
-        **{name: pl.col(f"partition.{name}").cast(pl.String) for name in handle.table.partition_by},
-    )
+def _is_old(keep: timedelta) -> pl.Expr:
+    """Whether a data file is old enough to go."""
+    return pl.col("modification_time") < int((datetime.now(UTC) - keep).timestamp() * 1000)
 
 
-def _dead_partitions(tables: Tables, handle: StoredTable, keep: timedelta) -> list[str]:
+def _remove_dead_partitions(tables: Tables, handle: StoredTable, keep: timedelta) -> int:
+    """Remove what no registry names, of a fingerprint that was replaced or never registered."""
     registry, columns = _REGISTRIES[handle.table]
-    if not handle.file_uris():
-        return []
-    held = _files(handle, keep).group_by(columns).agg(pl.col("is_old").all())
-    named = tables.read(registry).select(pl.col(column).cast(pl.String) for column in columns).collect()
-    dead = held.filter("is_old").join(named, on=columns, how="anti").sort(columns)
-    return [
-        " AND ".join(f"{column} = '{value}'" for column, value in row.items())
-        for row in dead.select(columns).iter_rows(named=True)
-    ]
+    files = files_of(handle)
+    old = files.group_by(columns).agg(is_old=_is_old(keep).all()).filter("is_old")
+    dead = old.join(tables.read(registry).select(columns).collect(), on=columns, how="anti")
+    return delete_rows(handle, files.join(dead, on=columns, how="semi"))
 
 
-def _dead_captures(tables: Tables, handle: StoredTable, keep: timedelta) -> list[str]:
-    """Rows of captures that were never registered, or that a later capture of the file has replaced.
+def _remove_dead_captures(tables: Tables, handle: StoredTable, keep: timedelta) -> int:
+    """Remove rows of captures that were never registered, or that a later capture of the file has replaced.
 
     A file date whose data files hold as many rows as the registry says has none of them, which the log tells.
     Only others are read.
     """
-    if not handle.file_uris():
-        return []
-    files = _files(handle, keep)
+    files = files_of(handle)
     registry = tables.read(EXPORT_FILES).filter(pl.col("status") == "read").collect()
-    registered = registry.group_by(pl.col("file_date").cast(pl.String)).agg(wanted=pl.col(_KINDS[handle.table]).sum())
+    registered = registry.group_by("file_date").agg(wanted=pl.col(_KINDS[handle.table]).sum())
     suspects = (
         files.group_by("file_date")
         .agg(pl.col("rows").sum())
         .join(registered, on="file_date", how="left")
         .filter(pl.col("rows") != pl.col("wanted").fill_null(0))
     )
-    predicates = []
-    for day in suspects["file_date"].sort():
-        old = files.filter((pl.col("file_date") == day) & pl.col("is_old"))["path"].to_list()
-        if not old:
-            continue
-        captures = (
-            pl.scan_parquet(handle.storage.paths(handle.table.name, old), glob=False, hive_partitioning=False)
-            .select("file_id", "capture_id")
-            .unique()
-            .collect()
-        )
-        dead = captures.join(registry, on=["file_id", "capture_id"], how="anti")
-        by_capture = dead.group_by("capture_id").agg(pl.col("file_id").sort()).sort("capture_id")
-        predicates += [
-            f"file_date = '{day}' AND capture_id = '{capture}' AND {is_one_of('file_id', file_ids)}"
-            for capture, file_ids in by_capture.iter_rows()
-        ]
-    return predicates
+    old = files.join(suspects, on="file_date", how="semi").filter(_is_old(keep))
+    if not old.height:
+        return 0
+    capture = pl.concat_str("file_id", pl.lit(" "), "capture_id")
+    captures = scan_files(handle, old["path"]).select(capture=capture.unique()).collect()
+    dead = captures.join(registry.select(capture=capture), on="capture", how="anti")
+    return delete_rows(handle, old, capture.is_in(dead["capture"].implode()))
 
 
-def _unused_snapshots(tables: Tables, handle: StoredTable, keep: timedelta) -> list[str]:
-    """Snapshots that no as-of date can use: another one was taken later on the same day.
+def _remove_unused_snapshots(tables: Tables, handle: StoredTable, keep: timedelta) -> int:
+    """Remove snapshots that no as-of date can use: another one was taken later on the same day.
 
     Not the oldest one, which earlier as-of dates use, and none of a day that ended within the time to keep. Which
     snapshot an as-of date uses: docs/tables-and-metrics.md, "Restating".
@@ -233,8 +200,7 @@ def _unused_snapshots(tables: Tables, handle: StoredTable, keep: timedelta) -> l
         )
         .join(used, on="snapshot_id", how="anti")
     )
-    ids = unused["snapshot_id"].to_list()
-    return [is_one_of("snapshot_id", ids)] if ids else []
+    return delete_rows(handle, files_of(handle), pl.col("snapshot_id").is_in(unused["snapshot_id"].implode()))
 
 
 def _sentence(done: Maintained) -> str:

@@ -17,6 +17,7 @@ from functools import partial
 
 import polars as pl
 
+from sigma_impressions.lake.commits import delete_rows, replace_rows
 from sigma_impressions.lake.schemas import (
     DAILY_IMPRESSIONS,
     EVENT_DATES,
@@ -26,7 +27,7 @@ from sigma_impressions.lake.schemas import (
     UTC_TIME,
     Table,
 )
-from sigma_impressions.lake.tables import Tables, delete_rows, is_one_of, replace, retry_conflicts, scan
+from sigma_impressions.lake.tables import Tables, files_of, retry_conflicts, scan
 from sigma_impressions.metrics.fingerprints import built_event_dates, closed_event_dates, expected_event_dates
 
 _DATES_AT_ONCE = 10
@@ -57,10 +58,9 @@ def drop_detail(
     file_dates = sorted({file_date for day in days for file_date in with_detail[day]})
     rows = 0
     if days:
-        rows = _delete(
-            tables, NORMALIZED_IMPRESSIONS, f"{is_one_of('file_date', file_dates)} AND {is_one_of('event_date', days)}"
-        )
-    dropped = Dropped(len(days), rows, _delete(tables, REJECTED_ROWS, f"file_date < '{limit}'"))
+        is_closed = pl.col("event_date").is_in(days)
+        rows = _delete(tables, NORMALIZED_IMPRESSIONS, pl.col("file_date").is_in(file_dates), is_closed)
+    dropped = Dropped(len(days), rows, _delete(tables, REJECTED_ROWS, pl.col("file_date") < limit))
     report(
         f"single views before {limit}: {dropped.rows:,} rows of {dropped.event_dates:,} event dates and "
         f"{dropped.rejected_rows:,} rejected rows dropped; the daily totals stay"
@@ -97,7 +97,7 @@ def _close(tables: Tables, limit: date, overlapping_exports: str, now: datetime)
     )
     closed = rows.with_columns(detail_dropped_at=pl.lit(now)).collect()
     if closed.height:
-        replace(registry, EVENT_DATES, "event_date", closed["event_date"], closed)
+        replace_rows(registry, "event_date", closed["event_date"], closed)
 
 
 def _closed_with_detail(tables: Tables) -> dict[date, list[date]]:
@@ -130,22 +130,19 @@ def _settle(tables: Tables, days: Sequence[date]) -> list[date]:
     kept = [day for day in days if day in built]
     reopened = scan(registry).filter(pl.col("event_date").is_in(list(set(days) - set(kept)))).collect()
     if reopened.height:
-        replace(
-            registry,
-            EVENT_DATES,
-            "event_date",
-            reopened["event_date"],
-            reopened.with_columns(detail_dropped_at=pl.lit(None, UTC_TIME)),
-        )
+        opened = reopened.with_columns(detail_dropped_at=pl.lit(None, UTC_TIME))
+        replace_rows(registry, "event_date", reopened["event_date"], opened)
     if kept:
-        replace(daily, DAILY_IMPRESSIONS, "event_date", kept, scan(daily, "event_date", kept).collect())
+        replace_rows(daily, "event_date", kept, scan(daily, "event_date", kept).collect())
     return kept
 
 
-def _delete(tables: Tables, table: Table, predicate: str) -> int:
+def _delete(tables: Tables, table: Table, of_files: pl.Expr, condition: pl.Expr | None = None) -> int:
+    """Delete the rows that meet a condition, or all, of the files that are chosen by the table's partition columns."""
+
     def attempt() -> int:
         handle = tables.open(table)
-        return delete_rows(handle, predicate) if handle.file_uris() else 0
+        return delete_rows(handle, files_of(handle).filter(of_files), condition)
 
     return retry_conflicts(attempt)
 

@@ -7,30 +7,21 @@ like those of the runs, but what goes at once may still be read by a run: none m
 
 from __future__ import annotations
 
-import time
 import uuid
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
 import polars as pl
-from deltalake.transaction import RemoveAction
 
 from sigma_impressions.errors import AddressesStored
 from sigma_impressions.exports.reading.rules import holds_pseudonyms, pseudonymous_fingerprint
+from sigma_impressions.lake.commits import StagedFile, replace_files
 from sigma_impressions.lake.schemas import ALL_TABLES, EXPORT_FILES, REJECTED_ROWS, SIGMA_RESOURCES, Table
 from sigma_impressions.lake.scratch import locked, scratch_folder
 from sigma_impressions.lake.storage import clear_errors
-from sigma_impressions.lake.tables import (
-    WORK_FOLDER,
-    StagedFile,
-    StoredTable,
-    Tables,
-    add_action,
-    added_files,
-    retry_conflicts,
-)
+from sigma_impressions.lake.tables import WORK_FOLDER, Tables, files_of, retry_conflicts
 from sigma_impressions.publish.database import DATABASE_NAME
 from sigma_impressions.report.write import remove_report
 from sigma_impressions.users import (
@@ -175,22 +166,22 @@ def _edit_table(tables: Tables, table: Table, edit: _Edit, scratch: Path) -> Edi
     handle = tables.open(table)
     columns = _Columns.of(table)
     texts = edit.texts(table)
-    files = _files(handle)
-    staged: list[tuple[dict[str, str], StagedFile]] = []
+    files = files_of(handle)
+    staged: dict[str, StagedFile] = {}
     if not (columns.flat or columns.nested or texts):
-        return Edited(table.name, 0, len(files))
-    for file, path in zip(files, tables.storage.paths(table.name, [file["path"] for file in files]), strict=True):
+        return Edited(table.name, 0, files.height)
+    paths = tables.storage.paths(table.name, files["path"].to_list())
+    for file, path in zip(files.iter_rows(named=True), paths, strict=True):
         names = edit.names(columns.users(path))
-        held = set(pl.read_parquet_schema(path))
+        held = set(pl.scan_parquet(path, glob=False, hive_partitioning=False).collect_schema())
         new_texts = {column: text for column, text in texts.items() if column in held}
         if not names and not _differs(path, new_texts):
             continue
         target = scratch / f"{uuid.uuid4().hex}.parquet"
         rows = _rewrite(path, target, partial(columns.changed, names=names, texts=new_texts))
-        partition = {name: file[f"partition.{name}"] for name in table.partition_by}
-        staged.append((file, StagedFile(target, partition, rows)))
-    _replace_files(tables, handle, staged)
-    return Edited(table.name, len(staged), len(files))
+        staged[file["path"]] = StagedFile(target, {name: str(file[name]) for name in table.partition_by}, rows)
+    replace_files(handle, files.filter(pl.col("path").is_in(staged)), list(staged.values()))
+    return Edited(table.name, len(staged), files.height)
 
 
 @dataclass(frozen=True)
@@ -269,32 +260,6 @@ def _rewrite(path: str, target: Path, change: Callable[[pl.DataFrame], pl.DataFr
                 assert isinstance(frame, pl.DataFrame)
                 writer.write_table(change(frame).to_arrow().select(schema.names).cast(schema))
         return int(file.metadata.num_rows)
-
-
-def _files(handle: StoredTable) -> list[dict[str, str]]:
-    """The data files of an opened table: `path` in its folder, `size_bytes`, and `partition.…`."""
-    files = added_files(handle)
-    partitions = [pl.col(f"partition.{name}").cast(pl.String) for name in handle.table.partition_by]
-    return files.select("path", "size_bytes", *partitions).to_dicts() if files.height else []
-
-
-def _replace_files(tables: Tables, handle: StoredTable, staged: Sequence[tuple[Mapping[str, str], StagedFile]]) -> None:
-    """Put files in the place of others in one commit; `CommitFailedError` if somebody has removed one of these."""
-    if not staged:
-        return
-    table, now = handle.table, int(time.time() * 1000)
-    new = [add_action(file) for _, file in staged]
-    old = [
-        RemoveAction(
-            str(file["path"]), True, now, size=int(file["size_bytes"]), partition_values=dict(to.partition) or None
-        )
-        for file, to in staged
-    ]
-    tables.storage.adopt(table.name, [(to.path, add.path) for (_, to), add in zip(staged, new, strict=True)])
-    with clear_errors(tables.storage, f"writing to {tables.location(table)}"):
-        handle.create_write_transaction(
-            [*new, *old], mode="append", schema=handle.schema(), partition_by=list(table.partition_by)
-        )
 
 
 # --- What was before ----------------------------------------------------------------------------------------------

@@ -10,6 +10,7 @@ from datetime import datetime
 import polars as pl
 
 from sigma_impressions.errors import ResourcesRefused
+from sigma_impressions.lake.commits import append_rows
 from sigma_impressions.lake.digests import digest
 from sigma_impressions.lake.schemas import (
     RESOURCE_HISTORY,
@@ -19,7 +20,7 @@ from sigma_impressions.lake.schemas import (
     WORKBOOK_ALIASES,
     Table,
 )
-from sigma_impressions.lake.tables import Tables, append_rows, scan
+from sigma_impressions.lake.tables import Tables, scan
 from sigma_impressions.upstream.carry_over import State, carry_over
 from sigma_impressions.upstream.contract import ALIASES, ELEMENT, KEY
 
@@ -75,7 +76,7 @@ def capture_snapshot(
     snapshot_id = uuid.uuid4().hex
     for table, rows in zip(SNAPSHOT_TABLES, (state.resources, state.history, state.aliases), strict=True):
         if table is SIGMA_RESOURCES or rows.height:
-            append_rows(tables.open(table), table, rows.with_columns(snapshot_id=pl.lit(snapshot_id)))
+            append_rows(tables.open(table), rows.with_columns(snapshot_id=pl.lit(snapshot_id)))
     registered = {
         "snapshot_id": snapshot_id,
         "taken_at": now,
@@ -85,7 +86,7 @@ def capture_snapshot(
         "read_from": read_from,
     }
     # Two processes may store the same snapshot at once; either is as good as the other.
-    append_rows(registry, RESOURCE_SNAPSHOTS, pl.DataFrame([registered]))
+    append_rows(registry, pl.DataFrame([registered]))
     return CapturedSnapshot(snapshot_id, True, workbooks, elements, vanished)
 
 

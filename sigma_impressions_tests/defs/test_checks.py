@@ -30,8 +30,9 @@ from sigma_impressions.defs.metric_checks import (
 from sigma_impressions.defs.resource_checks import resource_age, resource_shrinkage
 from sigma_impressions.defs.sigma_source import SigmaSource
 from sigma_impressions.defs.staleness import build_staleness
+from sigma_impressions.lake.commits import append_rows
 from sigma_impressions.lake.schemas import RAW_EXPORT_FILES, REJECTED_ROWS, UNMATCHED_IMPRESSIONS
-from sigma_impressions.lake.tables import Tables, append_rows
+from sigma_impressions.lake.tables import Tables
 from sigma_impressions.metrics.weekdays import compared_days, unusual_days
 from sigma_impressions.windows import WINDOW_DAYS
 from sigma_impressions.wiring import tables
@@ -151,7 +152,7 @@ def test_objects_that_the_store_does_not_give_are_red_and_named() -> None:
 
 def _rejected(tables: Tables, **rows: Any) -> Tables:
     frame = pl.DataFrame({"file_date": [TODAY], "file_id": "0.csv", "capture_id": "c", **rows})
-    append_rows(tables.open(REJECTED_ROWS), REJECTED_ROWS, _filled(frame, REJECTED_ROWS.schema))
+    append_rows(tables.open(REJECTED_ROWS), _filled(frame, REJECTED_ROWS.schema))
     return tables
 
 
@@ -240,7 +241,7 @@ def test_the_share_of_rejected_rows_has_two_thresholds(
         },
         schema={"file_date": pl.Date, "file_id": pl.String, "capture_id": pl.String, "reason": pl.String},
     )
-    append_rows(stored.open(REJECTED_ROWS), REJECTED_ROWS, _filled(rows, REJECTED_ROWS.schema))
+    append_rows(stored.open(REJECTED_ROWS), _filled(rows, REJECTED_ROWS.schema))
     files = pl.DataFrame({"file_date": [TODAY], "file_id": "f", "capture_id": "c", "key": "a.csv", "rows": 100})
     result = rows_are_good(RESOURCES_KEY, stored, files, 2, 10)
     assert (result.passed, result.severity) == (passed, severity)
@@ -338,7 +339,7 @@ def test_staleness_is_noticed_without_a_run_and_whatever_was_run_last(
 
 def _register(stored: Tables, day: date) -> None:
     rows = pl.DataFrame({"file_date": [day], "key": [f"{day}.csv"]})
-    append_rows(stored.open(RAW_EXPORT_FILES), RAW_EXPORT_FILES, _filled(rows, RAW_EXPORT_FILES.schema))
+    append_rows(stored.open(RAW_EXPORT_FILES), _filled(rows, RAW_EXPORT_FILES.schema))
 
 
 def _tick(instance: dg.DagsterInstance, source: SigmaSource) -> dict[str, bool]:

@@ -20,6 +20,7 @@ from sigma_impressions.exports.capture import capture_pending
 from sigma_impressions.exports.listing import Listing, file_id, sort_out
 from sigma_impressions.exports.manifest import forget_missing, read_manifest, record_listing, uncaptured_files
 from sigma_impressions.exports.reading.rules import ReadingRules
+from sigma_impressions.lake.commits import append_rows
 from sigma_impressions.lake.schemas import (
     DAILY_IMPRESSIONS,
     EXPORT_FILES,
@@ -27,7 +28,7 @@ from sigma_impressions.lake.schemas import (
     RAW_EXPORT_FILES,
     REJECTED_ROWS,
 )
-from sigma_impressions.lake.tables import WORK_FOLDER, Tables, append_rows
+from sigma_impressions.lake.tables import WORK_FOLDER, Tables
 from sigma_impressions.metrics.daily import refresh_daily_impressions
 
 DAY = date(2026, 11, 20)
@@ -496,7 +497,7 @@ def test_rows_of_another_capture_of_the_same_file_are_never_counted(bucket: Buck
     scanned(tables, bucket)
     rows = tables.read(NORMALIZED_IMPRESSIONS).collect()
     stray = rows.with_columns(capture_id=pl.lit("stray"), user_email=pl.lit("stray@x.com"))
-    append_rows(tables.open(NORMALIZED_IMPRESSIONS), NORMALIZED_IMPRESSIONS, stray)
+    append_rows(tables.open(NORMALIZED_IMPRESSIONS), stray)
     assert users(tables) == ["ana@x.com"]
 
 
@@ -504,7 +505,7 @@ def test_a_file_that_two_runs_recorded_is_captured_once(bucket: Bucket, tables: 
     bucket.put("a.csv", export("ana@x.com"))
     record_listing(tables, listing(bucket), NOON)
     manifest = tables.open(RAW_EXPORT_FILES)
-    append_rows(manifest, RAW_EXPORT_FILES, tables.read(RAW_EXPORT_FILES).collect())
+    append_rows(manifest, tables.read(RAW_EXPORT_FILES).collect())
     assert len(captured(tables, bucket)) == 1
     assert counted(tables) == 1
     assert len(registry(tables)) == 1

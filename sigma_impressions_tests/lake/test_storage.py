@@ -16,7 +16,7 @@ from sigma_impressions.clouds.s3.files import s3_options
 from sigma_impressions.errors import SettingsError, StorageError
 from sigma_impressions.lake import cache
 from sigma_impressions.lake.cache import FileCache
-from sigma_impressions.lake.storage import BucketStorage, LocalStorage, clear_errors, writable
+from sigma_impressions.lake.storage import BucketStorage, LocalStorage, clear_errors
 from sigma_impressions.settings.read import read_settings
 from sigma_impressions.wiring import tables
 
@@ -140,13 +140,6 @@ def test_errors_of_the_local_disk_pass(monkeypatch: pytest.MonkeyPatch, tmp_path
         raise OSError(28, "No space left on device")
     with pytest.raises(OSError, match="Generic"), clear_errors(LocalStorage(tmp_path), "writing"):
         raise OSError("Generic")
-
-
-def test_a_local_directory_that_cannot_be_made_is_told(tmp_path: Path) -> None:
-    assert writable(LocalStorage(tmp_path / "not" / "yet")) is None
-    assert not (tmp_path / "not").exists()
-    (tmp_path / "file").write_text("")
-    assert "is not a folder" in str(writable(LocalStorage(tmp_path / "file" / "data")))
 
 
 # --- The cache --------------------------------------------------------------------------------------------------

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import date
 from pathlib import Path
 
 import polars as pl
@@ -9,8 +10,9 @@ import pyarrow.parquet as pq
 import pytest
 from deltalake.exceptions import CommitFailedError
 
+from sigma_impressions.lake.commits import append_rows, replace_rows
 from sigma_impressions.lake.schemas import RESOURCE_IMPRESSIONS, RESOURCE_SNAPSHOTS, Table
-from sigma_impressions.lake.tables import Tables, append_rows, replace
+from sigma_impressions.lake.tables import Tables
 
 
 def rows(*ids: str) -> pl.DataFrame:
@@ -21,7 +23,7 @@ def rows(*ids: str) -> pl.DataFrame:
 
 
 def add(folder: Path, *ids: str) -> None:
-    append_rows(Tables(folder).open(RESOURCE_SNAPSHOTS), RESOURCE_SNAPSHOTS, rows(*ids))
+    append_rows(Tables(folder).open(RESOURCE_SNAPSHOTS), rows(*ids))
 
 
 def ids(tables: Tables) -> set[str]:
@@ -56,8 +58,8 @@ def test_a_table_is_read_at_its_newest_version_when_the_log_of_the_one_before_is
 def test_a_small_table_has_few_files(tmp_path: Path) -> None:
     handle = Tables(tmp_path).open(RESOURCE_SNAPSHOTS)
     for number in range(50):
-        replace(handle, RESOURCE_SNAPSHOTS, "snapshot_id", [str(number)], rows(str(number)))
-        append_rows(handle, RESOURCE_SNAPSHOTS, rows(f"a{number}"))
+        replace_rows(handle, "snapshot_id", [str(number)], rows(str(number)))
+        append_rows(handle, rows(f"a{number}"))
     assert len(handle.file_uris()) <= 40
     assert ids(Tables(tmp_path)) == {f"{kind}{number}" for number in range(50) for kind in ("", "a")}
 
@@ -67,7 +69,9 @@ def test_data_files_are_compressed(table: Table, tmp_path: Path) -> None:
     handle = Tables(tmp_path).open(table)
     column = "snapshot_id" if table is RESOURCE_SNAPSHOTS else "fingerprint"
     filled = table.no_rows().clear(1).with_columns(pl.lit("a").alias(column))
-    replace(handle, table, column, ["a"], filled)
+    if table is RESOURCE_IMPRESSIONS:
+        filled = filled.with_columns(as_of_date=date(2026, 11, 20))
+    replace_rows(handle, column, ["a"], filled)
     (file,) = handle.file_uris()
     group = pq.ParquetFile(file).metadata.row_group(0)
     assert {group.column(number).compression for number in range(group.num_columns)} == {"SNAPPY"}
@@ -77,8 +81,8 @@ def test_reading_does_not_hide_a_conflict(tmp_path: Path) -> None:
     tables = Tables(tmp_path)
     add(tmp_path, "a")
     handle = tables.open(RESOURCE_SNAPSHOTS)
-    replace(Tables(tmp_path).open(RESOURCE_SNAPSHOTS), RESOURCE_SNAPSHOTS, "snapshot_id", ["a"], rows())
+    replace_rows(Tables(tmp_path).open(RESOURCE_SNAPSHOTS), "snapshot_id", ["a"], rows())
     assert ids(tables) == set()
     with pytest.raises(CommitFailedError):
-        replace(handle, RESOURCE_SNAPSHOTS, "snapshot_id", ["a"], rows("a"))
+        replace_rows(handle, "snapshot_id", ["a"], rows("a"))
     assert ids(tables) == set()

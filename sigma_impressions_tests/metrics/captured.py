@@ -6,8 +6,9 @@ from datetime import UTC, date, datetime
 
 import polars as pl
 
+from sigma_impressions.lake.commits import append_rows
 from sigma_impressions.lake.schemas import EXPORT_FILES, NORMALIZED_IMPRESSIONS
-from sigma_impressions.lake.tables import Tables, append_rows
+from sigma_impressions.lake.tables import Tables
 from sigma_impressions_tests.metrics.reference import Row
 
 
@@ -30,7 +31,7 @@ def capture(tables: Tables, file_id: str, rows: list[Row], file_date: date = dat
     ]
     if accepted:
         frame = pl.DataFrame(accepted, schema=NORMALIZED_IMPRESSIONS.schema, infer_schema_length=None)
-        append_rows(tables.open(NORMALIZED_IMPRESSIONS), NORMALIZED_IMPRESSIONS, frame)
+        append_rows(tables.open(NORMALIZED_IMPRESSIONS), frame)
     registered = {
         **origin,
         "key": f"exports/{file_id}.csv",
@@ -43,4 +44,4 @@ def capture(tables: Tables, file_id: str, rows: list[Row], file_date: date = dat
         "event_dates": sorted({row.request_time.date() for row in rows}),
         "captured_at": datetime.now(UTC),
     }
-    append_rows(tables.open(EXPORT_FILES), EXPORT_FILES, pl.DataFrame([registered], schema=EXPORT_FILES.schema))
+    append_rows(tables.open(EXPORT_FILES), pl.DataFrame([registered], schema=EXPORT_FILES.schema))

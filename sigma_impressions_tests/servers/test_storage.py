@@ -18,6 +18,7 @@ from polars.testing import assert_frame_equal
 from rich.console import Console
 
 from sigma_impressions.check import Step, check_source
+from sigma_impressions.lake.commits import replace_rows
 from sigma_impressions.lake.schemas import (
     ALL_TABLES,
     DAILY_IMPRESSIONS,
@@ -25,7 +26,7 @@ from sigma_impressions.lake.schemas import (
     NORMALIZED_IMPRESSIONS,
     RESOURCE_SNAPSHOTS,
 )
-from sigma_impressions.lake.tables import Tables, replace, retry_conflicts
+from sigma_impressions.lake.tables import Tables, retry_conflicts
 from sigma_impressions.lake.tables import scan as scan_table
 from sigma_impressions.metrics.daily import refresh_daily_impressions
 from sigma_impressions.publish.database import DATABASE_NAME
@@ -219,15 +220,15 @@ def test_of_two_writers_of_one_version_one_has_a_conflict(remote_storage: Remote
                 workbooks = scan_table(handle).select(pl.col("workbooks").sum()).collect().item()
                 row = {"snapshot_id": "counter", "workbooks": workbooks + 1, "taken_at": datetime.now(UTC)}
                 schema = RESOURCE_SNAPSHOTS.schema
-                replace(handle, RESOURCE_SNAPSHOTS, "snapshot_id", ["counter"], pl.DataFrame([row], schema=schema))
+                replace_rows(handle, "snapshot_id", ["counter"], pl.DataFrame([row], schema=schema))
 
             retry_conflicts(attempt)
 
         first, second = stored.open(RESOURCE_SNAPSHOTS), stored.open(RESOURCE_SNAPSHOTS)
         row = pl.DataFrame([{"snapshot_id": "counter", "workbooks": 0}], schema=RESOURCE_SNAPSHOTS.schema)
-        replace(first, RESOURCE_SNAPSHOTS, "snapshot_id", ["counter"], row)
+        replace_rows(first, "snapshot_id", ["counter"], row)
         with pytest.raises(CommitFailedError):
-            replace(second, RESOURCE_SNAPSHOTS, "snapshot_id", ["counter"], row)
+            replace_rows(second, "snapshot_id", ["counter"], row)
         with ThreadPoolExecutor(4) as pool:
             list(pool.map(add, range(8)))
         (counted,) = stored.read(RESOURCE_SNAPSHOTS).collect()["workbooks"]

@@ -19,6 +19,7 @@ from deltalake import DeltaTable
 from sigma_impressions.errors import TablesError
 from sigma_impressions.lake import engine, schemas, upgrades
 from sigma_impressions.lake import tables as tables_module
+from sigma_impressions.lake.commits import append_rows
 from sigma_impressions.lake.schemas import (
     ALL_TABLES,
     AS_OF_DATES,
@@ -31,7 +32,7 @@ from sigma_impressions.lake.schemas import (
     RESOURCE_SNAPSHOTS,
     SIGMA_RESOURCES,
 )
-from sigma_impressions.lake.tables import Tables, append_rows
+from sigma_impressions.lake.tables import Tables
 from sigma_impressions.metrics.as_of import refresh_metrics
 from sigma_impressions.metrics.daily import refresh_daily_impressions
 from sigma_impressions.publish.database import publish_database
@@ -117,7 +118,7 @@ def leave_rows(tables: Tables, file_id: str, capture_id: str) -> None:
         "count": 1,
     }
     frame = pl.DataFrame([left], schema=NORMALIZED_IMPRESSIONS.schema)
-    append_rows(tables.open(NORMALIZED_IMPRESSIONS), NORMALIZED_IMPRESSIONS, frame)
+    append_rows(tables.open(NORMALIZED_IMPRESSIONS), frame)
 
 
 def captures(tables: Tables) -> set[str]:
@@ -132,11 +133,11 @@ def test_what_nobody_refers_to_goes_and_results_stay(tables: Tables) -> None:
     leave_rows(tables, "first", "superseded")
     leave_rows(tables, "never registered", "killed")
     unnamed = tables.read(SIGMA_RESOURCES).collect().with_columns(snapshot_id=pl.lit("unnamed"))
-    append_rows(tables.open(SIGMA_RESOURCES), SIGMA_RESOURCES, unnamed)
-    of_a_dead_run = tables.read(DAILY_IMPRESSIONS).collect().with_columns(fingerprint=pl.lit("of a dead run"))
+    append_rows(tables.open(SIGMA_RESOURCES), unnamed)
+    of_a_dead_run = tables.read(DAILY_IMPRESSIONS).collect().with_columns(fingerprint=pl.lit("dead"))
     # An event date that no registry names.
     of_a_dead_run = of_a_dead_run.with_columns(event_date=pl.lit(date(2025, 1, 1)))
-    append_rows(tables.open(DAILY_IMPRESSIONS), DAILY_IMPRESSIONS, of_a_dead_run)
+    append_rows(tables.open(DAILY_IMPRESSIONS), of_a_dead_run)
     stray = tables.root / NORMALIZED_IMPRESSIONS.name / "file_date=2026-11-20" / "never-committed.parquet"
     stray.write_bytes(b"x" * 1000)
     before = results(tables)
@@ -190,7 +191,7 @@ def test_a_file_that_two_runs_listed_at_once_is_in_the_manifest_once(tables: Tab
     listed = [{"file_id": name, "first_seen_at": when} for name in ("one", "other") for when in seen]
     listed.append({"file_id": "once", "first_seen_at": seen[0]})
     rows = pl.DataFrame(listed, schema=RAW_EXPORT_FILES.schema)
-    append_rows(tables.open(RAW_EXPORT_FILES), RAW_EXPORT_FILES, rows)
+    append_rows(tables.open(RAW_EXPORT_FILES), rows)
     assert maintained(tables, RAW_EXPORT_FILES.name).removed_rows == 4
     kept = tables.read(RAW_EXPORT_FILES).select("file_id", "first_seen_at").sort("file_id").collect().rows()
     assert kept == [("once", seen[0]), ("one", seen[1]), ("other", seen[1])]
@@ -273,7 +274,7 @@ def test_an_older_table_is_upgraded_when_it_is_opened(
     assert upgraded["device"].unique().to_list() == ["unknown"]
     keys = ["event_date", "user_email", "workbook_url_id"]
     assert upgraded.drop("device").select(before.columns).sort(keys).equals(before.sort(keys))
-    append_rows(tables.open(wider), wider, upgraded.select(wider.schema.names()))
+    append_rows(tables.open(wider), upgraded.select(wider.schema.names()))
     assert tables.read(wider).collect().height == 2 * before.height
     taken = len(steps)
     tables.open(wider)
@@ -291,7 +292,7 @@ def test_files_from_before_a_column_was_added_have_no_value_in_it(
         engine.view(connection, handle)
         query = f"SELECT count(*), count(device) FROM {wider.name}"
         assert connection.execute(query).fetchall() == [(rows.height, 0)]
-        append_rows(handle, wider, rows.with_columns(device=pl.lit("phone")))
+        append_rows(handle, rows.with_columns(device=pl.lit("phone")))
         engine.view(connection, handle)
         assert connection.execute(query).fetchall() == [(2 * rows.height, rows.height)]
 

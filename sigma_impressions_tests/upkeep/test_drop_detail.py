@@ -13,8 +13,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from sigma_impressions.errors import InputsChanged
+from sigma_impressions.lake.commits import append_rows, replace_rows
 from sigma_impressions.lake.schemas import DAILY_IMPRESSIONS, EVENT_DATES, NORMALIZED_IMPRESSIONS, REJECTED_ROWS
-from sigma_impressions.lake.tables import Tables, append_rows, replace
+from sigma_impressions.lake.tables import Tables
 from sigma_impressions.metrics.as_of import refresh_metrics
 from sigma_impressions.metrics.daily import refresh_daily_impressions
 from sigma_impressions.metrics.fingerprints import built_event_dates
@@ -42,7 +43,7 @@ def tables(tmp_path: Path) -> Tables:
         for day, name in ((13, "first"), (19, "second"))
     ]
     frame = pl.DataFrame(rejected, schema=REJECTED_ROWS.schema)
-    append_rows(tables.open(REJECTED_ROWS), REJECTED_ROWS, frame)
+    append_rows(tables.open(REJECTED_ROWS), frame)
     refresh(tables)
     return tables
 
@@ -117,7 +118,7 @@ def test_a_run_that_was_about_to_count_a_date_sees_that_it_is_closed(tables: Tab
     counted = tables.read(DAILY_IMPRESSIONS, "event_date", [day]).collect()
     drop(tables)
     with pytest.raises(CommitFailedError):
-        replace(daily, DAILY_IMPRESSIONS, "event_date", [day], counted.head(1))
+        replace_rows(daily, "event_date", [day], counted.head(1))
     assert tables.read(DAILY_IMPRESSIONS, "event_date", [day]).collect().height == counted.height
 
 
@@ -128,8 +129,8 @@ def test_a_date_that_a_run_rebuilds_in_that_moment_stays_open(tables: Tables, mo
         if waiting:
             waiting.clear()
             rows = tables.read(DAILY_IMPRESSIONS, "event_date", [day]).collect()
-            other = rows.with_columns(fingerprint=pl.lit("of the run"))
-            replace(tables.open(DAILY_IMPRESSIONS), DAILY_IMPRESSIONS, "event_date", [day], other)
+            other = rows.with_columns(fingerprint=pl.lit("other"))
+            replace_rows(tables.open(DAILY_IMPRESSIONS), "event_date", [day], other)
         return settle(tables, days)
 
     monkeypatch.setattr(retention, "_settle", settle_after_a_run)
@@ -141,7 +142,7 @@ def test_a_date_that_a_run_rebuilds_in_that_moment_stays_open(tables: Tables, mo
 def test_a_closed_date_that_is_damaged_is_told(tables: Tables, monkeypatch: pytest.MonkeyPatch) -> None:
     drop(tables)
     tables.open(DAILY_IMPRESSIONS).delete("event_date = '2026-11-13'")
-    monkeypatch.setattr("sigma_impressions.lake.tables.time.sleep", lambda _: None)
+    monkeypatch.setattr("sigma_impressions.clouds.backoff.time.sleep", lambda _: None)
     with pytest.raises(InputsChanged, match=r"2026-11-13 .* restore daily_impressions and event_dates"):
         refresh_daily_impressions(tables, "largest")
 

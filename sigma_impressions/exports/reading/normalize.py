@@ -207,7 +207,7 @@ class _Spool:
 
     def frames(self) -> Iterator[pl.DataFrame]:
         for part in self._parts:
-            yield pl.read_ipc(part)
+            yield pl.scan_ipc(part, glob=False).collect()
         yield self._last
 
 

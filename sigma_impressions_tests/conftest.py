@@ -140,7 +140,8 @@ class GcsBucket:
 
 @pytest.fixture(scope="session")
 def s3_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedObjectStore]:
-    with EmbeddedObjectStore(tmp_path_factory.mktemp("s3")).start(identities=[LISTER, READER]) as store:
+    folder = tmp_path_factory.mktemp("s3") / "in a folder, of [any] name"
+    with EmbeddedObjectStore(folder).start(identities=[LISTER, READER]) as store:
         yield store
 
 

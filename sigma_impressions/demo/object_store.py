@@ -257,10 +257,11 @@ class EmbeddedObjectStore:
         arguments = [
             "-logtostderr",
             "mini",
-            f"-dir={objects}",
+            # Relative ones, since the server takes a comma in a path for the end of it.
+            f"-dir={objects.name}",
             f"-ip={_HOST}",
             f"-ip.bind={_HOST}",
-            f"-s3.config={self._config_file}",
+            f"-s3.config={self._config_file.name}",
             "-s3.autoCreateBucket=false",
             "-s3.port.iceberg=0",
             "-s3.port.lance=0",

@@ -112,7 +112,7 @@ def delete_rows(handle: StoredTable, files: pl.DataFrame, condition: pl.Expr | N
             deleted += file["rows"] - rows
             touched.append(file["path"])
             if rows:
-                kept.sink_parquet(target, compression="zstd", row_group_size=handle.table.rows_per_group)
+                kept.sink_parquet(target, **_packed(handle.table))
                 staged.append(StagedFile(target, _partition(handle.table, file), rows))
         replace_files(handle, files.filter(pl.col("path").is_in(touched)), staged)
     return deleted
@@ -153,7 +153,7 @@ def _staged_rows(handle: StoredTable, rows: pl.DataFrame) -> Iterator[list[Stage
             # One at a time: a second copy of all rows would be too much.
             part = rows.filter(**partition).drop(table.partition_by)
             target = scratch / f"{uuid.uuid4().hex}.parquet"
-            part.write_parquet(target, compression="snappy", row_group_size=table.rows_per_group)
+            part.write_parquet(target, **_packed(table))
             staged.append(StagedFile(target, _partition(table, partition), part.height))
         yield staged
 
@@ -163,6 +163,12 @@ def _partitions(rows: pl.DataFrame, table: Table) -> list[dict[str, Any]]:
     if table.partition_by:
         return rows.select(table.partition_by).unique(maintain_order=True).to_dicts()
     return [{}] if rows.height else []
+
+
+def _packed(table: Table) -> dict[str, Any]:
+    """How data files are written."""
+    # 3, the usual level, takes a third longer and saves a twelfth.
+    return {"compression": "zstd", "compression_level": 1, "row_group_size": table.rows_per_group}
 
 
 def _conforming(rows: pl.DataFrame, table: Table) -> pl.DataFrame:

@@ -25,7 +25,7 @@ class Table:
     schema: pl.Schema = field(hash=False)
     partition_by: tuple[str, ...] = ()
     rows_per_group: int | None = None
-    """Rows of one row group of a data file, which is what a thread reads; by default as many as Delta Lake writes."""
+    """Rows of one row group of a data file, which is what a thread reads; by default as many as polars writes."""
 
     def no_rows(self) -> pl.DataFrame:
         """An empty frame with the table's columns."""

@@ -74,7 +74,7 @@ def test_data_files_are_compressed(table: Table, tmp_path: Path) -> None:
     replace_rows(handle, column, ["a"], filled)
     (file,) = handle.file_uris()
     group = pq.ParquetFile(file).metadata.row_group(0)
-    assert {group.column(number).compression for number in range(group.num_columns)} == {"SNAPPY"}
+    assert {group.column(number).compression for number in range(group.num_columns)} == {"ZSTD"}
 
 
 def test_reading_does_not_hide_a_conflict(tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ from datetime import date, datetime
 
 from sigma_impressions.errors import RefusedValue
 from sigma_impressions.insights.thresholds import ACTIVITY_DAYS
+from sigma_impressions.paths import fault_of_prefix
 from sigma_impressions.settings.uris import location
 from sigma_impressions.upstream.regions import parse_base_url
 from sigma_impressions.windows import MAX_DAYS_BACK
@@ -104,12 +105,8 @@ def storage(text: str) -> str:
     place = location(text, "where to keep the tables")
     if "://" in place:
         place = place.rstrip("/")
-        # Other characters are written in different ways by the libraries that read and write there.
-        if not re.fullmatch(r"(?!.*//)[A-Za-z0-9._/-]+", place.partition("://")[2]):
-            raise RefusedValue(
-                "has a prefix with characters that are not supported. Write one of letters, digits, dots, hyphens, "
-                "underscores and single slashes, for example s3://bucket/sigma-impressions"
-            )
+        if fault := fault_of_prefix(place.partition("://")[2].partition("/")[2]):
+            raise RefusedValue(f"leads to a prefix that {fault}")
     return place
 
 

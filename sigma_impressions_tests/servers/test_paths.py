@@ -85,7 +85,7 @@ def test_everything_works_in_a_folder_with_the_tables_in_a_bucket(
 ) -> None:
     folder = tmp_path / NAME
     folder.mkdir()
-    use_everything(folder, s3_bucket, SIGMA_IMPRESSIONS_STORAGE=remote_storage.uri)
+    use_everything(folder, s3_bucket, SIGMA_IMPRESSIONS_STORAGE=f"{remote_storage.uri}/{NAME[:-5]}")
 
 
 @pytest.mark.soak

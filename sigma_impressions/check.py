@@ -34,6 +34,7 @@ from sigma_impressions.lake.tables import WORK_FOLDER, Tables
 from sigma_impressions.project import dagster_home, project_folder
 from sigma_impressions.settings.declared import Settings
 from sigma_impressions.settings.read import misspelt, read_settings
+from sigma_impressions.texts import VALUE, printable, value
 from sigma_impressions.upstream.contract import ELEMENT, counted
 from sigma_impressions.upstream.discovery import list_workbooks
 from sigma_impressions.upstream.snapshot_file import read_snapshot
@@ -49,20 +50,23 @@ from sigma_impressions.wiring import (
 )
 
 _EXPORT_STEPS = ("credentials", "list", "get", "header", "rows")
-_SHOWN = 200
-"""Characters of a value that a message shows."""
-
 _OF_ROWS: tuple[RefusalReason, ...] = ("malformed quoting", "field too large")
 """For these reasons a file is refused somewhere among its rows, for all others before them."""
 
 
 @dataclass(frozen=True)
 class Step:
-    """One step of the test; `passed` is None if it could not be tried because an earlier one failed."""
+    """One step of the test; `passed` is None if it could not be tried because an earlier one failed.
+
+    The message is one line, whatever keys and headers it names.
+    """
 
     name: str
     passed: bool | None
     message: str
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "message", printable(self.message))
 
 
 def check_source(values: Mapping[str, str | None]) -> Iterator[Step]:
@@ -71,7 +75,8 @@ def check_source(values: Mapping[str, str | None]) -> Iterator[Step]:
         settings = read_settings(values)
         dagster_home(project_folder())
     except SettingsError as error:
-        yield Step("settings", False, "\n      ".join(str(error).splitlines()))
+        for problem in str(error).splitlines():
+            yield Step("settings", False, problem)
         return
     used = f"{settings.bucket_uri}, {settings.days_back} days back, time zone {settings.time_zone}"
     unused = [f"{problem.environment_variable} {problem.message}" for problem in misspelt(os.environ)]
@@ -181,7 +186,7 @@ def _check_exports(settings: Settings, folder: Path) -> Generator[Step, None, pl
         step = "rows" if refusal.reason in _OF_ROWS else "header"
         yield from _failed(step, f"{newest.key} is refused: {refusal.reason}. {refusal.detail}")
         return None
-    unused = f"; columns not used: {', '.join(read.unused_columns[:20])}" if read.unused_columns else ""
+    unused = f"; columns not used: {', '.join(map(value, read.unused_columns[:20]))}" if read.unused_columns else ""
     warned = "".join(f"; {warning}" for warning in read.warnings)
     yield Step("header", True, f"the required columns were found{unused}{warned}")
     yield Step("rows", not read.rows or read.accepted > 0, _told_of_rows(read, folder / "rejected.parquet"))
@@ -195,12 +200,12 @@ def _told_of_rows(read: NormalizedFile, rejected: Path) -> str:
         reason, rows = max(read.reasons.items(), key=lambda item: item[1])
         first = scan_frame(rejected).filter(pl.col("reason") == reason).head(1)
         text = first.select(without_addresses(pl.col("text"))).collect().item()
-        said += f". {rows:,} are {reason}, such as {text[:_SHOWN]!r}"
+        said += f". {rows:,} are {reason}, such as {text[:VALUE]!r}"
     if read.skipped:
         said += f". Of the first skipped one, {read.skipped_example}"
     if len(read.event_types) > 1:
         types = ", ".join(
-            f"{name or '(none)'} ({rows:,} rows, {accepted:,} counted)"
+            f"{value(name) or '(none)'} ({rows:,} rows, {accepted:,} counted)"
             for name, rows, accepted in read.event_types[:20]
         )
         said += f". Event types: {types}"
@@ -237,8 +242,8 @@ def _check_resources(settings: Settings, viewed: pl.Series | None) -> Iterator[S
     said = f"{share:.0%} of the sample rows are views of a known workbook"
     if share < 1:
         other = viewed.filter(~known)[0]
-        known_id = workbooks["workbook_url_id"][0] if workbooks.height else None
-        said += f". Not known is for example {other[:_SHOWN]!r}, while a known ID is {known_id!r}"
+        known_id = str(workbooks["workbook_url_id"][0])[:VALUE] if workbooks.height else None
+        said += f". Not known is for example {other[:VALUE]!r}, while a known ID is {known_id!r}"
     advice = "" if share else ". Are these the resources of the same Sigma organization?"
     yield Step("match", share > 0, f"{said}{advice}")
 

@@ -289,10 +289,9 @@ def check(listed: bool) -> None:
 
     One line for each step, with what to do where it fails. Nothing is captured. Exit code 0 or 1.
     """
-    from rich.text import Text
-
     from sigma_impressions.check import check_source
     from sigma_impressions.settings.declared import SETTINGS
+    from sigma_impressions.terminal import say
 
     if listed:
         described = _settings().describe()
@@ -301,7 +300,7 @@ def check(listed: bool) -> None:
     console, passed = _console(), True
     for step in check_source(_values()):
         mark, style = {True: ("ok  ", "green"), False: ("FAIL", "red"), None: ("skip", "dim")}[step.passed]
-        console.print(Text.assemble((mark, style), f"  {step.name}: {step.message}"), soft_wrap=True)
+        say(console, f"  {step.name}: {step.message}", mark=(mark, style))
         passed = passed and step.passed is not False
     sys.exit(0 if passed else 1)
 
@@ -341,19 +340,21 @@ def _settings(given: Mapping[str, str] | None = None) -> Settings:
 
 
 def _console(stderr: bool = False) -> Console:
-    from rich.console import Console
+    from sigma_impressions.terminal import open_console
 
-    return Console(stderr=stderr, highlight=False)
+    return open_console(stderr=stderr)
 
 
 def _say(line: str, style: str = "", *, stderr: bool = False) -> None:
-    from rich.text import Text
+    from sigma_impressions.terminal import say
 
-    _console(stderr).print(Text(line, style=style), soft_wrap=True)
+    say(_console(stderr), line, style)
 
 
 def _fail(message: str) -> NoReturn:
-    _say(message, "red", stderr=True)
+    from sigma_impressions.terminal import say_message
+
+    say_message(_console(stderr=True), message, "red")
     sys.exit(1)
 
 

@@ -19,6 +19,8 @@ from sigma_impressions.exports.manifest import UNREADABLE
 from sigma_impressions.lake.schemas import EXPORT_FILES
 from sigma_impressions.lake.tables import Tables
 from sigma_impressions.publish.database import DATABASE_NAME, publication_figures, top_workbooks
+from sigma_impressions.terminal import say
+from sigma_impressions.texts import value
 from sigma_impressions.windows import LONGEST_WINDOW
 
 
@@ -37,7 +39,7 @@ class Progress(logging.Handler):
         if event is None:
             message = details.get("orig_message", record.getMessage()) if isinstance(details, dict) else record.msg
             style = "yellow" if record.levelno >= logging.WARNING else ""
-            self._console.print(Text(str(message), style=style), soft_wrap=True)
+            say(self._console, str(message), style)
         elif event.is_step_start and self._status is not None:
             self._status.update(f"{event.step_key} …")
 
@@ -91,10 +93,11 @@ def print_summary(console: Console, tables: Tables, started: datetime) -> None:
         ("Resources", f"{held['resources']:,} ({held['unused_resources']:,} without an impression)"),
     ]
     console.print()
-    for label, value in lines:
-        console.print(Text(f"{label:<22}{value}"), soft_wrap=True)
+    for label, said in lines:
+        say(console, f"{label:<22}{said}")
     _print_top(console, database)
-    console.print(Text(f"\nResults: {database}"), soft_wrap=True)
+    console.print()
+    say(console, f"Results: {database}")
 
 
 def _print_top(console: Console, database: Path) -> None:
@@ -106,6 +109,6 @@ def _print_top(console: Console, database: Path) -> None:
     table.add_column("impressions", justify="right")
     table.add_column("users", justify="right")
     for name, impressions, users in top.iter_rows():
-        table.add_row(Text(name), f"{impressions:,}", f"{users:,}")
+        table.add_row(Text(value(name)), f"{impressions:,}", f"{users:,}")
     console.print()
     console.print(table)

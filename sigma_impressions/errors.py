@@ -21,7 +21,8 @@
       DataHubError                yes     DataHub
       AlertsNotSent               yes     the webhook of the alerts
 
-The message says what is wrong, where, and what to do. It holds no secret, no address, and no text of an SDK.
+The message says what is wrong, where, and what to do. It holds no secret, no address, and no text of an SDK. It is one
+line, whatever the names in it hold; of `SettingsError` one line for each problem.
 
 - In Dagster a step fails with just the message, without a traceback, and is tried again only where that may help
   (`again`); a tick fails with the message (`defs/failures.py`).
@@ -33,12 +34,17 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
+from sigma_impressions.texts import printable
+
 
 class OperatorError(Exception):
     """Something that an operator can mend; the message says how."""
 
     again: ClassVar[bool] = True
     """Whether another try may help, with nothing changed."""
+
+    def __init__(self, *lines: str) -> None:
+        super().__init__("\n".join(map(printable, lines)))
 
     def __init_subclass__(cls, again: bool | None = None) -> None:
         if again is not None:
@@ -57,7 +63,7 @@ class SettingsError(OperatorError, again=False):
     """Settings that cannot be used. `str()` lists every problem, one line each."""
 
     def __init__(self, *problems: Problem) -> None:
-        super().__init__("\n".join(f"{p.environment_variable}: {p.message}" for p in problems))
+        super().__init__(*(f"{p.environment_variable}: {p.message}" for p in problems))
         self.problems = problems
 
 

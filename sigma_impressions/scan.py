@@ -13,7 +13,6 @@ from typing import Any
 
 import dagster as dg
 from rich.console import Console
-from rich.text import Text
 
 from sigma_impressions.console import Progress
 from sigma_impressions.defs.build import JOB_NAME, build_definitions
@@ -21,6 +20,8 @@ from sigma_impressions.defs.maintenance import MAINTENANCE_ASSET, MAINTENANCE_JO
 from sigma_impressions.defs.runs import PROCESS_TAG, TRIGGER_TAG, end_dead_runs, range_tags, runs_under_way
 from sigma_impressions.defs.sqlite_engines import engines_kept
 from sigma_impressions.lake.scratch import locked
+from sigma_impressions.terminal import say
+from sigma_impressions.texts import plain, printable
 from sigma_impressions.windows import MAX_DAYS_BACK
 
 
@@ -63,10 +64,10 @@ def scan_all(
     with _shown(console, dagster_home) as (definitions, instance):
         for number, days in enumerate(chunks, 1):
             if len(chunks) > 1:
-                console.print(f"[{number}/{len(chunks)}] {days[0]} to {days[-1]}", markup=False)
+                say(console, f"[{number}/{len(chunks)}] {days[0]} to {days[-1]}")
             result = scan(definitions, instance, days, options, trigger)
             for finding in result.findings:
-                console.print(Text(f"Check: {finding}", style="yellow"), soft_wrap=True)
+                say(console, f"Check: {finding}", "yellow")
             if result.failure is not None:
                 return f"{result.failure}\nRun {result.run_id} failed; its log is in the Dagster UI."
     return None
@@ -124,7 +125,7 @@ def scan(
     """Run the job over consecutive days (at most six), oldest first in `days`."""
     result = _execute(definitions, instance, JOB_NAME, {**range_tags(days), TRIGGER_TAG: trigger}, options.ops())
     findings = (
-        f"{check.asset_key.to_user_string()}, {check.check_name}: {check.description or 'did not pass'}"
+        f"{check.asset_key.to_user_string()}, {check.check_name}: {plain(check.description or 'did not pass')}"
         for check in _failed_checks(result)
     )
     return ScanResult(result.run_id, None if result.success else _failure(result), tuple(findings))
@@ -152,7 +153,7 @@ def _failed_checks(result: dg.ExecuteInProcessResult) -> list[dg.AssetCheckEvalu
 
 
 def _failure(result: dg.ExecuteInProcessResult) -> str:
-    """The message of the first failed step: the operator's sentence, or the innermost unexpected error."""
+    """The message of the first failed step: the operator's sentence, or the innermost unexpected error, on a line."""
     for event in result.all_events:
         if not event.is_step_failure:
             continue
@@ -162,7 +163,7 @@ def _failure(result: dg.ExecuteInProcessResult) -> str:
         error = data.error
         while error is not None and error.cause is not None:
             error = error.cause
-        reason = error.message.strip() if error is not None else "unknown error"
+        reason = printable(error.message.strip()) if error is not None else "unknown error"
         return f"{event.step_key}: {reason}"
     blocked = [check for check in _failed_checks(result) if check.blocking]
     names = ", ".join(f"{check.asset_key.to_user_string()}: {check.check_name}" for check in blocked)

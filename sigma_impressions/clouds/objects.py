@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 
 from sigma_impressions.clouds.backoff import Backoff
 from sigma_impressions.errors import ObjectUnreadable, StoreError
+from sigma_impressions.texts import printable
 
 T = TypeVar("T")
 
@@ -66,13 +67,8 @@ def is_directory_marker(key: str, size: int) -> bool:
 
 
 def uri(scheme: str, bucket: str, key: str = "") -> str:
-    """A URI for messages. A key may hold anything, so line ends and control characters are shown as `?`."""
+    """A URI for messages, on one line, whatever the key holds."""
     return printable(f"{scheme}://{bucket}/{key}")
-
-
-def printable(text: str) -> str:
-    """The text for messages, with line ends and control characters as `?`."""
-    return "".join(c if c.isprintable() else "?" for c in text)
 
 
 def host(endpoint: str) -> str:

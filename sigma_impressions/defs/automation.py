@@ -7,6 +7,7 @@ import dagster as dg
 from dagster._core.definitions.unresolved_asset_job_definition import UnresolvedAssetJobDefinition
 
 from sigma_impressions.defs.failures import clear_ticks
+from sigma_impressions.defs.logs import log_of
 from sigma_impressions.defs.names import PLAIN_NAMES, Names
 from sigma_impressions.defs.runs import (
     REQUEST_TAG,
@@ -76,10 +77,10 @@ def build_sensor(
                 datetime.now(UTC),
             )
         if decision.warning:
-            context.log.warning(decision.warning)
+            log_of(context).warning(decision.warning)
         if decision.request is None:
             return dg.SensorResult(skip_reason=decision.message, cursor=decision.cursor)
-        context.log.info(decision.message)
+        log_of(context).info(decision.message)
         tags = {**_tags(settings, decision.request.days, "sensor"), REQUEST_TAG: decision.request.request_id}
         request = dg.RunRequest(run_key=decision.request.run_key, tags=tags)
         return dg.SensorResult(run_requests=[request], cursor=decision.cursor)

@@ -3,6 +3,7 @@
 import dagster as dg
 
 from sigma_impressions.defs.failures import clear_failures
+from sigma_impressions.defs.logs import log_of
 from sigma_impressions.defs.metadata import documentation
 from sigma_impressions.defs.names import PLAIN_NAMES, Names
 from sigma_impressions.defs.publish import DATABASE_ASSET
@@ -31,7 +32,7 @@ def build_datahub_assets(names: Names = PLAIN_NAMES) -> list[dg.AssetsDefinition
         with clear_failures():
             settings = names.settings_of(context.resources)
             target = datahub_target(settings)
-            exported = export_usage(tables(settings), target, context.log.info, query_limits(settings))
+            exported = export_usage(tables(settings), target, log_of(context).info, query_limits(settings))
         return dg.MaterializeResult(
             metadata={
                 "target": dg.MetadataValue.url(target.target)

@@ -12,6 +12,7 @@ from sigma_impressions.defs import export_checks as checks
 from sigma_impressions.defs.days import days_of, note_days
 from sigma_impressions.defs.failures import clear_failures
 from sigma_impressions.defs.lineage import column_lineage
+from sigma_impressions.defs.logs import log_of
 from sigma_impressions.defs.metadata import EXAMPLES, definition_metadata, location, preview, table_of
 from sigma_impressions.defs.names import PLAIN_NAMES, Names
 from sigma_impressions.defs.partitions import BACKFILL_POLICY
@@ -115,7 +116,7 @@ def build_export_assets(
                 partial(object_store, settings),
                 rules,
                 pattern=file_date_pattern(settings),
-                report=context.log.info,
+                report=log_of(context).info,
                 days=days,
                 renormalize=days if config.renormalize else (),
             )
@@ -158,23 +159,23 @@ def _listed(settings: Settings) -> set[str]:
 def _log_listing(
     context: dg.AssetExecutionContext, bucket: str, listing: Listing, recorded: Recorded, forgotten: list[str]
 ) -> None:
-    context.log.info(
+    log_of(context).info(
         f"{bucket}: {len(listing.files)} export files of {context.partition_keys[0]} to {context.partition_keys[-1]}, "
         f"{len(recorded.new)} of them new; {len(listing.other_days)} of other days, {len(listing.ignored)} ignored keys"
     )
     if listing.undated:
-        context.log.warning(
+        log_of(context).warning(
             f"{len(listing.undated)} keys do not match SIGMA_IMPRESSIONS_FILE_DATE_PATTERN; their last-modified day "
             f"is taken, for example {listing.undated[0]}"
         )
     if recorded.overwritten:
-        context.log.warning(
+        log_of(context).warning(
             f"{len(recorded.overwritten)} exports were overwritten, for example {recorded.overwritten[0].object.key}. "
             'What was captured before is kept and counted. Tick "Prefix file name with the current date and time" in '
             "the export's settings in Sigma, so that no export is lost before it is read."
         )
     if forgotten:
-        context.log.warning(f"{len(forgotten)} files that the bucket does not hold any more are forgotten")
+        log_of(context).warning(f"{len(forgotten)} files that the bucket does not hold any more are forgotten")
 
 
 def _listing_metadata(stored: Tables, listing: Listing, recorded: Recorded, forgotten: Sequence[str]) -> dict[str, Any]:

@@ -7,6 +7,7 @@ import dagster as dg
 from pydantic import Field
 
 from sigma_impressions.defs.failures import clear_failures
+from sigma_impressions.defs.logs import log_of
 from sigma_impressions.defs.metadata import documentation, table_of
 from sigma_impressions.defs.names import PLAIN_NAMES, Names
 from sigma_impressions.upkeep import DEFAULT_KEEP_DAYS
@@ -54,9 +55,9 @@ def build_maintenance_assets(names: Names = PLAIN_NAMES) -> list[dg.AssetsDefini
                     settings.keep_detail_days,
                     settings.overlapping_exports,
                     datetime.now(UTC),
-                    context.log.info,
+                    log_of(context).info,
                 )
-            done = maintain(stored, timedelta(days=config.keep_days), context.log.info)
+            done = maintain(stored, timedelta(days=config.keep_days), log_of(context).info)
         records = [asdict(maintained) for maintained in done]
         return dg.MaterializeResult(
             metadata={

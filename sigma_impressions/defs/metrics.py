@@ -11,6 +11,7 @@ from sigma_impressions.defs import metric_checks as checks
 from sigma_impressions.defs.days import days_of, note_days
 from sigma_impressions.defs.failures import clear_failures
 from sigma_impressions.defs.lineage import column_lineage
+from sigma_impressions.defs.logs import log_of
 from sigma_impressions.defs.metadata import definition_metadata, location, preview
 from sigma_impressions.defs.names import PLAIN_NAMES, Names
 from sigma_impressions.defs.partitions import BACKFILL_POLICY
@@ -106,10 +107,10 @@ def build_metric_assets(
         touched = {*days_of(context), *refreshed.built, *refreshed.dropped}
         event_dates = stored.read(EVENT_DATES).collect()
         note_days(context, daily_key, partitions, touched, _daily_figures(event_dates, touched, refreshed.built))
-        context.log.info(f"{len(refreshed.built)} event dates rebuilt, {refreshed.current} up to date")
+        log_of(context).info(f"{len(refreshed.built)} event dates rebuilt, {refreshed.current} up to date")
         late = late_files(stored)
         if late.height:
-            context.log.warning(
+            log_of(context).warning(
                 f"{late['key'].n_unique()} files hold rows of event dates whose single views were dropped before, "
                 f"for example {late['key'][0]}, {late['event_date'][0]}. These rows do not count"
             )
@@ -154,7 +155,7 @@ def build_metric_assets(
             stored = tables(settings)
             asked = [*days_of(context), *([day] if (day := config.day()) else [])]
             refreshed = refresh_metrics(stored, asked, query_limits(settings))
-        context.log.info(f"{len(refreshed.built)} as-of dates computed, {refreshed.current} up to date")
+        log_of(context).info(f"{len(refreshed.built)} as-of dates computed, {refreshed.current} up to date")
         touched = {*asked, *refreshed.built}
         as_of_dates = stored.read(AS_OF_DATES).filter(pl.col("as_of_date").is_in(list(touched))).collect()
         figures = _as_of_figures(as_of_dates)

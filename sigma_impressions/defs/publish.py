@@ -3,6 +3,7 @@
 import dagster as dg
 
 from sigma_impressions.defs.failures import clear_failures
+from sigma_impressions.defs.logs import log_of
 from sigma_impressions.defs.metadata import documentation, table_of
 from sigma_impressions.defs.metrics import AsOf
 from sigma_impressions.defs.names import PLAIN_NAMES, Names
@@ -42,11 +43,11 @@ def build_publish_assets(
                 settings.overlapping_exports,
                 as_of_dates=[asked] if asked else [],
                 as_of=asked,
-                report=context.log.info,
+                report=log_of(context).info,
                 limits=query_limits(settings),
                 rules=insight_rules(settings),
             )
-        context.log.info(
+        log_of(context).info(
             f"{published.path}: as of {published.as_of}, {'published' if published.is_new else 'already up to date'}"
         )
         if settings.workbook_observations:

@@ -3,6 +3,7 @@
 import dagster as dg
 
 from sigma_impressions.defs.failures import clear_failures
+from sigma_impressions.defs.logs import log_of
 from sigma_impressions.defs.metadata import documentation
 from sigma_impressions.defs.names import PLAIN_NAMES, Names
 from sigma_impressions.defs.publish import DATABASE_ASSET
@@ -37,7 +38,7 @@ def build_report_assets(names: Names = PLAIN_NAMES) -> list[dg.AssetsDefinition]
             folder = tables(settings).root
             written = write_report(folder, settings.name)
             headlines = read_headlines(folder / DATABASE_NAME)
-        context.log.info(
+        log_of(context).info(
             f"{written.path}: as of {written.as_of}, {'written' if written.is_new else 'already up to date'}"
         )
         return dg.MaterializeResult(

@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 import dagster as dg
 
 from sigma_impressions.defs.failures import clear_failures
+from sigma_impressions.defs.logs import log_of
 from sigma_impressions.defs.metadata import definition_metadata, location, preview
 from sigma_impressions.defs.names import PLAIN_NAMES, Names
 from sigma_impressions.defs.resource_checks import RESOURCE_CHECKS, elements_are_read, resource_age, resource_shrinkage
@@ -95,7 +96,7 @@ def _snapshot_asset(
         with clear_failures():
             settings = names.settings_of(context.resources)
             stored = tables(settings)
-            where, found = _read(settings, context.log.info)
+            where, found = _read(settings, log_of(context).info)
             resources, users = found.resources, pseudonyms(settings)
             if users is not None:
                 refuse_stored_addresses(stored)
@@ -112,9 +113,9 @@ def _snapshot_asset(
             )
             snapshots = stored.read(RESOURCE_SNAPSHOTS).collect()
         changed = "a new snapshot" if snapshot.is_new else "unchanged"
-        context.log.info(f"{where}: {counted(resources)}, {changed}")
+        log_of(context).info(f"{where}: {counted(resources)}, {changed}")
         for note in found.notes:
-            context.log.warning(note)
+            log_of(context).warning(note)
         shown = preview(resources.select("resource_type", "workbook_url_id", "element_id", "name", "path"))
         return dg.MaterializeResult(
             metadata={

@@ -14,7 +14,6 @@ from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
 from rich.console import Console
-from rich.text import Text
 
 from sigma_impressions.console import print_summary
 from sigma_impressions.demo.fake_sigma import FakeSigma, Organization
@@ -32,6 +31,7 @@ from sigma_impressions.lake.tables import Tables
 from sigma_impressions.project import project_folder
 from sigma_impressions.scan import ScanOptions, chunks, scan_all
 from sigma_impressions.settings.read import environment_values, read_settings
+from sigma_impressions.terminal import open_console, say, say_message
 from sigma_impressions.windows import MAX_DAYS_BACK
 from sigma_impressions.wiring import tables
 
@@ -46,23 +46,23 @@ def run_demo(project: Path, days: int, ui_port: int | None, sigma_api: bool = Fa
     """
     # A terminal that is closed and a service manager's stop end like Ctrl-C does: with everything stopped.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-    console = Console(highlight=False)
+    console = open_console()
     folder = project / "data" / "demo"
     folder.mkdir(parents=True, exist_ok=True)
     started = datetime.now(UTC)
     today = started.date()
     try:
-        console.print("Starting an S3 server (SeaweedFS) on this machine ...")
+        say(console, "Starting an S3 server (SeaweedFS) on this machine ...")
         with ExitStack() as running:
             store = running.enter_context(EmbeddedObjectStore(folder / "object_store"))
             first = today - timedelta(days=days - 1)
             uploaded = _upload(store, days, started)
-            console.print(f"{uploaded} new objects in s3://{BUCKET}/{PREFIX}", markup=False)
+            say(console, f"{uploaded} new objects in s3://{BUCKET}/{PREFIX}")
             _use_settings(folder, store, first)
             if sigma_api:
                 sigma = running.enter_context(FakeSigma(Organization.of_resources(resources())))
                 os.environ.update(sigma.environment())
-                console.print(f"A Sigma REST API that is not Sigma's answers at {sigma.url}", markup=False)
+                say(console, f"A Sigma REST API that is not Sigma's answers at {sigma.url}")
             else:
                 resources_file = folder / "sigma_resources.parquet"
                 resources().write_parquet(resources_file)
@@ -71,14 +71,14 @@ def run_demo(project: Path, days: int, ui_port: int | None, sigma_api: bool = Fa
             stored = tables(read_settings(environment_values(os.environ)))
             failure = _scan(console, stored, home, first, today)
             if failure is not None:
-                console.print(Text(failure, style="red"), soft_wrap=True)
+                say_message(console, failure, "red")
                 return 1
             print_summary(console, stored, started)
             if ui_port is None:
                 return 0
             return _serve(console, project, home, _free_port(ui_port))
     except KeyboardInterrupt:
-        console.print("\nStopped.")
+        say_message(console, "\nStopped.")
         return 0
 
 
@@ -153,7 +153,7 @@ def _free_port(wanted: int) -> int:
 def _serve(console: Console, project: Path, home: Path, port: int) -> int:
     """Run `dagster dev` until it ends or Ctrl-C."""
     url = f"http://127.0.0.1:{port}"
-    console.print(f"\nDagster UI: {url}/asset-groups  (Ctrl-C stops everything)\n", markup=False)
+    say_message(console, f"\nDagster UI: {url}/asset-groups  (Ctrl-C stops everything)\n")
     workspace = project / "workspace.yaml"
     location = (
         ["--workspace", str(workspace)] if workspace.is_file() else ["--module-name", "sigma_impressions.definitions"]

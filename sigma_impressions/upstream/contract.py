@@ -6,6 +6,7 @@ import polars as pl
 
 from sigma_impressions.errors import ResourcesRefused
 from sigma_impressions.lake.schemas import ALIAS_COLUMNS, PAGE_COLUMNS, RESOURCE_COLUMNS, UTC_TIME
+from sigma_impressions.texts import value
 
 WORKBOOK = "sigma_workbook"
 DATA_MODEL = "sigma_data_model"
@@ -25,6 +26,7 @@ ALIASES = ALIAS_COLUMNS
 KEY = ("resource_type", "workbook_url_id", "element_id")
 _REQUIRED = ("resource_type", "workbook_url_id")
 _EXAMPLES = 5
+_COLUMNS_SHOWN = 20
 
 
 def conform(frame: pl.DataFrame, read_from: str) -> pl.DataFrame:
@@ -37,9 +39,9 @@ def conform(frame: pl.DataFrame, read_from: str) -> pl.DataFrame:
     """
     missing = [name for name in _REQUIRED if name not in frame.columns]
     if missing:
-        raise ResourcesRefused(
-            f"{read_from} lacks the column {' and '.join(missing)}. It has: {', '.join(frame.columns) or 'none'}."
-        )
+        has = ", ".join(map(value, frame.columns[:_COLUMNS_SHOWN])) or "none"
+        more = f" and {frame.width - _COLUMNS_SHOWN} more" if frame.width > _COLUMNS_SHOWN else ""
+        raise ResourcesRefused(f"{read_from} lacks the column {' and '.join(missing)}. It has: {has}{more}.")
     typed = _typed(frame, read_from).with_row_index("row", offset=1)
     known = typed.with_columns(resource_type=pl.col("resource_type").replace(_TYPES))
     is_unknown = ~pl.col("resource_type").is_in(list(_TYPES)) | pl.col("resource_type").is_null()
@@ -128,7 +130,7 @@ def _blank_as_null(column: pl.Series) -> pl.Series:
 
 def _examples(rows: pl.DataFrame) -> str:
     named = [
-        f"row {row['row']} ({row['resource_type']}, {row['workbook_url_id']}, {row['element_id']})"
+        f"row {row['row']} ({', '.join(value(str(row[name])) for name in KEY)})"
         for row in rows.head(_EXAMPLES).iter_rows(named=True)
     ]
     more = f" and {rows.height - _EXAMPLES} more" if rows.height > _EXAMPLES else ""

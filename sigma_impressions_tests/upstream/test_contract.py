@@ -57,6 +57,22 @@ def test_refusals_name_the_rows(rows: list[dict[str, object]], message: str) -> 
 
 
 @pytest.mark.parametrize(
+    "refused",
+    [
+        frame(*[{**WORKBOOK, "resource_type": "\x1b[2J\u202e\n" * 10_000, "workbook_url_id": "w" * 10_000}] * 50),
+        pl.DataFrame({f"{number}\x1b[2J\n" + "c" * 10_000: ["x"] for number in range(500)}),
+    ],
+    ids=["values", "columns"],
+)
+def test_refusals_are_a_line_that_can_be_read(refused: pl.DataFrame) -> None:
+    with pytest.raises(ResourcesRefused) as caught:
+        conform(refused, "the file")
+    assert str(caught.value).isprintable()
+    assert len(str(caught.value)) <= 4_000
+    assert str(caught.value).endswith((" more.", "…"))
+
+
+@pytest.mark.parametrize(
     "text",
     ["2026-11-20T08:00:00Z", "2026-11-20T09:00:00+01:00", "2026-11-20 08:00:00", "2026-11-20T08:00:00.000000"],
 )

@@ -22,10 +22,10 @@ from sigma_impressions.clouds.objects import (
     download_resuming,
     host,
     is_directory_marker,
-    printable,
     uri,
 )
 from sigma_impressions.errors import ObjectChanged, ObjectGone, ObjectUnreadable, StoreError
+from sigma_impressions.texts import printable
 
 _CHUNK_BYTES = 1024 * 1024
 _KEY_PAIR = "SIGMA_IMPRESSIONS_AWS_ACCESS_KEY_ID and SIGMA_IMPRESSIONS_AWS_SECRET_ACCESS_KEY"

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Literal
 
+from sigma_impressions.texts import printable
+
 RefusalReason = Literal[
     "empty file",
     "not a CSV file",
@@ -24,13 +26,13 @@ class RefusedFile(Exception):
     """An export file that cannot be read; the other files of its day are processed.
 
     `reason` is the short code that is stored and counted; `detail` is a sentence for a person: what is wrong,
-    where, and what to do about it.
+    where, and what to do about it, on one line.
     """
 
     def __init__(self, reason: RefusalReason, detail: str) -> None:
         super().__init__(reason, detail)
         self.reason: RefusalReason = reason
-        self.detail = detail
+        self.detail = printable(detail)
 
     def __str__(self) -> str:
         return f"{self.reason}: {self.detail}"

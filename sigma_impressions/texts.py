@@ -1,0 +1,97 @@
+"""Texts from outside, made inert for the place where they are shown: whatever a key or a name holds, it is only read.
+
+Keys of objects, cells of a header, values of rows, names and paths in Sigma, URLs, texts of settings: all of them may
+have been written by somebody who wants the reader to see something else, to click, or to fetch.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+
+VALUE = 200
+"""Characters of one text from outside that a message shows."""
+
+LINE = 4_000
+"""Characters of a line of a terminal, a log, a table of the UI."""
+
+HTTP_URL = r"(?i)^https?://[^\s/?#]"
+"""URLs that may become links; any other scheme is never one."""
+
+FORMULA = r'(^|[;|\t\r\n])(["\x00-\x08\x0b\x0c\x0e-\x20\x7f-\xa0\p{Z}\p{Cf}]*[=+\-@＝＋－＠])'
+"""What a spreadsheet may take for a formula, for the regular expressions of DuckDB: a cell that begins so.
+
+Cells begin at the beginning of the text, and where a spreadsheet cuts it although it is quoted: where lists are
+separated by semicolons, only the first cell of a line is seen as quoted. White space and quotes before it may be
+dropped. Full-width characters count in some of them.
+"""
+
+NO_FORMULA = r"\1'\2"
+"""What `FORMULA` is replaced with: an apostrophe before it makes it a text."""
+
+_JOINER = r"[\u200c\u200d]"
+_WRITTEN_JOINER = re.compile(rf"(?<=[^\x00-\x7f\u200c\u200d]){_JOINER}(?=[^\x00-\x7f\u200c\u200d])")
+"""Within Persian words and emojis they are how these are written; elsewhere they hide."""
+
+_BREAK = "\u2060"
+"""A word joiner: nothing is seen of it, and no text has it that went through `printable`."""
+
+_AT_EDGE = r"(?<![^\W_])_|_(?![^\W_])"
+"""An underscore that is not within a word, as in `SIGMA_BASE_URL`, where it has no meaning to Markdown."""
+
+_MARKUP = re.compile(rf"[\\`*\[\]<>&~|]|{_AT_EDGE}|^[-+=#]")
+_LIST_NUMBER = re.compile(r"^([0-9]+)([.)])")
+_ESCAPED = re.compile(r"\\([!-/:-@\[-`{-~])")
+_LINKED = re.compile(r"(?i)(?<=http:)(?=//)|(?<=https:)(?=//)|(?<=www)(?=\.)|(?<=@)")
+"""Where URLs and addresses are broken that GitHub's Markdown turns into links, escaped or not."""
+
+_LINKED_BY_CHATS = re.compile(
+    r"(?i)(?<!\bs3:)(?<!\bgs:)(?<=:)(?=//)|(?<=@)"
+    r"|(?<=\w\.)(?=[^\W\d_]{2})(?!(?:csv|duckdb|env|gz|html|json|ndjson|parquet)\b)"
+)
+"""Chats turn any URL into a link, and domains without a scheme; what is named in messages often is none."""
+
+_LOOK_ALIKES = str.maketrans({"&": "&amp;", "<": "&lt;", ">": "&gt;", "*": "∗", "`": "ˋ", "~": "∼"})
+
+
+def printable(text: str, most: int = LINE) -> str:
+    """The text as part of a line, of at most `most` characters.
+
+    Line ends, control characters, those that turn the direction or are not seen, and half characters are shown as `?`.
+    """
+    shown = text if len(text) <= most else f"{text[: most - 1]}…"
+    if shown.isprintable():
+        return shown
+    written = {match.start() for match in _WRITTEN_JOINER.finditer(shown)}
+    return "".join(c if at in written else _shown(c) for at, c in enumerate(shown))
+
+
+def _shown(character: str) -> str:
+    if character.isprintable():
+        return character
+    return " " if unicodedata.category(character) == "Zs" else "?"
+
+
+def value(text: str) -> str:
+    """A text from outside as part of a message: a line, and short."""
+    return printable(text, VALUE)
+
+
+def markdown(text: str) -> str:
+    """Markdown (CommonMark, and GitHub's) that shows the text as it is, on one line: no markup in it, no link."""
+    escaped = _MARKUP.sub(r"\\\g<0>", " ".join(printable(text).split()))
+    return _LINKED.sub(_BREAK, _LIST_NUMBER.sub(r"\1\\\2", escaped))
+
+
+def plain(inert: str) -> str:
+    """The text of which `markdown` has made this, for places that show no Markdown."""
+    return _ESCAPED.sub(r"\1", inert.replace(_BREAK, ""))
+
+
+def mrkdwn(text: str, most: int = LINE) -> str:
+    """A text as part of a line of a chat (Slack's "mrkdwn"): no mention, no link, no markup in it.
+
+    That language has no escape for its marks, so ones that look like them stand in their place.
+    """
+    shown = _LINKED_BY_CHATS.sub(_BREAK, printable(" ".join(text.split()), most))
+    return re.sub(_AT_EDGE, "ˍ", shown).translate(_LOOK_ALIKES)

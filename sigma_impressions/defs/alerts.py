@@ -9,6 +9,7 @@ import dagster as dg
 from sigma_impressions.defs.failures import clear_ticks
 from sigma_impressions.defs.names import PLAIN_NAMES, Names
 from sigma_impressions.defs.runs import TRIGGER_TAG, days_of_run, pipeline_runs
+from sigma_impressions.texts import plain
 from sigma_impressions.webhook import send_alerts
 
 ALERTS_NAME = "alerts"
@@ -89,7 +90,7 @@ def _red_evaluations(instance: dg.DagsterInstance, check: dg.AssetCheckKey) -> d
 
 def _redness(evaluation: dg.AssetCheckEvaluation, run_id: str) -> str:
     run = f" Run {run_id}." if run_id else ""
-    said = evaluation.description or "Its metadata in the Dagster UI has the figures."
+    said = plain(evaluation.description or "Its metadata in the Dagster UI has the figures.")
     return f"Check {evaluation.check_name} of {evaluation.asset_key.to_user_string()} is red. {said}{run}"
 
 

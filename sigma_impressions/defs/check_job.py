@@ -1,12 +1,13 @@
 """The job `test_source`: the steps of `sigma-impressions check`, from the UI."""
 
-import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import dagster as dg
 
+from sigma_impressions.defs.logs import log_of
 from sigma_impressions.defs.names import PLAIN_NAMES, Names
+from sigma_impressions.texts import markdown
 
 if TYPE_CHECKING:
     from sigma_impressions.check import Step
@@ -31,8 +32,8 @@ def build_check_job(names: Names = PLAIN_NAMES) -> dg.JobDefinition:
         steps: list[Step] = []
         for step in check_source(names.source_of(context.resources).values()):
             steps.append(step)
-            log = context.log.error if step.passed is False else context.log.info
-            log(f"{_MARKS[step.passed]}  {step.name}: {step.message}")
+            say = log_of(context).error if step.passed is False else log_of(context).info
+            say(f"{_MARKS[step.passed]}  {step.name}: {step.message}")
         metadata = {"steps": dg.MetadataValue.md(steps_as_markdown(steps))}
         failed = [step for step in steps if step.passed is False]
         if failed:
@@ -55,9 +56,5 @@ def build_check_job(names: Names = PLAIN_NAMES) -> dg.JobDefinition:
 
 def steps_as_markdown(steps: Sequence["Step"]) -> str:
     """The steps as a Markdown table; what they say is shown as it is, whatever a key or a header holds."""
-    rows = [f"| {step.name} | {_MARKS[step.passed]} | {_escaped(step.message)} |" for step in steps]
+    rows = [f"| {step.name} | {_MARKS[step.passed]} | {markdown(step.message)} |" for step in steps]
     return "\n".join(["| step | result | says |", "| --- | --- | --- |", *rows])
-
-
-def _escaped(text: str) -> str:
-    return re.sub(r"([\\`*_{}\[\]<>#|~!&])", r"\\\1", " ".join(text.split()))

@@ -7,6 +7,8 @@ from typing import Any, Final
 
 import dagster as dg
 
+from sigma_impressions.texts import markdown, printable
+
 WARN: Final = dg.AssetCheckSeverity.WARN
 ERROR: Final = dg.AssetCheckSeverity.ERROR
 
@@ -35,12 +37,15 @@ class Check:
         severity: dg.AssetCheckSeverity | None = None,
         **figures: Any,
     ) -> dg.AssetCheckResult:
-        """A result: `failure` is None, or says what is wrong and what to do; `figures` are shown in any case."""
+        """A result: `failure` is None, or says what is wrong and what to do; `figures` are shown in any case.
+
+        Both may name keys and headers: the UI, to which a description is Markdown, shows them as they are.
+        """
         return dg.AssetCheckResult(
             check_name=self.name,
             asset_key=key,
             passed=failure is None,
             severity=severity or self.severity,
-            description=failure,
-            metadata=figures,
+            description=None if failure is None else markdown(failure),
+            metadata={name: printable(it) if isinstance(it, str) else it for name, it in figures.items()},
         )

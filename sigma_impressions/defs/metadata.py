@@ -11,6 +11,7 @@ from polars.datatypes import DataTypeClass
 
 from sigma_impressions.lake.schemas import Table
 from sigma_impressions.lake.tables import Tables
+from sigma_impressions.texts import printable
 from sigma_impressions.users import shortened
 
 OWNERS = ["team:data-platform"]
@@ -69,6 +70,6 @@ def table_of(rows: pl.DataFrame | Sequence[dict[str, Any]], columns: Sequence[st
 
 
 def _cell(value: Any) -> str | int | float | bool:
-    if isinstance(value, str | int | float | bool):
+    if isinstance(value, int | float | bool):
         return value
-    return "" if value is None else str(value)
+    return "" if value is None else printable(str(value))

@@ -12,6 +12,7 @@ from sigma_impressions.defs.resource_checks import resource_age
 from sigma_impressions.errors import ObjectGone
 from sigma_impressions.lake.schemas import RAW_EXPORT_FILES
 from sigma_impressions.settings.declared import Settings
+from sigma_impressions.texts import plain
 from sigma_impressions.wiring import resources_modified, tables
 
 STALENESS_NAME = "staleness"
@@ -49,7 +50,7 @@ def build_staleness(resources_key: dg.AssetKey, names: Names = PLAIN_NAMES) -> d
             if written is not None:
                 results.append(resource_age(resources_key, written, settings.resources_max_age_days, now))
         stale = [result for result in results if not result.passed]
-        said = " ".join(str(result.description) for result in stale) or "Nothing is stale."
+        said = " ".join(plain(str(result.description)) for result in stale) or "Nothing is stale."
         return dg.SensorResult(asset_events=[_evaluation(result) for result in results], skip_reason=said)
 
     return staleness

@@ -34,6 +34,7 @@ from sigma_impressions.lake.commits import append_rows
 from sigma_impressions.lake.schemas import RAW_EXPORT_FILES, REJECTED_ROWS, UNMATCHED_IMPRESSIONS
 from sigma_impressions.lake.tables import Tables
 from sigma_impressions.metrics.weekdays import compared_days, unusual_days
+from sigma_impressions.texts import plain
 from sigma_impressions.windows import WINDOW_DAYS
 from sigma_impressions.wiring import tables
 
@@ -125,6 +126,17 @@ def test_a_refused_file_is_red_and_named_with_its_reason() -> None:
     assert (result.passed, result.severity) == (False, RED)
     assert "1 of 2 files were refused, for example 1.csv: no header line." in str(result.description)
     assert readable(RESOURCES_KEY, FILES.head(1)).passed
+
+
+def test_what_a_key_holds_is_no_markup() -> None:
+    key = "![x](http://evil.example/t.png) **bold** <img src=x>\u202e\n" + "k" * 5_000
+    result = readable(RESOURCES_KEY, FILES.with_columns(key=pl.lit(key)))
+    assert r"for example !\[x\](http:" in str(result.description)
+    assert r"\*\*bold\*\* \<img src=x\>??kkk" in str(result.description)
+    assert plain(str(result.description)).startswith("1 of 2 files were refused, for example ![x](http://evil.example/")
+    (shown,) = [record.data for record in result.metadata["refused"].records]
+    assert str(shown["key"]).isprintable()
+    assert len(str(shown["key"])) < 5_000
 
 
 def test_a_refused_file_of_another_day_stays_red() -> None:

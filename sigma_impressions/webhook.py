@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from sigma_impressions.errors import AlertsNotSent
+from sigma_impressions.texts import mrkdwn
 
 _TIMEOUT = (10, 20)
 """Seconds to connect, and to wait for the answer."""
@@ -21,7 +22,7 @@ def send_alerts(webhook: str, source: str, alerts: Sequence[str]) -> None:
     # Here, because it takes a while to import, and most code locations send no alerts.
     import requests
 
-    lines = [f"*{_inert(source)}*", *(f"• {_inert(_shortened(alert))}" for alert in alerts[:_MOST_ALERTS])]
+    lines = [f"*{mrkdwn(source)}*", *(f"• {mrkdwn(alert, _MOST_CHARACTERS)}" for alert in alerts[:_MOST_ALERTS])]
     if len(alerts) > _MOST_ALERTS:
         lines.append(f"… and {len(alerts) - _MOST_ALERTS} more; see the Dagster UI.")
     try:
@@ -37,13 +38,3 @@ def send_alerts(webhook: str, source: str, alerts: Sequence[str]) -> None:
             f"The alert webhook answered HTTP {answer.status_code}. Check SIGMA_IMPRESSIONS_ALERT_WEBHOOK, and "
             "whether the webhook still exists; the alerts are sent again at the next tick"
         )
-
-
-def _shortened(text: str) -> str:
-    return text if len(text) <= _MOST_CHARACTERS else f"{text[:_MOST_CHARACTERS]}…"
-
-
-def _inert(text: str) -> str:
-    """Text that the receiver shows as it is: no links, mentions or line breaks of its own."""
-    plain = " ".join(text.split())
-    return plain.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")

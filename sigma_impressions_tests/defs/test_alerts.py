@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -14,6 +15,7 @@ import pytest
 
 from sigma_impressions.defs.alerts import build_alerts
 from sigma_impressions.defs.build import build_definitions
+from sigma_impressions.defs.checks import ERROR, Check
 from sigma_impressions.defs.failures import TickFailed
 from sigma_impressions.defs.runs import TRIGGER_TAG, range_tags
 from sigma_impressions.defs.sigma_source import SigmaSource
@@ -42,6 +44,7 @@ class Watched:
         *,
         failure: Exception | None = None,
         severity: dg.AssetCheckSeverity | None = None,
+        description: str | None = "2 of 3 files were refused.",
         job_name: str = "watched_job",
     ) -> str:
         @dg.asset(name=KEY.to_user_string(), check_specs=[dg.AssetCheckSpec(CHECK.name, asset=KEY)])
@@ -52,7 +55,7 @@ class Watched:
                 passed=severity is None,
                 check_name=CHECK.name,
                 severity=severity or dg.AssetCheckSeverity.ERROR,
-                description="2 of 3 files were refused." if severity else None,
+                description=description if severity else None,
             )
             return dg.MaterializeResult(check_results=[result])
 
@@ -183,3 +186,24 @@ def test_many_long_alerts_make_one_message_of_bounded_length() -> None:
     assert len(text) < 15_000
     assert text.endswith("… and 80 more; see the Dagster UI.")
     assert len(text.splitlines()) == 22
+
+
+def test_an_alert_is_only_text(watched: Watched) -> None:
+    watched.tick()
+    said = "<!channel> *now* `x` \x1b[2J https://evil.example/login or evil.example, says a@example.com\n• All is well"
+    watched.run(failure=dg.Failure(said))
+    assert watched.tick() == "1 alert sent."
+    (text,) = watched.posted()
+    (_, alert) = text.splitlines()
+    assert "&lt;!channel&gt; ∗now∗ ˋxˋ ?[2J https:" in alert
+    assert not re.search(r"://|evil\.example|a@example|[<>*`\x1b]", alert)
+
+
+def test_an_alert_of_a_check_says_what_its_description_shows(watched: Watched) -> None:
+    watched.tick()
+    check = Check("is_good", "…", ERROR)
+    failed = check.result(KEY, "exports/[a]_b_&.csv was refused.")
+    watched.run(severity=failed.severity, description=failed.description)
+    watched.tick()
+    (text,) = watched.posted()
+    assert "is red. exports/[a]_b_&amp;.csv was refused." in text.replace("ˍ", "_")

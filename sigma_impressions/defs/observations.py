@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ import dagster as dg
 from dagster._utils.names import clean_name
 
 from sigma_impressions.destinations.workbook_usage import workbook_usage
+from sigma_impressions.texts import HTTP_URL, printable
 from sigma_impressions.windows import WINDOW_DAYS
 
 WorkbookKey = Callable[[Mapping[str, Any]], dg.AssetKey | None]
@@ -49,8 +51,8 @@ def _metadata(workbook: Mapping[str, Any]) -> dict[str, dg.MetadataValue[Any]]:
     found: dict[str, dg.MetadataValue[Any]] = {name: dg.MetadataValue.int(workbook[name]) for name in _FIGURES}
     if workbook["last_impression_at"] is not None:
         found["last_impression_at"] = dg.MetadataValue.timestamp(workbook["last_impression_at"].timestamp())
-    if workbook["url"]:
-        found["workbook"] = dg.MetadataValue.url(workbook["url"])
+    if workbook["url"] and re.match(HTTP_URL, workbook["url"]):
+        found["workbook"] = dg.MetadataValue.url(printable(workbook["url"]))
     return found
 
 

@@ -15,9 +15,7 @@ from typing import Any
 import polars as pl
 
 from sigma_impressions.report.read import Usage
-
-HTTP_URL = r"(?i)^https?://[^\s/?#]"
-"""URLs that become links; any other scheme is shown nowhere."""
+from sigma_impressions.texts import HTTP_URL
 
 _URL = "url"
 

@@ -110,3 +110,15 @@ def test_of_workbooks_with_one_key_the_most_viewed_one_counts(tmp_path: Path) ->
     database = publish(tmp_path / "usage.duckdb", organization, {0: 3, 1: 5})
     with dg.DagsterInstance.ephemeral() as instance:
         assert observe(instance, database)["Sales"]["total_impressions_60d"] == 5
+
+
+def test_only_a_web_address_is_a_link(tmp_path: Path) -> None:
+    organization = large_organization(4, 4)
+    urls = ("javascript:alert(1)", "https://app.sigmacomputing.com/x", "data:text/html,x", "HTTP://example.com/\u202ex")
+    for number, url in enumerate(urls):
+        organization.workbooks[number] |= {"name": f"w{number}", "url": url}
+    database = publish(tmp_path / "usage.duckdb", organization, {})
+    with dg.DagsterInstance.ephemeral() as instance:
+        seen = observe(instance, database)
+    shown = [seen[f"w{number}"].get("workbook") for number in range(4)]
+    assert shown == [None, urls[1], None, "HTTP://example.com/?x"]

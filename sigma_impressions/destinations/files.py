@@ -9,12 +9,10 @@ from typing import TYPE_CHECKING, Literal
 
 from sigma_impressions.lake import engine
 from sigma_impressions.lake.scratch import replacing
+from sigma_impressions.texts import FORMULA, NO_FORMULA
 
 if TYPE_CHECKING:
     import duckdb
-
-FORMULA = r"^[=+\-@\t\r\n＝＋－＠]"
-"""Text that a spreadsheet may take for a formula, by its beginning; full-width characters count in some of them."""
 
 _NESTED = ("STRUCT", "MAP", "UNION")
 
@@ -31,8 +29,8 @@ class ExportedFile:
 def export_tables(database: Path, folder: Path, form: Literal["csv", "parquet"]) -> Iterator[ExportedFile]:
     """Write every table of a published database to `folder`, one file each, and tell of each when it is complete.
 
-    In CSV (UTF-8, with a header) lists of records are JSON, and text that a spreadsheet would take for a formula has
-    an apostrophe before it. Parquet holds everything as it is. Raises `OSError` if the folder cannot be written.
+    In CSV (UTF-8, with a header) lists of records are JSON, and what a spreadsheet would take for a formula has an
+    apostrophe before it. Parquet holds everything as it is. Raises `OSError` if the folder cannot be written.
     """
     folder.mkdir(parents=True, exist_ok=True)
     with engine.open_database(database) as connection:
@@ -51,23 +49,23 @@ def export_tables(database: Path, folder: Path, form: Literal["csv", "parquet"])
 
 
 def _csv(connection: duckdb.DuckDBPyConnection, table: str) -> tuple[str, str]:
-    """The query and the options for a table as CSV.
-
-    Texts are quoted, so that none is cut in two by a program that takes another delimiter.
-    """
+    """The query and the options for a table as CSV; texts are quoted, and inert where they are cut all the same."""
     columns = connection.execute(f"DESCRIBE {_name(table)}").fetchall()
     texts = [_name(name) for name, kind, *_ in columns if kind == "VARCHAR"]
     cells = []
     for name, kind in ((_name(name), kind) for name, kind, *_ in columns):
         if kind == "VARCHAR":
-            inert = f"CASE WHEN regexp_matches({name}, {engine.quoted(FORMULA)}) THEN '''' || {name} ELSE {name} END"
-            cells.append(f"{inert} AS {name}")
+            cells.append(f"{_inert(name)} AS {name}")
         elif kind.endswith("]") or kind.startswith(_NESTED):
-            cells.append(f"to_json({name})::VARCHAR AS {name}")
+            cells.append(f"{_inert(f'to_json({name})::VARCHAR')} AS {name}")
         else:
             cells.append(name)
     forced = f", FORCE_QUOTE ({', '.join(texts)})" if texts else ""
     return f"SELECT {', '.join(cells)} FROM {_name(table)}", f"HEADER, DELIMITER ','{forced}"
+
+
+def _inert(cell: str) -> str:
+    return f"regexp_replace({cell}, {engine.quoted(FORMULA)}, {engine.quoted(NO_FORMULA)}, 'g')"
 
 
 def _name(text: str) -> str:

@@ -153,9 +153,14 @@ def s3_client(s3_server: EmbeddedObjectStore) -> Any:
 
 @pytest.fixture
 def s3_bucket(s3_server: EmbeddedObjectStore, s3_client: Any) -> S3Bucket:
+    return new_bucket(s3_server, s3_client)
+
+
+def new_bucket(server: EmbeddedObjectStore, client: Any) -> S3Bucket:
+    """A bucket that nobody else has."""
     name = f"exports-{uuid.uuid4().hex[:12]}"
-    s3_client.create_bucket(Bucket=name)
-    return S3Bucket(name, s3_server, s3_client)
+    client.create_bucket(Bucket=name)
+    return S3Bucket(name, server, client)
 
 
 @pytest.fixture(scope="session")

@@ -28,7 +28,7 @@ from sigma_impressions.exports.reading.parquet import scan_frame
 from sigma_impressions.exports.reading.refused import RefusalReason, RefusedFile
 from sigma_impressions.lake.commits import append_rows
 from sigma_impressions.lake.schemas import Table
-from sigma_impressions.lake.scratch import LOCK_NAME
+from sigma_impressions.lake.scratch import remove_work_folder
 from sigma_impressions.lake.storage import BucketStorage
 from sigma_impressions.lake.tables import WORK_FOLDER, Tables
 from sigma_impressions.project import dagster_home, project_folder
@@ -139,9 +139,10 @@ def _as_before(folder: Path) -> Iterator[None]:
     try:
         yield
     finally:
-        (folder / WORK_FOLDER / LOCK_NAME).unlink(missing_ok=True)
+        if folder / WORK_FOLDER in new:
+            remove_work_folder(folder / WORK_FOLDER)
         with suppress(OSError):
-            for path in new:
+            for path in new[1:]:
                 path.rmdir()
 
 

@@ -58,7 +58,8 @@ class EntityUsage:
     def remember(self, sent: Path) -> None:
         """Note in a file that a catalog now has all of this."""
         with replacing(sent) as partial:
-            self._connection.execute(f"COPY ({_DIGESTS}) TO {engine.quoted(str(partial))} (FORMAT parquet)")
+            into = f"{engine.quoted(str(partial))} (FORMAT parquet, USE_TMP_FILE false)"
+            self._connection.execute(f"COPY ({_DIGESTS}) TO {into}")
 
 
 @contextmanager

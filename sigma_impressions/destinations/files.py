@@ -38,12 +38,12 @@ def export_tables(database: Path, folder: Path, form: Literal["csv", "parquet"])
         for (table,) in names:
             path = folder / f"{table}.{form}"
             with replacing(path) as partial:
-                # Opened here, so that a folder without rights gives the operating system's error.
-                partial.touch()
                 query, options = (
                     _csv(connection, table) if form == "csv" else (f"FROM {_name(table)}", "COMPRESSION zstd")
                 )
-                copy = f"COPY ({query}) TO {engine.quoted(str(partial))} (FORMAT {form}, {options})"
+                # Into that file itself: another of DuckDB's own beside it would have a name that can be foreseen.
+                target = engine.quoted(str(partial))
+                copy = f"COPY ({query}) TO {target} (FORMAT {form}, USE_TMP_FILE false, {options})"
                 ((rows,),) = connection.execute(copy).fetchall()
             yield ExportedFile(table, path, rows)
 

@@ -30,7 +30,7 @@ from sigma_impressions.lake.schemas import (
     SIGMA_RESOURCES,
     SNAPSHOT_TABLES,
 )
-from sigma_impressions.lake.scratch import locked, scratch_folder
+from sigma_impressions.lake.scratch import locked, put_in_place, scratch_folder
 from sigma_impressions.lake.tables import WORK_FOLDER, Tables
 from sigma_impressions.metrics.fingerprints import (
     AsOfDate,
@@ -123,7 +123,7 @@ def publish_database(
             with engine.folder_for_databases(scratch) as folder:
                 counts = _build(tables, contents, folder, limits)
                 shutil.move(folder / DATABASE_NAME, scratch / DATABASE_NAME)
-            (scratch / DATABASE_NAME).replace(target)
+            put_in_place(scratch / DATABASE_NAME, target)
     return Published(target, chosen, True, counts)
 
 

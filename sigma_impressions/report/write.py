@@ -8,7 +8,7 @@ from datetime import date
 from pathlib import Path
 
 from sigma_impressions.lake.digests import digest
-from sigma_impressions.lake.scratch import locked, partial_path, replacing
+from sigma_impressions.lake.scratch import locked, replacing, sweep_partials
 from sigma_impressions.publish.database import DATABASE_NAME
 from sigma_impressions.report.read import Publication, read_publication, read_usage
 
@@ -54,7 +54,10 @@ def write_report(folder: Path, title: str) -> Written:
 
 
 def copy_report(report: Path, target: Path) -> None:
-    """Copy a report to another file, complete or not at all. Raises `OSError` if it cannot be written."""
+    """Copy a report to another file, complete or not at all. Raises `OSError` if it cannot be written.
+
+    A link at the target is replaced by the file, never followed: others may have made it.
+    """
     with replacing(target) as partial:
         shutil.copyfile(report, partial)
 
@@ -65,7 +68,7 @@ def remove_report(folder: Path) -> None:
     target = folder / REPORT_NAME
     with locked(folder / f".{REPORT_NAME}.lock"):
         target.unlink(missing_ok=True)
-        partial_path(target).unlink(missing_ok=True)
+        sweep_partials(target)
 
 
 def _identity(publication: Publication, title: str) -> str:

@@ -1,13 +1,17 @@
-"""Temporary folders of a run, beside those of others that come and go."""
+"""Temporary folders of a run, beside those of others that come and go, and files in folders where others write too."""
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+import tempfile
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
-from sigma_impressions.lake.scratch import replacing, scratch_folder
+from sigma_impressions.lake.scratch import locked, replacing, scratch_folder, sweep_partials
 
 
 @pytest.mark.slow
@@ -24,7 +28,7 @@ def test_folders_that_come_and_go_at_once_are_nobody_elses(tmp_path: Path) -> No
 
 
 def test_what_a_killed_owner_left_half_removed_goes_with_the_next_one(tmp_path: Path) -> None:
-    left = tmp_path / "left"
+    left = tmp_path / f"sigma-impressions-{'0' * 32}"
     left.mkdir()
     (left / "rows.parquet").touch()
     with scratch_folder(tmp_path):
@@ -41,3 +45,106 @@ def test_a_file_is_replaced_as_a_whole_or_not_at_all(tmp_path: Path) -> None:
         raise ZeroDivisionError
     assert target.read_text() == "first"
     assert list(tmp_path.iterdir()) == [target]
+
+
+def mode(path: Path) -> int:
+    return path.lstat().st_mode & 0o777
+
+
+def test_what_is_written_is_its_owners_from_the_first_byte(tmp_path: Path) -> None:
+    with replacing(tmp_path / "report.html") as partial:
+        assert mode(partial) == 0o600
+        partial.write_text("everything about everybody")
+    assert mode(tmp_path / "report.html") == 0o600
+    with locked(tmp_path / "lock"):
+        assert mode(tmp_path / "lock") == 0o600
+    with scratch_folder(tmp_path) as folder:
+        assert mode(folder) == 0o700
+
+
+def test_a_file_that_was_opened_to_others_stays_open(tmp_path: Path) -> None:
+    target = tmp_path / "report.html"
+    target.write_text("before")
+    target.chmod(0o644)
+    with replacing(target) as partial:
+        assert mode(partial) == 0o600
+        partial.write_text("after")
+    assert (target.read_text(), mode(target)) == ("after", 0o644)
+
+
+def test_no_link_is_followed(tmp_path: Path) -> None:
+    secret = tmp_path / "secret"
+    secret.write_text("as it was")
+    secret.chmod(0o644)
+    for name in ("report.html", ".report.html.partial", "lock"):
+        (tmp_path / name).symlink_to(secret)
+    with replacing(tmp_path / "report.html") as partial:
+        partial.write_text("the report")
+    with pytest.raises(OSError, match="symbolic links"), locked(tmp_path / "lock"):
+        pass
+    report = tmp_path / "report.html"
+    assert (report.is_symlink(), report.read_text(), mode(report)) == (False, "the report", 0o600)
+    assert secret.read_text() == "as it was"
+
+
+def test_only_what_killed_processes_left_is_swept(tmp_path: Path) -> None:
+    zeros = "0" * 32
+    left = tmp_path / f".report.html.{zeros}.partial"
+    others = [tmp_path / name for name in (f".other.html.{zeros}.partial", ".report.html.mine.partial", "notes")]
+    for path in (left, *others):
+        path.touch()
+    link = tmp_path / f".report.html.{'1' * 32}.partial"
+    link.symlink_to(others[-1])
+    with replacing(tmp_path / "report.html") as partial:
+        assert not left.exists()
+        sweep_partials(tmp_path / "report.html")
+        assert partial.exists(), "somebody is writing it"
+    assert all(path.exists() for path in (*others, link))
+
+
+def test_folders_of_others_are_not_swept(tmp_path: Path) -> None:
+    others = [tmp_path / name for name in ("project", "0" * 32, "sigma-impressions")]
+    for path in others:
+        path.mkdir()
+        (path / "file").touch()
+    with scratch_folder(tmp_path):
+        pass
+    assert all((path / "file").exists() for path in others)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can make files of another user")
+def test_what_another_user_has_prepared_is_not_used(tmp_path: Path) -> None:
+    nobody, zeros = 65534, "0" * 32
+    tmp_path.chmod(0o1777)
+    target, partial_file = tmp_path / "report.html", tmp_path / f".report.html.{zeros}.partial"
+    for path in (target, partial_file):
+        path.touch()
+        path.chmod(0o666)
+        os.chown(path, nobody, nobody)
+    folder = tmp_path / f"sigma-impressions-{zeros}"
+    folder.mkdir()
+    os.chown(folder, nobody, nobody)
+    with replacing(target) as partial:
+        partial.write_text("the report")
+    with scratch_folder(tmp_path):
+        pass
+    assert (target.stat().st_uid, mode(target), target.read_text()) == (0, 0o600, "the report")
+    assert partial_file.read_text() == ""
+    assert folder.exists()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")
+def test_two_users_may_share_a_folder_for_scratch() -> None:
+    # Not in pytest's folder, which other users cannot enter.
+    with tempfile.TemporaryDirectory() as shared:
+        Path(shared).chmod(0o1777)
+        code = f"""
+import os, pathlib
+from sigma_impressions.lake.scratch import scratch_folder
+os.setuid(65534)
+with scratch_folder(pathlib.Path({shared!r})) as folder:
+    print(folder.lstat().st_uid)
+"""
+        with scratch_folder(Path(shared)):
+            said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert (said.stdout.strip(), said.stderr) == ("65534", "")

@@ -234,7 +234,7 @@ def test_copies_and_removal(folder: Path, tmp_path: Path) -> None:
         copy_report(folder / REPORT_NAME, tmp_path / "none" / "mail.html")
     publish(tmp_path / DATABASE_NAME, 3, 1, 2)
     write_report(tmp_path, "Usage")
-    (tmp_path / f".{REPORT_NAME}.partial").write_text("of a process that was killed")
+    (tmp_path / f".{REPORT_NAME}.{'0' * 32}.partial").write_text("of a process that was killed")
     remove_report(tmp_path)
     assert {path.name for path in tmp_path.iterdir()} == {DATABASE_NAME, f".{REPORT_NAME}.lock", "mail.html"}
 

@@ -1,4 +1,4 @@
-"""What Dagster makes of an error that an operator can mend (`errors.py`)."""
+"""What surrounds the work of every step and tick: what Dagster makes of an error (`errors.py`), whose the files are."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from contextlib import contextmanager
 import dagster as dg
 
 from sigma_impressions.errors import OperatorError
+from sigma_impressions.owner_only import for_owner_only
 
 
 @contextmanager
@@ -15,10 +16,11 @@ def clear_failures() -> Iterator[None]:
     """Inside, an error that says what to do fails the step with just that message, without a traceback.
 
     A step is tried again only where that can help: not for settings, refused resources, or a sum that does not add
-    up.
+    up. What the step writes is for its owner only.
     """
     try:
-        yield
+        with for_owner_only():
+            yield
     except OperatorError as error:
         raise dg.Failure(str(error), allow_retries=error.again) from None
 
@@ -34,6 +36,7 @@ class TickFailed(dg.DagsterError):
 def clear_ticks() -> Iterator[None]:
     """As `clear_failures`, for the tick of a sensor or schedule."""
     try:
-        yield
+        with for_owner_only():
+            yield
     except OperatorError as error:
         raise TickFailed(str(error)) from None

@@ -15,7 +15,7 @@ import click
 
 from sigma_impressions.errors import NothingComputed, OperatorError
 from sigma_impressions.owner_only import for_owner_only
-from sigma_impressions.project import project_folder, use_dagster_home
+from sigma_impressions.project import ENV_FILE, project_folder, use_dagster_home
 from sigma_impressions.upkeep import DEFAULT_KEEP_DAYS
 from sigma_impressions.windows import MAX_DAYS_BACK, nothing_to_scan, scanned_days
 
@@ -70,7 +70,7 @@ def main() -> None:
 
     # Also what Dagster writes into DAGSTER_HOME, and the processes that the demo starts.
     click.get_current_context().with_resource(for_owner_only())
-    load_dotenv(project_folder() / ".env", override=False)
+    load_dotenv(project_folder() / ENV_FILE, override=False)
     # Nearly all objects of a command are modules and definitions, which stay: looking for garbage among them as often
     # as usual takes 7 % of the time of a run that finds nothing new.
     gc.set_threshold(_OBJECTS_BETWEEN_COLLECTIONS)

@@ -1,8 +1,11 @@
-"""Where the project lies on disk: the folder that relative settings and `dagster_home` start from."""
+"""Where the project lies on disk: the folder that relative settings and `dagster_home` start from, and whose it is."""
 
 from __future__ import annotations
 
 import os
+import pwd
+import stat
+from collections.abc import Iterable
 from pathlib import Path
 
 from sigma_impressions.errors import Problem, SettingsError
@@ -10,12 +13,22 @@ from sigma_impressions.paths import fault_of_dagster_home
 
 PROJECT_VARIABLE = "SIGMA_IMPRESSIONS_PROJECT"
 
+ENV_FILE = ".env"
+
+_WORKSPACE = "workspace.yaml"
+_DAGSTER_HOME = "dagster_home"
+_FOLLOWED = (_WORKSPACE, _DAGSTER_HOME, ENV_FILE)
+"""What is followed if it lies in the project's folder."""
+
 
 def project_folder() -> Path:
     """The folder with `dagster_home/` and `workspace.yaml` in or above the working directory.
 
     Outside of one: the checkout that this package is installed from, if it is one, else the working directory.
     `SIGMA_IMPRESSIONS_PROJECT` names another folder, for example in a scheduled job.
+
+    Raises `SettingsError` if what was found, and not named, is somebody else's: whoever writes `.env` says where the
+    secrets go, and Dagster runs code that `dagster.yaml` names.
     """
     named = os.environ.get(PROJECT_VARIABLE)
     if named:
@@ -23,8 +36,12 @@ def project_folder() -> Path:
     here = Path.cwd()
     checkout = Path(__file__).resolve().parents[1]
     for folder in (here, *here.parents, checkout):
-        if (folder / "workspace.yaml").is_file() and (folder / "dagster_home").is_dir():
+        if (folder / _WORKSPACE).is_file() and (folder / _DAGSTER_HOME).is_dir():
+            # Whoever could change the checkout could change this code.
+            if folder != checkout:
+                _refuse_foreign([folder, *(folder / name for name in _FOLLOWED)])
             return folder
+    _refuse_foreign(here / name for name in _FOLLOWED)
     return here
 
 
@@ -39,7 +56,7 @@ def dagster_home(project: Path) -> Path:
     Raises `SettingsError` if Dagster cannot use it.
     """
     named = os.environ.get("DAGSTER_HOME", "").strip()
-    folder = (Path(named).expanduser() if named else project / "dagster_home").resolve()
+    folder = (Path(named).expanduser() if named else project / _DAGSTER_HOME).resolve()
     if fault := fault_of_dagster_home(folder):
         raise SettingsError(Problem("DAGSTER_HOME", f"leads to a path that {fault}"))
     return folder
@@ -51,3 +68,47 @@ def use_dagster_home(project: Path) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     os.environ["DAGSTER_HOME"] = str(folder)
     return folder
+
+
+def _refuse_foreign(paths: Iterable[Path]) -> None:
+    """Raise `SettingsError` for the first path that is there and that another user could have made or changed."""
+    trusted = _trusted_users()
+    for path in paths:
+        try:
+            # A link as well as what it leads to.
+            link, found = path.lstat(), path.stat()
+        except FileNotFoundError:
+            continue
+        strangers = {link.st_uid, found.st_uid} - trusted
+        if strangers:
+            raise _refused(path, f"belongs to {_user(min(strangers))}, not to {_user(os.geteuid())}", "chown")
+        is_sticky = stat.S_ISDIR(found.st_mode) and found.st_mode & stat.S_ISVTX
+        if found.st_mode & stat.S_IWOTH and not is_sticky:
+            raise _refused(path, "may be written by every user of this machine", "chmod o-w")
+
+
+def _trusted_users() -> set[int]:
+    """This user and root; under sudo also the user who called it, as Git has it."""
+    users = {0, os.geteuid()}
+    caller = os.environ.get("SUDO_UID", "")
+    if os.geteuid() == 0 and caller.isdecimal():
+        users.add(int(caller))
+    return users
+
+
+def _refused(path: Path, why: str, mend: str) -> SettingsError:
+    return SettingsError(
+        Problem(
+            PROJECT_VARIABLE,
+            f"is not set, and {path}, which was found from the working directory, {why}: what it says is not "
+            f"followed. Work in another folder, or change that ({mend}); if it is the right project all the same, set "
+            f"{PROJECT_VARIABLE} to its folder",
+        )
+    )
+
+
+def _user(number: int) -> str:
+    try:
+        return f"the user {pwd.getpwuid(number).pw_name}"
+    except KeyError:
+        return f"user {number}"

@@ -185,6 +185,8 @@ def _send(datahub: DataHub, batches: Iterator[list[Any]]) -> int:
     count = 0
     try:
         with closing(DataHubRestEmitter(datahub.target, token=datahub.token)) as emitter:
+            # A redirect would take the addresses to a place that nobody has named.
+            emitter.session.max_redirects = 0
             # Asks the server which of the two ways it takes, and refuses one that is not DataHub's.
             emitter.test_connection()
             for batch in batches:
@@ -201,11 +203,16 @@ def _send(datahub: DataHub, batches: Iterator[list[Any]]) -> int:
 
 
 def _reason(error: Exception) -> str:
-    """HTTP status, else the kind of the error."""
+    """HTTP status, with what to do about a redirect, else the kind of the error."""
     chain: BaseException | None = error
     while chain is not None:
         response = getattr(chain, "response", None)
         if response is not None:
-            return f"HTTP {response.status_code}"
+            status = f"HTTP {response.status_code}"
+            return (
+                f"{status}, a redirect, which is not followed: write the URL it leads to"
+                if response.is_redirect
+                else status
+            )
         chain = chain.__cause__ or chain.__context__
     return type(error.__cause__ or error).__name__

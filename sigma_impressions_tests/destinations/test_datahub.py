@@ -213,6 +213,21 @@ def test_what_a_server_refuses_is_sent_again_and_the_message_holds_no_secret(tab
         export(tables, DataHub(stub.url, "another-token"))
 
 
+def test_a_redirect_takes_nothing_along(tables: Tables) -> None:
+    with http_stub(server) as elsewhere:
+
+        def redirected(request: Request) -> Answer:
+            if request.method == "GET" and "/first" not in request.path:
+                return server(request)
+            return Answer(307, headers={"Location": f"{elsewhere.url}{request.path}"})
+
+        with http_stub(redirected) as stub:
+            for target in (stub.url, f"{stub.url}/first"):
+                with pytest.raises(DataHubError, match=r"\(HTTP 307, a redirect, which is not followed: write the URL"):
+                    export(tables, DataHub(target, TOKEN))
+        assert elsewhere.requests == []
+
+
 def test_the_telemetry_of_the_package_is_off_unless_asked_for(tables: Tables, monkeypatch: pytest.MonkeyPatch) -> None:
     for given, used in ((None, "false"), ("true", "true")):
         with monkeypatch.context() as patched:

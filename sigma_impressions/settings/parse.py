@@ -10,7 +10,7 @@ from datetime import date, datetime
 from sigma_impressions.errors import RefusedValue
 from sigma_impressions.insights.thresholds import ACTIVITY_DAYS
 from sigma_impressions.paths import fault_of_prefix
-from sigma_impressions.settings.uris import location
+from sigma_impressions.settings.uris import location, must_be_private
 from sigma_impressions.upstream.regions import parse_base_url
 from sigma_impressions.windows import MAX_DAYS_BACK
 
@@ -18,6 +18,14 @@ EVERY_MORNING = "0 6 * * *"
 """A cron expression: every day at 06:00 UTC."""
 
 MIN_USERS_KEY_CHARACTERS = 16
+
+RANDOM_USERS_KEY = (
+    f"a random text of at least {MIN_USERS_KEY_CHARACTERS} characters, for example what openssl rand -hex 32 prints"
+)
+"""What to write as the key of the pseudonyms."""
+
+_MIN_DIFFERENT_CHARACTERS = 8
+"""Two of a hundred random keys of 16 hexadecimal digits have fewer, of longer ones practically none."""
 
 MIN_KEEP_DETAIL_DAYS = 35
 """Sigma exports the events of 30 days: what is exported again is recognised by what is kept of them."""
@@ -140,6 +148,7 @@ def datahub(text: str) -> str:
         raise RefusedValue(f"holds a control character. {advice}")
     if re.fullmatch(r"https?://[^\s/@?#]+(/[^\s@?#]*)?", text) is None:
         raise RefusedValue(f"is neither a URL without credentials and query nor a file. {advice}")
+    must_be_private(text, "e-mail addresses and the token")
     return text.rstrip("/")
 
 
@@ -213,12 +222,14 @@ def header_aliases(text: str) -> dict[str, tuple[str, ...]]:
 def users_key(text: str) -> str:
     """The key of the pseudonyms."""
     if len(text) < MIN_USERS_KEY_CHARACTERS:
-        raise RefusedValue(
-            f"is too short: {MIN_USERS_KEY_CHARACTERS} characters are the least. Write a longer random key, "
-            "or leave it unset"
-        )
+        raise RefusedValue(f"is too short. Write {RANDOM_USERS_KEY}, or leave it unset")
     if not text.isprintable():
         raise RefusedValue("holds a control character, perhaps a line end. Paste the key again, in one piece")
+    if len(set(text)) < _MIN_DIFFERENT_CHARACTERS:
+        raise RefusedValue(
+            f"has fewer than {_MIN_DIFFERENT_CHARACTERS} different characters. Who guesses it can tell who every "
+            f"pseudonym is: write {RANDOM_USERS_KEY}"
+        )
     return text
 
 
@@ -295,4 +306,5 @@ def alert_webhook(text: str) -> str:
         raise RefusedValue(f"holds white space or a control character. {advice}")
     if re.fullmatch(r"https?://[^/@?#]+(/[^@#]*)?", text, re.IGNORECASE) is None:
         raise RefusedValue(f"is not the URL of a webhook. {advice}")
+    must_be_private(text, "the secret in it")
     return text

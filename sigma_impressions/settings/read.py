@@ -11,7 +11,7 @@ from sigma_impressions.errors import Problem, RefusedValue, SettingsError
 from sigma_impressions.paths import fault_of_path
 from sigma_impressions.project import PROJECT_VARIABLE, local_path
 from sigma_impressions.settings.declared import BY_NAME, SETTINGS, Setting, Settings
-from sigma_impressions.settings.parse import MIN_USERS_KEY_CHARACTERS, SHOWN_CHARACTERS
+from sigma_impressions.settings.parse import RANDOM_USERS_KEY, SHOWN_CHARACTERS
 
 _PREFIX = "SIGMA_IMPRESSIONS_"
 
@@ -128,9 +128,8 @@ def _users_key(texts: Texts) -> Iterator[tuple[str, str]]:
     if texts["users"].lower() == "pseudonym" and not texts["users_key"]:
         yield (
             "users_key",
-            "is not set, but SIGMA_IMPRESSIONS_USERS is pseudonym. Write a random text of at least "
-            f"{MIN_USERS_KEY_CHARACTERS} characters, for example what openssl rand -hex 32 prints, and keep a "
-            "copy: with another key every user gets another pseudonym",
+            f"is not set, but SIGMA_IMPRESSIONS_USERS is pseudonym. Write {RANDOM_USERS_KEY}, and keep a copy: with "
+            "another key every user gets another pseudonym",
         )
 
 

@@ -251,14 +251,14 @@ def test_every_value_is_read_and_trimmed() -> None:
         excluded_users=" Bot@Example.com, ,*@bots.example.com,qa-?@x.io ",
         file_date_pattern=pattern,
         users="Pseudonym",
-        users_key=f" {'k' * 16} ",
+        users_key=" 0123456789abcdef ",
         keep_detail_days="365",
         overlapping_exports="sum",
         start_date="2025-12-31",
         schedule=" 30  3 * * 1-5 ",
         alert_webhook=WEBHOOK,
     )
-    assert (source.users, source.users_key, source.keep_detail_days) == ("pseudonym", "k" * 16, 365)
+    assert (source.users, source.users_key, source.keep_detail_days) == ("pseudonym", "0123456789abcdef", 365)
     assert (source.schedule, source.alert_webhook) == ("30 3 * * 1-5", WEBHOOK)
     assert (source.name, source.days_back, source.aws_session_token) == ("Acme", 6, TOKEN)
     assert (source.storage, source.resources) == ("gs://tables-bucket/sigma", "/srv/sigma/resources.parquet")
@@ -308,6 +308,8 @@ REFUSED: list[tuple[str, dict[str, str], str, str]] = [
     ("users", {"users": "name"}, "USERS", "must be email or pseudonym"),
     ("users key", {"users": "pseudonym", "users_key": "short"}, "USERS_KEY", "16 characters"),
     ("users key on two lines", {"users_key": "abcd\nefgh" * 3}, "USERS_KEY", "in one piece"),
+    ("users key of one character", {"users_key": "a" * 16}, "USERS_KEY", "8 different characters"),
+    ("users key of seven characters", {"users_key": "password" * 5}, "USERS_KEY", "openssl rand -hex 32"),
     ("few days of detail", {"keep_detail_days": "34"}, "KEEP_DETAIL_DAYS", "35 or more, not '34'"),
     ("days of detail", {"keep_detail_days": "forever"}, "KEEP_DETAIL_DAYS", "Leave it unset"),
     ("overlapping exports", {"overlapping_exports": "max"}, "OVERLAPPING_EXPORTS", "largest or sum"),
@@ -319,6 +321,11 @@ REFUSED: list[tuple[str, dict[str, str], str, str]] = [
     ("webhook", {"alert_webhook": "hooks.example.com/x"}, "ALERT_WEBHOOK", "beginning with https://"),
     ("webhook user", {"alert_webhook": "https://me:pw@hooks.example.com/x"}, "ALERT_WEBHOOK", "not the URL"),
     ("webhook scheme", {"alert_webhook": "file:///etc/passwd"}, "ALERT_WEBHOOK", "not the URL"),
+    ("webhook in the clear", {"alert_webhook": "http://hooks.example.com/x"}, "ALERT_WEBHOOK", "must begin with https"),
+    ("DataHub in the clear", {"datahub": "http://gms:8080"}, "DATAHUB", "addresses and the token would be sent in"),
+    ("DataHub like localhost", {"datahub": "http://localhost.x.io"}, "DATAHUB", "must begin with https"),
+    ("webhook like loopback", {"alert_webhook": "HTTP://127.0.0.1.x.io/"}, "ALERT_WEBHOOK", "must begin with https"),
+    ("webhook that is no URL", {"alert_webhook": "https://[::1/x"}, "ALERT_WEBHOOK", "is not a URL"),
     ("webhook space", {"alert_webhook": "https://hooks.example.com/x y"}, "ALERT_WEBHOOK", "white space"),
 ]  # fmt: skip
 
@@ -488,3 +495,9 @@ def test_thresholds_are_whole_numbers(name: str, good: dict[str, int], bad: tupl
         variable, message = refusal(**{name: text})
         assert variable == name.upper()
         assert "must be a whole number" in message
+
+
+@pytest.mark.parametrize("host", ["localhost", "LocalHost:9000", "127.0.0.1:9000", "127.8.9.1", "[::1]:9000"])
+def test_this_machine_may_be_spoken_to_in_the_clear(host: str) -> None:
+    source = read(alert_webhook=f"http://{host}/x", datahub=f"http://{host}")
+    assert (source.alert_webhook, source.datahub) == (f"http://{host}/x", f"http://{host}")

@@ -33,7 +33,7 @@ def export_tables(database: Path, folder: Path, form: Literal["csv", "parquet"])
     apostrophe before it. Parquet holds everything as it is. Raises `OSError` if the folder cannot be written.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    with engine.open_database(database) as connection:
+    with engine.open_database(database, writing_to=folder) as connection:
         names = connection.execute("SELECT table_name FROM duckdb_tables() ORDER BY table_name").fetchall()
         for (table,) in names:
             path = folder / f"{table}.{form}"

@@ -37,6 +37,12 @@ class Limits:
 
 DEFAULT_LIMITS = Limits()
 
+_NO_EXTENSIONS: dict[str, str | bool | int | float | list[str]] = {
+    "autoinstall_known_extensions": False,
+    "autoload_known_extensions": False,
+}
+"""What a query would need one for fails, instead of fetching a program and running it; none of ours does."""
+
 
 @contextmanager
 def connect(scratch: Path, limits: Limits = DEFAULT_LIMITS) -> Iterator[duckdb.DuckDBPyConnection]:
@@ -48,6 +54,7 @@ def connect(scratch: Path, limits: Limits = DEFAULT_LIMITS) -> Iterator[duckdb.D
         connection = stack.enter_context(
             duckdb.connect(
                 config={
+                    **_NO_EXTENSIONS,
                     "memory_limit": f"{limits.memory_gigabytes}GB",
                     "temp_directory": str(spill_to),
                     "threads": os.cpu_count() or 1,
@@ -57,6 +64,7 @@ def connect(scratch: Path, limits: Limits = DEFAULT_LIMITS) -> Iterator[duckdb.D
         connection.execute("SET TimeZone = 'UTC'")
         # It would stand among what a command prints, or in a log.
         connection.execute("SET enable_progress_bar = false")
+        connection.execute("SET lock_configuration = true")
         yield connection
 
 
@@ -71,12 +79,19 @@ def folder_for_databases(scratch: Path) -> Iterator[Path]:
             yield Path(folder)
 
 
-def open_database(path: Path) -> duckdb.DuckDBPyConnection:
-    """Read a published database, in UTC. Raises `duckdb.Error` if it cannot be opened."""
+def open_database(path: Path, writing_to: Path | None = None) -> duckdb.DuckDBPyConnection:
+    """Read a published database, in UTC, and no other file; only below `writing_to` files may be written.
+
+    Raises `duckdb.Error` if it cannot be opened.
+    """
     import duckdb
 
-    connection = duckdb.connect(str(path), read_only=True)
+    connection = duckdb.connect(str(path), read_only=True, config=_NO_EXTENSIONS)
     connection.execute("SET TimeZone = 'UTC'")
+    if writing_to is not None:
+        connection.execute(f"SET allowed_directories = [{quoted(str(writing_to))}]")
+    connection.execute("SET enable_external_access = false")
+    connection.execute("SET lock_configuration = true")
     return connection
 
 

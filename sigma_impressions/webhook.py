@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from sigma_impressions.errors import AlertsNotSent
+from sigma_impressions.quiet import without_debug_lines
 from sigma_impressions.texts import mrkdwn
 
 _TIMEOUT = (10, 20)
@@ -22,6 +23,7 @@ def send_alerts(webhook: str, source: str, alerts: Sequence[str]) -> None:
     # Here, because it takes a while to import, and most code locations send no alerts.
     import requests
 
+    without_debug_lines()
     lines = [f"*{mrkdwn(source)}*", *(f"• {mrkdwn(alert, _MOST_CHARACTERS)}" for alert in alerts[:_MOST_ALERTS])]
     if len(alerts) > _MOST_ALERTS:
         lines.append(f"… and {len(alerts) - _MOST_ALERTS} more; see the Dagster UI.")

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import ClassVar, Protocol
 
 from sigma_impressions.clouds.objects import ObjectStore
+from sigma_impressions.quiet import without_debug_lines
 
 
 class RemoteFiles(Protocol):
@@ -43,6 +44,10 @@ class Cloud(ABC):
 
     bucket_rule: ClassVar[str]
     """What the names of its buckets are, in words."""
+
+    def __post_init__(self) -> None:
+        """Before any credentials are looked for, which the SDKs log as well."""
+        without_debug_lines()
 
     @staticmethod
     @abstractmethod

@@ -20,6 +20,7 @@ from sigma_impressions.lake.digests import digest
 from sigma_impressions.lake.engine import DEFAULT_LIMITS, Limits
 from sigma_impressions.lake.scratch import locked, replacing
 from sigma_impressions.lake.tables import Tables, retry_conflicts
+from sigma_impressions.quiet import without_debug_lines
 from sigma_impressions.upstream.contract import WORKBOOK
 
 PLATFORM: Final = "sigma"
@@ -182,6 +183,7 @@ def _send(datahub: DataHub, batches: Iterator[list[Any]]) -> int:
     from datahub.emitter.rest_emitter import DataHubRestEmitter
     from requests import RequestException
 
+    without_debug_lines()
     count = 0
     try:
         with closing(DataHubRestEmitter(datahub.target, token=datahub.token)) as emitter:

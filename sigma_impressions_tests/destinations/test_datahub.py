@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 from collections.abc import Mapping
 from dataclasses import replace
@@ -198,13 +199,17 @@ def test_a_server_is_sent_what_has_changed(tables: Tables) -> None:
 
 
 @pytest.mark.slow
-def test_what_a_server_refuses_is_sent_again_and_the_message_holds_no_secret(tables: Tables) -> None:
+def test_what_a_server_refuses_is_sent_again_and_the_message_holds_no_secret(
+    tables: Tables, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.DEBUG)
     with http_stub(lambda request: Answer(403) if request.method == "POST" else server(request)) as stub:
         where = DataHub(stub.url, TOKEN)
         with pytest.raises(DataHubError, match=r"did not take the usage \(HTTP 403\) after 0") as failed:
             export(tables, where)
         assert TOKEN not in f"{failed.value!r} {where!r} {failed.getrepr(showlocals=False)}"
         assert "example.com" not in str(failed.value).replace("datahub.example.com", "")
+        assert "@example.com" not in caplog.text and TOKEN not in caplog.text
         stub.answer = server
         stub.requests.clear()
         export(tables, where)

@@ -1,0 +1,20 @@
+"""The logs of the libraries that speak to others: their debug lines hold what is sent, with its credentials."""
+
+from __future__ import annotations
+
+import logging
+
+_TALKATIVE = ("botocore", "boto3", "s3transfer", "google", "requests", "urllib3", "datahub")
+"""botocore logs signed requests and the answers with new credentials, urllib3 the path of a webhook, DataHub's client
+all that it could not send."""
+
+
+def without_debug_lines() -> None:
+    """Let these libraries log warnings only, whatever is said of the root logger.
+
+    Where everything is logged, as with Dagster's `python_logs` of the root logger at `DEBUG`, their lines would be
+    kept in its event log. To be called before a client of theirs is made.
+    """
+    for name in _TALKATIVE:
+        logger = logging.getLogger(name)
+        logger.setLevel(max(logger.level, logging.WARNING))

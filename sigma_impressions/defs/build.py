@@ -44,7 +44,11 @@ def build_definitions(
     `loggers` replace Dagster's console logger, for a program that shows progress in its own way.
     `workbook_key` gives the asset key of a workbook, for the observations that show its usage (off by default).
     `names` tell several pipelines in one code location apart; each needs a storage location of its own.
+
+    Raises `SettingsError` for a `source` with a secret that is written out.
     """
+    if source is not None:
+        source.refuse_written_secrets()
     environment = os.environ if environ is None else environ
     # What cannot be read has its default here, so that the code location loads; runs and ticks then refuse it.
     settings = read_leniently(environment)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import dagster as dg
 from pydantic import ConfigDict, Field, create_model
 
+from sigma_impressions.errors import Problem, SettingsError
 from sigma_impressions.settings.declared import SETTINGS, Settings
 from sigma_impressions.settings.read import read_settings
 
@@ -37,6 +38,24 @@ class _Source(dg.ConfigurableResource):  # type: ignore[type-arg]
                 if present.get(setting.variable, "").strip()
             }
         )
+
+    def refuse_written_secrets(self) -> None:
+        """Raise `SettingsError` for secrets that are no `EnvVar`s: Dagster shows what a definition holds.
+
+        Not for a source within a run, where the variables have been read.
+        """
+        given = [(s, getattr(self, s.name)) for s in SETTINGS if s.secret]
+        written = [setting for setting, value in given if value and not isinstance(value, dg.EnvVar)]
+        problems = (
+            Problem(
+                setting.variable,
+                f"is a secret, which the Dagster UI would show. Give SigmaSource {setting.name} as dg.EnvVar with the "
+                "name of the variable that holds it",
+            )
+            for setting in written
+        )
+        if written:
+            raise SettingsError(*problems)
 
     def settings(self) -> Settings:
         """The validated settings. Raises `SettingsError` that lists every problem and what to write instead."""

@@ -19,11 +19,17 @@ from dagster._serdes import serialize_value
 from pydantic import ValidationError
 
 import sigma_impressions
+from sigma_impressions import wiring
+from sigma_impressions.clouds.s3 import S3
+from sigma_impressions.clouds.s3.client import _resource
 from sigma_impressions.defs.build import build_definitions
 from sigma_impressions.defs.partitions import BACKFILL_POLICY
 from sigma_impressions.defs.sigma_source import SigmaSource
+from sigma_impressions.errors import SettingsError
 from sigma_impressions.scan import ScanOptions, scan
 from sigma_impressions.settings.declared import SETTINGS
+from sigma_impressions.settings.read import read_settings
+from sigma_impressions.upstream.sigma_api import SigmaApi
 from sigma_impressions.windows import MAX_DAYS_BACK
 from sigma_impressions_tests.commands import environment
 
@@ -155,6 +161,35 @@ def test_secrets_are_variables_in_the_definitions_never_values() -> None:
     for value in SECRETS.values():
         assert value not in shown
         assert value not in repr(source)
+
+
+def test_a_secret_that_is_written_out_is_refused() -> None:
+    source = SigmaSource(bucket_uri="s3://bucket/x", aws_access_key_id=dg.EnvVar("KEY_ID"), users_key="written-out")
+    with pytest.raises(
+        SettingsError, match=r"^SIGMA_IMPRESSIONS_USERS_KEY: is a secret.* users_key as dg\.EnvVar"
+    ) as no:
+        build_definitions(source, environ={})
+    assert len(no.value.problems) == 1
+    assert "written-out" not in str(no.value)
+
+
+def test_nothing_that_is_made_of_settings_shows_a_secret() -> None:
+    secrets = {
+        **{setting.name: f"secret-of-{setting.name}" for setting in SETTINGS if setting.secret},
+        "alert_webhook": "https://hooks.example.com/secret-of-the-webhook",
+    }
+    urls = {"bucket_uri": "s3://bucket/x", "storage": "s3://bucket/tables", "datahub": "https://datahub.example.com"}
+    settings = read_settings({**urls, **secrets, "sigma_base_url": "aws-us-west", "users": "pseudonym"})
+    cloud, credentials = wiring.cloud(settings, "s3"), wiring.sigma_credentials(settings)
+    assert isinstance(cloud, S3) and credentials is not None
+    made = [
+        *(settings, cloud, credentials, SigmaApi(credentials), wiring.object_store(settings), cloud.files("bucket")),
+        *(wiring.storage(settings), wiring.tables(settings), wiring.datahub_target(settings)),
+        *(wiring.reading_rules(settings), wiring.pseudonyms(settings)),
+        _resource()(aws_access_key_id=cloud.aws_access_key_id, aws_secret_access_key=cloud.aws_secret_access_key),
+    ]
+    shown = {type(one).__name__: f"{one!r} {one}" for one in made}
+    assert [name for name, text in shown.items() if "secret-of" in text] == []
 
 
 def test_secrets_are_not_shown_inside_a_run(monkeypatch: pytest.MonkeyPatch) -> None:

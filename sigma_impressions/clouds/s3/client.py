@@ -27,6 +27,10 @@ def _resource() -> type[S3Resource]:
     from dagster_aws.s3 import S3Resource
 
     class Resource(S3Resource):
+        def __repr_args__(self) -> tuple[()]:
+            # Its own repr() and str() show the keys.
+            return ()
+
         def get_client(self) -> Any:
             core = botocore.session.Session(profile=self.profile_name)
             # Most of the time of a listing goes into the general parser of times.

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import ast
 import os
+import re
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
+import sigma_impressions.defs
 from sigma_impressions.defs.failures import clear_failures, clear_ticks
 from sigma_impressions.owner_only import for_owner_only
 
@@ -40,6 +43,23 @@ def test_steps_and_ticks_work_so(tmp_path: Path) -> None:
         with around():
             assert made_with(tmp_path, around.__name__) == 0o600
     assert made_with(tmp_path, "others") == 0o644
+
+
+def test_no_step_or_tick_works_otherwise() -> None:
+    functions = [
+        function
+        for module in Path(sigma_impressions.defs.__file__ or "").parent.glob("*.py")
+        for function in ast.walk(ast.parse(module.read_text(encoding="utf-8")))
+        if isinstance(function, ast.FunctionDef)
+        and any(
+            re.match(r"dg\.(asset|multi_asset|op|sensor|asset_sensor|schedule)\(", ast.unparse(d))
+            for d in function.decorator_list
+        )
+    ]
+    assert len(functions) > 10
+    without = {f.name for f in functions if not re.search(r"with clear_(failures|ticks)\(\):", ast.unparse(f))}
+    # It looks at the event, and opens nothing.
+    assert without == {"new_sigma_resources"}
 
 
 def test_threads_that_come_and_go_do_not_disturb_each_other(tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 import dagster as dg
 
+from sigma_impressions.defs.failures import clear_failures
 from sigma_impressions.defs.logs import log_of
 from sigma_impressions.defs.names import PLAIN_NAMES, Names
 from sigma_impressions.texts import markdown
@@ -30,10 +31,11 @@ def build_check_job(names: Names = PLAIN_NAMES) -> dg.JobDefinition:
         from sigma_impressions.check import check_source
 
         steps: list[Step] = []
-        for step in check_source(names.source_of(context.resources).values()):
-            steps.append(step)
-            say = log_of(context).error if step.passed is False else log_of(context).info
-            say(f"{_MARKS[step.passed]}  {step.name}: {step.message}")
+        with clear_failures():
+            for step in check_source(names.source_of(context.resources).values()):
+                steps.append(step)
+                say = log_of(context).error if step.passed is False else log_of(context).info
+                say(f"{_MARKS[step.passed]}  {step.name}: {step.message}")
         metadata = {"steps": dg.MetadataValue.md(steps_as_markdown(steps))}
         failed = [step for step in steps if step.passed is False]
         if failed:

@@ -77,7 +77,8 @@ def _refuse_foreign(paths: Iterable[Path]) -> None:
         try:
             # A link as well as what it leads to.
             link, found = path.lstat(), path.stat()
-        except FileNotFoundError:
+        except OSError:
+            # Nothing that could be read.
             continue
         strangers = {link.st_uid, found.st_uid} - trusted
         if strangers:

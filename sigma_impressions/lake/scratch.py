@@ -18,7 +18,7 @@ from pathlib import Path
 
 _LOCK_NAME = ".lock"
 _RANDOM = "[0-9a-f]{32}"
-_FOLDER_PREFIX = "sigma-impressions-"
+_PREFIX = "sigma-impressions-"
 
 
 @contextmanager
@@ -37,7 +37,7 @@ def scratch_folder(parent: Path) -> Iterator[Path]:
     those of dead processes. They lie beside the tables, so that a finished file moves into a table without a copy.
     """
     parent.mkdir(parents=True, exist_ok=True)
-    folder = parent / f"{_FOLDER_PREFIX}{uuid.uuid4().hex}"
+    folder = parent / f"{_PREFIX}{uuid.uuid4().hex}"
     with locked(_sweeping(parent)):
         # Under one lock for all, so that nobody sweeps a folder between its creation and its own lock.
         for other in parent.iterdir():
@@ -57,7 +57,7 @@ def scratch_folder(parent: Path) -> Iterator[Path]:
 
 def _sweeping(parent: Path) -> Path:
     """The lock under which folders are made and swept: one for each user, since nobody can open that of another."""
-    return parent / f"{_LOCK_NAME}-{os.geteuid()}"
+    return parent / f".{_PREFIX}{os.geteuid()}{_LOCK_NAME}"
 
 
 def remove_work_folder(parent: Path) -> None:
@@ -144,7 +144,7 @@ def _is_own(path: Path, kind: Callable[[int], bool]) -> bool:
 
 
 def _is_scratch(name: str) -> bool:
-    return re.fullmatch(f"{_FOLDER_PREFIX}{_RANDOM}", name) is not None
+    return re.fullmatch(f"{_PREFIX}{_RANDOM}", name) is not None
 
 
 def _is_abandoned(folder: Path) -> bool:

@@ -83,6 +83,13 @@ def test_a_gzip_that_expands_without_end_is_refused_at_the_documented_size(tmp_p
     assert EXPANSION_FLOOR / 2 < result.scratch_bytes <= EXPANSION_FLOOR
 
 
+def test_a_small_gzip_of_nothing_but_blank_lines_takes_seconds(tmp_path):
+    started = time.monotonic()
+    result = measured(tmp_path, [gzip.compress(HEADER), *[gzip.compress(b"\n" * 2**26, mtime=0)] * 4])
+    assert (result.outcome, result.rows) == ("read", 0)
+    assert time.monotonic() - started < 20
+
+
 @pytest.mark.parametrize(
     ("parts", "rows"),
     [

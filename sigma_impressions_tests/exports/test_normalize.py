@@ -8,6 +8,7 @@ import gzip
 import io
 import json
 import tempfile
+import time
 from datetime import UTC, date, datetime, timedelta
 from itertools import count
 from pathlib import Path
@@ -320,6 +321,38 @@ def test_a_header_and_no_rows_is_fine():
 @pytest.mark.parametrize("blank", ["\n" * 300_000, " \r\n\u3000\t\r" * 100_000, "\u2003" * 100_000 + "\n"])
 def test_any_number_of_blank_lines_may_come_before_the_header(blank):
     assert read(blank.encode() + HEADER + ROW % b"").result.accepted == 1
+
+
+@pytest.mark.parametrize(
+    "blank",
+    [b"\n" * 2**23, b"\r" * 2**23, b" \r" * 2**22, "\u3000\r\n".encode() * 2**20],
+    ids=["LF", "CR", "space and CR", "ideographic space and CRLF"],
+)
+def test_floods_of_blank_lines_between_rows_take_little_time(blank):
+    started = time.monotonic()
+    got = read(HEADER + ROW % b"" + blank + ROW % b"" + b"soon,,,\n" + blank)
+    assert time.monotonic() - started < 5
+    assert got.accepted["row_number"].to_list() == [1, 2]
+    assert got.rejected["row_number"].to_list() == [3]
+
+
+@pytest.mark.parametrize("line_end", [b"\n", b"\r"])
+def test_blank_lines_behind_every_row_take_little_time(line_end):
+    started = time.monotonic()
+    got = read(HEADER + (ROW.rstrip() % b"" + line_end * 1000) * 5000)
+    assert time.monotonic() - started < 5
+    assert (got.result.rows, got.result.accepted) == (5000, 5000)
+
+
+def test_a_blank_line_of_the_delimiter_is_a_row():
+    got = read(b"time\tuser\tworkbook\n2026-11-19\ta\tb\r\r\t\r \r2026-11-19\ta\tb\r")
+    assert got.accepted["row_number"].to_list() == [1, 3]
+    assert got.rejected.select("row_number", "reason").rows() == [(2, "wrong_field_count")]
+
+
+def test_a_blank_line_that_is_too_long_is_refused_between_rows():
+    blank = b" " * (records.FIELD_LIMIT + 1) + b"\n"
+    assert refusal(HEADER + ROW % b"" + b"\n\n" + blank + ROW % b"").reason == "field too large"
 
 
 def test_a_line_end_within_quotes_does_not_end_the_header_line():

@@ -12,7 +12,6 @@ import io
 import mmap
 import os
 import re
-from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from itertools import chain
@@ -199,11 +198,12 @@ def pieces(opened: Opened, size: int) -> Iterator[Piece]:
     """
     offset = opened.rows_start
     row_number = 1
+    most = size
     with opened.path.open("rb") as source:
         end = source.seek(0, os.SEEK_END)
-        while offset < end:
+        while (offset := _behind_blank_lines(source, offset, opened.header.delimiter)) < end:
             source.seek(offset)
-            text = source.read(size)
+            text = source.read(most)
             piece: WellFormedPiece | ExactPiece | None = well_formed_piece(
                 text, opened.header, row_number, ends_here=offset + len(text) == end
             )
@@ -211,6 +211,8 @@ def pieces(opened: Opened, size: int) -> Iterator[Piece]:
                 piece = exact_piece(source, offset, opened.header, row_number, size)
             offset += piece.size
             row_number += piece.height
+            # Where rows or blank lines are so short that few bytes fill a piece, no more is looked at in vain.
+            most = min(size, 2 * max(piece.size, _BLOCK))
             yield piece
 
 
@@ -304,7 +306,12 @@ def well_formed_piece(text: bytes, header: Header, row_number: int, *, ends_here
     if not len(single):
         return WellFormedPiece(text, header, records, row_number, height, surplus, None)
     is_blank = np.zeros(height, np.bool_)
-    is_blank[single] = (_texts(text, records).gather(single).str.strip_chars() == "").to_numpy()
+    # Most blank lines are nothing but a line end, which costs less to see.
+    is_empty = np.isin(np.frombuffer(text, np.uint8)[records.bounds[single]], list(b"\r\n"))
+    is_blank[single[is_empty]] = True
+    others = single[~is_empty]
+    if len(others):
+        is_blank[others] = (_texts(text, records).gather(others).str.strip_chars() == "").to_numpy()
     return WellFormedPiece(text, header, records, row_number, height - int(is_blank.sum()), surplus, is_blank)
 
 
@@ -418,6 +425,8 @@ def exact_piece(source: BinaryIO, offset: int, header: Header, row_number: int, 
             complete.append(record.fields if is_complete[-1] else None)
         if end - offset >= size or len(texts) == PIECE_ROWS:
             break
+    else:
+        end = source.seek(0, os.SEEK_END)  # behind the blank lines that follow the last record
     fields = {
         column: [None if record is None else record[at] for record in complete]
         for column, at in header.positions.items()
@@ -431,13 +440,17 @@ def exact_piece(source: BinaryIO, offset: int, header: Header, row_number: int, 
 class _Lines:
     r"""The lines of a file from an offset on, for `csv.reader`; remembers those of the current record.
 
-    A line ends with `\n`, `\r\n` or, as in every spreadsheet, a lone `\r`.
+    A line ends with `\n`, `\r\n` or, as in every spreadsheet, a lone `\r`. Blank lines between records are passed
+    over many at once: there may be a gigabyte of them.
     """
 
-    def __init__(self, source: BinaryIO, offset: int) -> None:
+    def __init__(self, source: BinaryIO, offset: int, delimiter: str) -> None:
         source.seek(offset)
         self._source = source
-        self._parts: deque[str] = deque()
+        self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
+        self._white = _WHITE[delimiter]
+        self._text = ""
+        self._at = 0
         self.offset = offset
         self.record: list[str] = []
         self.record_size = 0
@@ -446,32 +459,66 @@ class _Lines:
         return self
 
     def __next__(self) -> str:
-        if self._parts:
-            text = self._parts.popleft()
-            size = len(text.encode())
-        else:
-            line = self._source.readline(RECORD_LIMIT + 1)
-            if not line:
-                raise StopIteration
-            text = line.decode("utf-8", "replace")  # only a line that is too long can be cut within a character
-            size = len(line)
-            if "\r" in text and "\r" in text.removesuffix("\r\n"):
-                text, *more = _LONE_CARRIAGE_RETURN.split(text)
-                self._parts.extend(filter(None, more))
-                size = len(text.encode())
-        self.offset += size
-        self.record_size += size
+        searched = self._at
+        while (found := _LINE_END.search(self._text, searched)) is None:
+            left = len(self._text) - self._at
+            if left > RECORD_LIMIT:
+                raise _RecordTooLarge
+            if not self._read_on():
+                break
+            searched = left
+        text = self._take(found.end() if found else len(self._text))
+        if not text:
+            raise StopIteration
         if self.record_size > RECORD_LIMIT:
             raise _RecordTooLarge
         self.record.append(text)
         return text
 
     def next_record(self) -> None:
+        """Go behind the blank lines that follow; a line that goes on for longer than a block is left."""
+        while True:
+            white = self._white.match(self._text, self._at)
+            end = white.end() if white else self._at
+            self._take(1 + max(self._text.rfind(line_end, self._at, end) for line_end in "\r\n") or self._at)
+            if end < len(self._text) or end - self._at > _BLOCK or not self._read_on():
+                break
         self.record = []
         self.record_size = 0
 
+    def _take(self, end: int) -> str:
+        taken = self._text[self._at : end]
+        self._at = end
+        size = len(taken.encode())
+        self.offset += size
+        self.record_size += size
+        return taken
 
-_LONE_CARRIAGE_RETURN = re.compile(r"(?<=\r)(?!\n)")
+    def _read_on(self) -> bool:
+        r"""Read more of the file behind what is left of the text, never one half of `\r\n`; false at the file's end."""
+        rest = self._text[self._at :]
+        block = self._source.read(max(_BLOCK, len(rest)))
+        if block.endswith(b"\r"):
+            following = self._source.read(1)
+            if following == b"\n":
+                block += following
+            else:
+                self._source.seek(-len(following), os.SEEK_CUR)
+        self._text, self._at = rest + self._decoder.decode(block, not block), 0
+        return bool(block)
+
+
+_LINE_END = re.compile(r"\r\n?|\n")
+
+_WHITE = {delimiter: re.compile(f"[{WHITE_SPACE.replace(delimiter, '')}]*+") for delimiter in DELIMITERS}
+"""White space that is no delimiter, by delimiter."""
+
+
+def _behind_blank_lines(source: BinaryIO, offset: int, delimiter: str) -> int:
+    """The offset behind the blank lines at `offset`, where a record would begin."""
+    lines = _Lines(source, offset, delimiter)
+    lines.next_record()
+    return lines.offset
 
 
 class _RecordTooLarge(Exception):
@@ -482,11 +529,11 @@ def _exact_records(source: BinaryIO, offset: int, delimiter: str, row_number: in
     """The records from byte `offset` on; `row_number` is that of the first, 0 for the header line."""
     if csv.field_size_limit() < FIELD_LIMIT:
         csv.field_size_limit(FIELD_LIMIT)  # it is the process's; raised only, so that nobody else is disturbed
-    lines = _Lines(source, offset)
+    lines = _Lines(source, offset, delimiter)
     reader = csv.reader(lines, delimiter=delimiter, strict=True)
     while True:
-        begin = lines.offset
         lines.next_record()
+        begin = lines.offset
         try:
             fields = next(reader, None)
         except csv.Error as error:

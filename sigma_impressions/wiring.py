@@ -6,7 +6,6 @@ dagster-gcp make the clients when a bucket is opened.
 
 from __future__ import annotations
 
-import re
 from dataclasses import fields, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -23,6 +22,7 @@ from sigma_impressions.settings.declared import Settings
 
 if TYPE_CHECKING:
     from sigma_impressions.destinations.datahub import DataHub
+    from sigma_impressions.exports.file_dates import KeyPattern
     from sigma_impressions.exports.reading.rules import ReadingRules
     from sigma_impressions.lake.engine import Limits
     from sigma_impressions.lake.tables import Tables
@@ -157,6 +157,8 @@ def pseudonyms(settings: Settings) -> Pseudonyms | None:
     return Pseudonyms(settings.users_key) if settings.users == "pseudonym" and settings.users_key else None
 
 
-def file_date_pattern(settings: Settings) -> re.Pattern[str] | None:
-    """The compiled pattern that reads the file date from a key, if one is set."""
-    return re.compile(settings.file_date_pattern) if settings.file_date_pattern else None
+def file_date_pattern(settings: Settings) -> KeyPattern | None:
+    """The pattern that reads the file date from a key, if one is set."""
+    from sigma_impressions.exports.file_dates import KeyPattern
+
+    return KeyPattern(settings.file_date_pattern) if settings.file_date_pattern else None

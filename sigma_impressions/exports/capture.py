@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import uuid
 from collections import deque
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
@@ -16,7 +15,7 @@ import polars as pl
 
 from sigma_impressions.clouds.objects import ObjectStore
 from sigma_impressions.errors import ObjectChanged, ObjectGone, ObjectUnreadable, StoreError
-from sigma_impressions.exports.file_dates import file_date
+from sigma_impressions.exports.file_dates import KeyPattern, file_date
 from sigma_impressions.exports.listing import ExportFile
 from sigma_impressions.exports.manifest import (
     MISSING,
@@ -74,7 +73,7 @@ def capture_pending(
     open_store: Callable[[], ObjectStore],
     rules: ReadingRules,
     *,
-    pattern: re.Pattern[str] | None,
+    pattern: KeyPattern | None,
     report: Report,
     days: Collection[date] = (),
     renormalize: Collection[date] = (),
@@ -231,7 +230,7 @@ class _Reader:
     tables: Tables
     store: ObjectStore
     rules: ReadingRules
-    pattern: re.Pattern[str] | None
+    pattern: KeyPattern | None
     scratch: Path
 
     def read(self, group: Sequence[_Pending]) -> _Outcome:

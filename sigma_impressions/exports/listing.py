@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
 
 from sigma_impressions.clouds.objects import StoredObject
-from sigma_impressions.exports.file_dates import file_date
+from sigma_impressions.exports.file_dates import KeyPattern, file_date
 from sigma_impressions.lake.digests import digest
 
 
@@ -36,7 +35,7 @@ def file_id(item: StoredObject) -> str:
 
 
 def dated(
-    objects: Iterable[StoredObject], pattern: re.Pattern[str] | None
+    objects: Iterable[StoredObject], pattern: KeyPattern | None
 ) -> Iterator[tuple[StoredObject, date | None, bool]]:
     """Each listed object with its file date, None if it is no export, and whether `pattern` was to give it in vain."""
     for item in objects:
@@ -57,7 +56,7 @@ class Listing:
     undated: list[str] = field(default_factory=list)
 
 
-def sort_out(objects: Iterable[StoredObject], days: Collection[date], pattern: re.Pattern[str] | None) -> Listing:
+def sort_out(objects: Iterable[StoredObject], days: Collection[date], pattern: KeyPattern | None) -> Listing:
     """Sort listed objects into export files of `days`, of other days, and ignored ones."""
     listing = Listing()
     for item, day, is_undated in dated(objects, pattern):
@@ -88,7 +87,7 @@ class Survey:
         return self.days.get(day, ())
 
 
-def survey(objects: Iterable[StoredObject], pattern: re.Pattern[str] | None) -> Survey:
+def survey(objects: Iterable[StoredObject], pattern: KeyPattern | None) -> Survey:
     """Count off a whole listing. Of an object only its ID is kept: a prefix of many objects needs little memory."""
     found: dict[date, list[str]] = {}
     first_keys: dict[date, str] = {}

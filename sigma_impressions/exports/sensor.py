@@ -10,14 +10,13 @@ file is new.
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from typing import Any, Literal
 
 from sigma_impressions.clouds.objects import StoredObject
-from sigma_impressions.exports.file_dates import listing_start
+from sigma_impressions.exports.file_dates import KeyPattern, listing_start
 from sigma_impressions.exports.listing import Survey, survey
 from sigma_impressions.lake.digests import digest
 from sigma_impressions.windows import MAX_DAYS_BACK, nothing_to_scan
@@ -140,11 +139,11 @@ class Rules:
     storage: str
     days_back: int
     start_date: date
-    pattern: re.Pattern[str] | None
+    pattern: KeyPattern | None
 
     def source_id(self) -> str:
         """What makes a cursor one of this source: in another storage nothing of it is captured."""
-        return digest([self.shown, self.storage, self.pattern.pattern if self.pattern else ""])
+        return digest([self.shown, self.storage, self.pattern.text if self.pattern else ""])
 
 
 @dataclass(frozen=True)

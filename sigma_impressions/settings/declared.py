@@ -223,9 +223,9 @@ class Settings:
     file_date_pattern: str | None = _setting(
         parse.file_date_pattern,
         "Regular expression with the named groups `year`, `month` and `day` that reads the file date from a key, for "
-        r"example `(?P<year>\d{4})-(?P<month>\d{2})-(?P<day>\d{2})`. Without it the file date is the UTC day of the "
-        r"last-modified "
-        "time.",
+        r"example `(?P<year>\d{4})-(?P<month>\d{2})-(?P<day>\d{2})`. RE2 matches it, in linear time: without "
+        r"look-around, back references, `\Z`, atomic groups, possessive quantifiers and conditionals; `\d`, `\w`, `\s` "
+        r"and `\b` know ASCII only. Without a pattern the file date is the UTC day of the last-modified time.",
         Group.READING,
     )
     header_aliases: Mapping[str, tuple[str, ...]] = _setting(

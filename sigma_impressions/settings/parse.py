@@ -33,8 +33,6 @@ MIN_KEEP_DETAIL_DAYS = 35
 SHOWN_CHARACTERS = 60
 """How much of a text a message repeats at most."""
 
-_FILE_DATE_GROUPS = ("year", "month", "day")
-
 
 def quoted(text: str) -> str:
     """A text as a message repeats it: in quotes, and not all of a long one."""
@@ -187,18 +185,11 @@ def event_types(text: str) -> tuple[str, ...]:
 
 def file_date_pattern(text: str) -> str:
     """A regular expression with the groups of a date."""
-    example = r"for example (?P<year>\d{4})-(?P<month>\d{2})-(?P<day>\d{2})"
-    try:
-        pattern = re.compile(text)
-    except (re.error, OverflowError, RecursionError) as error:
-        reason = error.msg if isinstance(error, re.error) else "too large"
-        raise RefusedValue(
-            f"is not a regular expression that can be used ({reason}). Write one with the named groups year, "
-            f"month and day, {example}"
-        ) from None
-    missing = [group for group in _FILE_DATE_GROUPS if group not in pattern.groupindex]
-    if missing:
-        raise RefusedValue(f"lacks the named groups {', '.join(missing)}. Name all three, {example}")
+    from sigma_impressions.exports.file_dates import KeyPattern
+
+    problem = KeyPattern(text).problem()
+    if problem is not None:
+        raise RefusedValue(problem)
     return text
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import time
 from datetime import UTC, date, datetime, timedelta, timezone
 
 import pytest
@@ -10,9 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sigma_impressions.clouds.objects import StoredObject
-from sigma_impressions.exports.file_dates import file_date, listing_start
+from sigma_impressions.exports.file_dates import KeyPattern, file_date, listing_start
 
-ISO = re.compile(r"(?P<year>\d+)-(?P<month>\d+)-(?P<day>\d+)")
+ISO = KeyPattern(r"(?P<year>\d+)-(?P<month>\d+)-(?P<day>\d+)")
 MODIFIED = datetime(2026, 3, 1, 12, tzinfo=UTC)
 
 
@@ -55,8 +56,42 @@ def test_a_key_without_a_day_falls_back_to_last_modified_and_says_so(key: str) -
 
 
 def test_a_group_that_took_no_part_in_the_match_falls_back() -> None:
-    optional_day = re.compile(r"(?P<year>\d{4})-(?P<month>\d{2})(-(?P<day>\d{2}))?")
+    optional_day = KeyPattern(r"(?P<year>\d{4})-(?P<month>\d{2})(-(?P<day>\d{2}))?")
     assert file_date(item("exports/2026-02.csv"), optional_day) == (date(2026, 3, 1), True)
+
+
+@pytest.mark.parametrize(
+    ("text", "key"),
+    [
+        (r".*(?P<year>\d{4}).*(?P<month>\d{2}).*(?P<day>\d{2})\.csv", "1" * 20_000 + ".csv.gz"),
+        (r"^([\w-]+/?)+(?P<year>\d{4})(?P<month>\d{2})(?P<day>\d{2})$", "a" * 20_000 + ".csv"),
+        (r"(a*)*(?P<year>\d{4})(?P<month>\d{2})(?P<day>\d{2})", "a" * 20_000 + ".csv"),
+    ],
+)
+def test_no_key_makes_a_pattern_slow(text: str, key: str) -> None:
+    started = time.monotonic()
+    assert file_date(item(key), KeyPattern(text))[0] == date(2026, 3, 1) or "1" in key
+    assert time.monotonic() - started < 1
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        r"(?P<year>\d{4})-(?P<month>\d{2})-(?P<day>\d{2})",
+        r"^exports/(?:a|b)/audit[^/]*?_(?P<year>[0-9]{4})-?(?P<month>[0-9]{2})-?(?P<day>[0-9]{2})\.csv(\.gz)?$",
+        r"(?i)AUDIT_(?P<year>\d+)\D(?P<month>\d+)\D(?P<day>\d+)",
+    ],
+)
+def test_a_pattern_means_what_it_means_to_python(text: str) -> None:
+    key = "exports/a/audit_2026-02-28.csv"
+    expected = re.search(text, key)
+    assert expected is not None
+    assert KeyPattern(text).problem() is None
+    assert KeyPattern(text).groups_in(key) == expected.group("year", "month", "day")
+
+
+def test_a_key_that_is_no_valid_text_is_one_without_a_day() -> None:
+    assert file_date(item("exports/\ud800.csv"), ISO) == (date(2026, 3, 1), True)
 
 
 DAY = date(2026, 11, 5)
@@ -90,11 +125,11 @@ ISO_TEXT = r"(?P<year>\d{4})-(?P<month>\d{2})-(?P<day>\d{2})"
     ],
 )
 def test_where_a_listing_may_start(pattern: str, start: str | None) -> None:
-    assert listing_start(re.compile(pattern), "sigma/", DAY) == start
+    assert listing_start(KeyPattern(pattern), "sigma/", DAY) == start
 
 
 @given(day=st.dates(date(2000, 1, 1), date(2099, 12, 31)), first=st.dates(date(2000, 1, 1), date(2099, 12, 31)))
 def test_a_listing_from_there_shows_exactly_the_days_from_the_first(day: date, first: date) -> None:
-    start = listing_start(re.compile(ISO_TEXT), "sigma/", first)
+    start = listing_start(KeyPattern(ISO_TEXT), "sigma/", first)
     assert start is not None
     assert (f"sigma/{day}.csv" > start) == (f"sigma/{day}T00 a.csv" > start) == (day >= first)

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
 
 from sigma_impressions.clouds.objects import StoredObject
-from sigma_impressions.exports.file_dates import file_date
+from sigma_impressions.exports.file_dates import KeyPattern, file_date
 from sigma_impressions.exports.listing import file_id, is_export_key
 from sigma_impressions.exports.sensor import (
     LONGEST_WAIT,
@@ -28,7 +28,7 @@ from sigma_impressions.exports.sensor import (
 )
 
 PREFIX = "sigma/"
-PATTERN = re.compile(r"^sigma/(?P<year>\d{4})-(?P<month>\d{2})-(?P<day>\d{2})")
+PATTERN = KeyPattern(r"^sigma/(?P<year>\d{4})-(?P<month>\d{2})-(?P<day>\d{2})")
 NOON = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
 TODAY = NOON.date()
 
@@ -37,7 +37,7 @@ def days_ago(days: int) -> date:
     return TODAY - timedelta(days=days)
 
 
-def rules(days_back: int = 3, pattern: re.Pattern[str] | None = None, start: date = date(2026, 1, 1)) -> Rules:
+def rules(days_back: int = 3, pattern: KeyPattern | None = None, start: date = date(2026, 1, 1)) -> Rules:
     return Rules("s3://bucket/sigma/", PREFIX, "data", days_back, start, pattern)
 
 

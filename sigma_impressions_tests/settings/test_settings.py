@@ -275,6 +275,8 @@ def test_days_back_is_a_whole_number_up_to_the_maximum(text: str) -> None:
     assert len(message) < 300
 
 
+DATED = r"(?P<year>\d{4})(?P<month>\d{2})(?P<day>\d{2})"
+
 REFUSED: list[tuple[str, dict[str, str], str, str]] = [
     ("secret missing", {"aws_access_key_id": KEY_ID}, "AWS_SECRET_ACCESS_KEY", "Set both keys, or neither"),
     ("key ID missing", {"aws_secret_access_key": SECRET}, "AWS_ACCESS_KEY_ID", "Set both keys, or neither"),
@@ -303,6 +305,18 @@ REFUSED: list[tuple[str, dict[str, str], str, str]] = [
     ("semicolons", {"excluded_users": "a@x.io; b@x.io"}, "EXCLUDED_USERS", "with commas"),
     ("pattern", {"file_date_pattern": "(?P<year>"}, "FILE_DATE_PATTERN", "not a regular expression"),
     ("pattern groups", {"file_date_pattern": r"(?P<year>\d{4})"}, "FILE_DATE_PATTERN", "lacks the named groups month"),
+    ("pattern group twice", {"file_date_pattern": DATED + "|" + DATED}, "FILE_DATE_PATTERN", "the group year twice"),
+    ("pattern look-ahead", {"file_date_pattern": DATED + r"(?=T)"}, "FILE_DATE_PATTERN", "look-around"),
+    ("pattern look-behind", {"file_date_pattern": r"(?<!x)" + DATED}, "FILE_DATE_PATTERN", "look-around"),
+    ("pattern reference", {"file_date_pattern": r"(a)\1" + DATED}, "FILE_DATE_PATTERN", "a back reference"),
+    ("pattern name", {"file_date_pattern": DATED + "(?P=year)"}, "FILE_DATE_PATTERN", "a back reference"),
+    ("pattern end", {"file_date_pattern": DATED + r"\Z"}, "FILE_DATE_PATTERN", r"Write \z or $"),
+    ("pattern atomic", {"file_date_pattern": DATED + "(?>a)"}, "FILE_DATE_PATTERN", "an atomic group"),
+    ("pattern possessive", {"file_date_pattern": DATED + "a++"}, "FILE_DATE_PATTERN", "a possessive quantifier"),
+    ("pattern possessive range", {"file_date_pattern": DATED + "a{1,2}+"}, "FILE_DATE_PATTERN", "Leave out its last +"),
+    ("pattern conditional", {"file_date_pattern": DATED + "(a)?(?(4)b|c)"}, "FILE_DATE_PATTERN", "a conditional"),
+    ("pattern verbose", {"file_date_pattern": "(?x)" + DATED}, "FILE_DATE_PATTERN", "other than i, m and s"),
+    ("pattern range", {"file_date_pattern": DATED + "a{,3}"}, "FILE_DATE_PATTERN", "Write {0,n}"),
     ("pattern size", {"file_date_pattern": "a{99999999999999}"}, "FILE_DATE_PATTERN", "too large"),
     ("pseudonym without a key", {"users": "Pseudonym"}, "USERS_KEY", "is not set, but"),
     ("users", {"users": "name"}, "USERS", "must be email or pseudonym"),

@@ -1,11 +1,15 @@
-"""What every object store of exports offers, its errors, and the download that resumes after a fault."""
+"""What every object store of exports offers, its errors, listings that end, and the download that resumes."""
 
 from __future__ import annotations
 
+import io
 import logging
-from collections.abc import Callable, Iterator
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import BinaryIO, Protocol, TypeVar
 from urllib.parse import urlsplit
@@ -20,13 +24,28 @@ _log = logging.getLogger(__name__)
 
 _PROGRESS_BYTES = 1024 * 1024
 
+DOWNLOAD_SECONDS = 900.0
+"""How long a download may take, apart from what its size asks for."""
+
+SLOWEST_DOWNLOAD = 128 * 1024
+"""Bytes per second that a download makes on average; a slower one is given up."""
+
+PAGE_SECONDS = 900.0
+"""How long one page of a listing may take, retries included."""
+
+LISTED_LIMIT = 20_000_000
+"""Objects that a listing may have; the prefix of one source has some thousands."""
+
+EMPTY_PAGES_LIMIT = 1_000
+"""Pages without an object that may follow each other; some are empty where many objects were deleted."""
+
 
 @dataclass(frozen=True, slots=True)
 class StoredObject:
     """One object of a bucket at one version.
 
     `version` is the S3 ETag without quotes or the GCS generation; `size` is in bytes as stored;
-    `last_modified` is in UTC.
+    `last_modified` is in UTC. Raises one of MALFORMED if a store has told anything else.
     """
 
     bucket: str
@@ -34,6 +53,15 @@ class StoredObject:
     version: str
     size: int
     last_modified: datetime
+
+    def __post_init__(self) -> None:
+        self.key.encode()
+        if self.size < 0 or self.last_modified.year >= 9999:
+            raise ValueError("no object has this size or time")
+
+
+MALFORMED = (ArithmeticError, AttributeError, LookupError, RuntimeError, TypeError, ValueError)
+"""What comes of an answer that lacks something or has it in another form, in the SDKs and here."""
 
 
 class ObjectStore(Protocol):
@@ -104,6 +132,82 @@ def with_retries(call: Callable[[], T], backoff: Backoff, what: str) -> T:
         backoff.pause(failures)
 
 
+class _TooSlow(Exception):
+    """Something took longer than it may."""
+
+
+def _within(seconds: float, call: Callable[[], T]) -> T:
+    """The result of `call`. Raises `_TooSlow` if it takes longer; what it is doing is left to itself.
+
+    A time-out between two pieces of an answer ends no answer that comes in drips, hence a thread. It does not keep
+    the process from ending.
+    """
+    outcome: list[tuple[T | None, BaseException | None]] = []
+
+    def run() -> None:
+        try:
+            outcome.append((call(), None))
+        except BaseException as error:
+            outcome.append((None, error))
+
+    thread = threading.Thread(target=run, daemon=True)
+    thread.start()
+    thread.join(max(0.0, seconds))
+    if not outcome:
+        raise _TooSlow
+    result, error = outcome[0]
+    if error is not None:
+        raise error
+    return result  # type: ignore[return-value]  # what `call` has returned
+
+
+def objects_of(pages: Iterator[Sequence[StoredObject]], shown: str) -> Iterator[StoredObject]:
+    """The objects of the pages of a listing, which is named `shown` in messages.
+
+    Raises `StoreError` for a listing that would not end: one that goes in circles, is empty page after page, holds
+    more than LISTED_LIMIT objects, or whose pages come in drips.
+    """
+    begun: set[str] = set()
+    listed = empty = 0
+    while True:
+        try:
+            page = _within(PAGE_SECONDS, partial(next, pages, None))
+        except _TooSlow:
+            raise StoreError(
+                f"The store took longer than {PAGE_SECONDS / 60:.0f} minutes for one page of the listing of {shown}. "
+                "Check the network and the store's status, then run again"
+            ) from None
+        if page is None:
+            return
+        listed += len(page)
+        empty = 0 if page else empty + 1
+        if listed > LISTED_LIMIT or empty > EMPTY_PAGES_LIMIT or (page and page[0].key in begun):
+            raise endless_listing(shown)
+        begun.update(item.key for item in page[:1])
+        yield from page
+
+
+def endless_listing(shown: str) -> StoreError:
+    """What is said of a listing that would not end."""
+    return StoreError(
+        f"The listing of {shown} does not end: the store repeats its pages, or gives empty ones, or more than "
+        f"{LISTED_LIMIT:,} objects. Check the store, and whether the prefix is that of Sigma's exports alone"
+    )
+
+
+class _Download(io.BufferedWriter):
+    """The file of a download: it takes no more bytes than the object has."""
+
+    def __init__(self, target: Path, size: int) -> None:
+        super().__init__(io.FileIO(target, "w"))
+        self._size = size
+
+    def write(self, data: bytes, /) -> int:  # type: ignore[override]  # what SDKs write
+        if self.tell() + len(data) > self._size:
+            raise Interrupted(f"more than the {self._size:,} bytes of the object arrived", restart=True, in_body=True)
+        return super().write(data)
+
+
 def download_resuming(
     item: StoredObject, target: Path, transfer: Callable[[BinaryIO], None], backoff: Backoff, shown: str
 ) -> None:
@@ -111,12 +215,13 @@ def download_resuming(
 
     `transfer` writes to the file, which stands at its end, beginning with the object's byte of that offset; it
     raises `Interrupted` for a fault that is worth another try. `shown` is the object's name in messages. The
-    tries are counted anew after each mebibyte, so that a large file survives more faults than a small one.
-    Raises `StoreError` when the tries are used up, `ObjectUnreadable` if the store has answered all the time, and
-    whatever else `transfer` raises; then there is no file.
+    tries are counted anew after each mebibyte that was never reached before, so that a large file survives more
+    faults than a small one. No more than the object's bytes are written.
+    Raises `StoreError` when the tries are used up, `ObjectUnreadable` if the store has answered all the time or is
+    slower than SLOWEST_DOWNLOAD, and whatever else `transfer` raises; then there is no file.
     """
     try:
-        with target.open("wb") as file:
+        with _Download(target, item.size) as file:
             _fill(file, item.size, transfer, backoff, shown)
     except BaseException:
         target.unlink(missing_ok=True)
@@ -124,23 +229,31 @@ def download_resuming(
 
 
 def _fill(file: BinaryIO, size: int, transfer: Callable[[BinaryIO], None], backoff: Backoff, shown: str) -> None:
-    failures = 0
+    failures = farthest = 0
+    seconds = DOWNLOAD_SECONDS + size / SLOWEST_DOWNLOAD
+    ends_at = time.monotonic() + seconds
     while True:
-        before = file.tell()
         fault, restart, in_body = "", False, True
         try:
-            transfer(file)
+            _within(ends_at - time.monotonic(), partial(transfer, file))
+        except _TooSlow:
+            raise ObjectUnreadable(
+                f"Gave up reading {shown} after {seconds / 60:.0f} minutes, with {farthest:,} of {size:,} bytes read "
+                "before the last try. Check the network and the store's status, then run again",
+                "sent too slowly",
+            ) from None
         except Interrupted as interrupted:
             fault, restart, in_body = str(interrupted), interrupted.restart, interrupted.in_body
         arrived = file.tell()
         if arrived == size and not restart:
             return
         fault = fault or f"{arrived:,} bytes arrived instead of {size:,}"
-        if restart or arrived > size:
-            # More bytes than the version has: the store did not honour the range or the version.
+        if restart:
             file.seek(0)
             file.truncate()
-        failures = 1 if arrived - before >= _PROGRESS_BYTES and not restart else failures + 1
+        failures = 1 if arrived - farthest >= _PROGRESS_BYTES and not restart else failures + 1
+        if not restart:
+            farthest = max(farthest, arrived)
         if failures >= backoff.attempts:
             message = _gave_up(f"reading {shown}", failures, fault)
             raise ObjectUnreadable(message, "broke off again and again") if in_body else StoreError(message)

@@ -35,10 +35,8 @@ class KeyPattern:
 
         try:
             groups = self._compiled.groupindex
-        except re2.error as error:
-            return _of_pattern(str(error.args[0], "utf-8", "replace"))
-        except UnicodeEncodeError:
-            return "is not a regular expression that can be used (not valid text)"
+        except (re2.error, UnicodeEncodeError) as error:
+            return _of_pattern(str(error.args[0], "utf-8", "replace") if isinstance(error, re2.error) else "no text")
         # RE2 takes for the characters themselves what it does not know as a repetition.
         if re.search(r"\{,[0-9]+\}", self.text):
             return "holds {,n}, which is no repetition to RE2. Write {0,n}"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
@@ -23,12 +23,16 @@ class Request:
 
 @dataclass(frozen=True)
 class Answer:
-    """An HTTP answer; with `cut` only so many bytes of the body are sent before the connection is closed."""
+    """An HTTP answer; with `cut` only so many bytes of the body are sent before the connection is closed.
+
+    With `drip` one byte is sent every so many seconds.
+    """
 
     status: int
     body: bytes = b""
     headers: Mapping[str, str] = field(default_factory=dict)
     cut: int | None = None
+    drip: float | None = None
 
 
 @dataclass
@@ -56,14 +60,25 @@ def http_stub(answer: Callable[[Request], Answer]) -> Iterator[HttpStub]:
             self.send_header("Content-Length", str(len(given.body)))
             self.end_headers()
             if self.command != "HEAD":
-                self.wfile.write(given.body[: given.cut])
+                self.send_body(given)
             self.close_connection = True
+
+        def send_body(self, given: Answer) -> None:
+            with suppress(ConnectionError):  # who asked may have gone
+                if given.drip is None:
+                    self.wfile.write(given.body[: given.cut])
+                    return
+                for byte in given.body[: given.cut]:
+                    if over.wait(given.drip):
+                        return
+                    self.wfile.write(bytes([byte]))
 
         do_GET = do_HEAD = do_POST = handle_request
 
         def log_message(self, format: str, *args: object) -> None:
             """Say nothing: pytest shows what matters."""
 
+    over = threading.Event()
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     stub = HttpStub(f"http://127.0.0.1:{server.server_port}", answer)
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
@@ -71,6 +86,7 @@ def http_stub(answer: Callable[[Request], Answer]) -> Iterator[HttpStub]:
     try:
         yield stub
     finally:
+        over.set()
         server.shutdown()
         server.server_close()
         thread.join()

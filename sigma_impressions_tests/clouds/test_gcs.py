@@ -321,6 +321,27 @@ def test_credentials_that_cannot_be_used(error: Exception, says: str) -> None:
     assert TOKEN not in str(raised.value)
 
 
+LISTED = (
+    b'{"kind": "storage#objects", "items": '
+    b'[{"name": "a.csv", "size": "3", "generation": "1", "updated": "2026-01-01T00:00:00Z"}]}'
+)
+
+
+def shown(body: bytes) -> str:
+    return body[-60:].decode()
+
+
+def test_a_listing_that_is_one() -> None:
+    with http_stub(lambda _: Answer(200, LISTED)) as stub:
+        assert [item.key for item in store(stub.url).list("")] == ["a.csv"]
+
+
+@pytest.mark.parametrize("body", [b"5", b"[]", b"{}", b'{"generation": "x"}', LISTED, b"[" * 200_000], ids=shown)
+def test_an_answer_that_is_no_object_is_told_in_a_sentence(body: bytes) -> None:
+    with http_stub(lambda _: Answer(200, body)) as stub, pytest.raises(StoreError, match="gave no size and time of"):
+        store(stub.url).stat("exports/a.csv")
+
+
 @pytest.mark.parametrize(
     "body",
     [
@@ -329,8 +350,17 @@ def test_credentials_that_cannot_be_used(error: Exception, says: str) -> None:
         b"[]",
         b'{"login": 1}',
         b'{"kind": "storage#objects", "items": [{"name": "a.csv", "size": "3", "updated": "2026-01-01T00:00:00Z"}]}',
+        b'{"kind": "storage#objects", "items": 5}',
+        b'{"kind": "storage#objects", "items": [null]}',
+        b'{"kind": "storage#objects", "items": [{"name": "a.csv", "size": "3", "generation": "1"}]}',
+        LISTED.replace(b'"3"', b"null"),
+        LISTED.replace(b'"3"', b'"three"'),
+        LISTED.replace(b'"a.csv"', b'["a.csv"]'),
+        LISTED.replace(b'"a.csv"', b'"\\ud800"'),
+        LISTED.replace(b"2026-01-01T00:00:00Z", b"soon"),
+        b"[" * 200_000,
     ],
-    ids=["nothing", "a login page", "a list", "another object", "objects without generations"],
+    ids=shown,
 )
 def test_an_answer_that_is_no_listing_is_not_an_empty_bucket(body: bytes) -> None:
     with http_stub(lambda _: Answer(200, body)) as stub, pytest.raises(StoreError, match="gave no listing") as raised:

@@ -442,6 +442,13 @@ def test_a_time_is_read_as_the_sdk_reads_it(text: Any) -> None:
 # --- stores, and what stands in front of them, that do not answer as S3 does
 
 LISTED = "<Key>exports/a.csv</Key><Size>3</Size><LastModified>2026-01-01T00:00:00Z</LastModified>"
+
+
+def entries(content: str) -> bytes:
+    etag = f"<ETag>{ETAG}</ETag>"
+    return f"<ListBucketResult><Name>b</Name><Contents>{content}{etag}</Contents></ListBucketResult>".encode()
+
+
 NO_LISTINGS = {
     "nothing": b"",
     "a login page": b"<html><body><br>Please sign in",
@@ -449,6 +456,14 @@ NO_LISTINGS = {
     "a list of buckets": b"<ListAllMyBucketsResult><Buckets/></ListAllMyBucketsResult>",
     "text": b"It works!",
     "JSON": b'{"items": []}',
+    "no entry": entries(""),
+    "an entry without a key": entries(LISTED.replace("Key", "Name")),
+    "an entry with two keys": entries("<Key>exports/b.csv</Key>" + LISTED),
+    "no size": entries(LISTED.replace("3", "three")),
+    "a size below zero": entries(LISTED.replace("3", "-3")),
+    "a size of 5,000 digits": entries(LISTED.replace("3", "3" * 5000)),
+    "no time": entries(LISTED.replace("2026-01-01T00:00:00Z", "soon")),
+    "a time before all calendars": entries(LISTED.replace("2026-01-01T00:00:00Z", "0001-01-01T00:00:00+23:00")),
 }
 
 
@@ -459,6 +474,18 @@ def test_an_answer_that_is_no_listing_is_not_an_empty_bucket(body: bytes) -> Non
     assert stub.url.removeprefix("http://") in str(raised.value)
     assert "AWS_ENDPOINT_URL_S3" in str(raised.value)
     assert "sign in" not in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    "headers", [{"Last-Modified": "soon"}, {"Last-Modified": "Mon, 01 Jan 99999 00:00:00 GMT"}, {}]
+)
+def test_a_head_or_body_without_a_proper_time_is_told_in_a_sentence(headers: dict[str, str], tmp_path: Path) -> None:
+    with http_stub(lambda _: Answer(200, BODY, {"ETag": ETAG, **headers})) as stub:
+        with pytest.raises(StoreError, match=r"gave no size and time of s3://exports-bucket/exports/a\.csv"):
+            impatient(stub).stat("exports/a.csv")
+        if headers:
+            with pytest.raises(StoreError, match="gave no size and time"):
+                impatient(stub).download(ITEM, tmp_path / "download")
 
 
 def test_a_listing_of_nothing_is_an_empty_bucket() -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, BinaryIO, Literal
@@ -16,11 +16,13 @@ from google.cloud.storage.exceptions import DataCorruption
 
 from sigma_impressions.clouds.backoff import Backoff
 from sigma_impressions.clouds.objects import (
+    MALFORMED,
     Interrupted,
     StoredObject,
     download_resuming,
     host,
     is_directory_marker,
+    objects_of,
     uri,
     with_retries,
 )
@@ -61,18 +63,20 @@ class GcsStore:
 
     def list(self, prefix: str, start_after: str | None = None) -> Iterator[StoredObject]:
         """Needs storage.objects.list."""
+        return objects_of(self._pages(prefix, start_after), uri("gs", self.bucket, prefix))
+
+    def _pages(self, prefix: str, start_after: str | None) -> Iterator[Sequence[StoredObject]]:
         token: str | None = None
         what = f"listing {uri('gs', self.bucket, prefix)}"
         while True:
             page, token = with_retries(partial(self._page, prefix, start_after, token), self._backoff, what)
-            for blob in page:
-                # The store's own offset includes the key itself.
-                if blob.name != start_after and not is_directory_marker(blob.name, blob.size):
-                    yield self._object(blob)
+            yield page
             if not token:
                 return
 
-    def _page(self, prefix: str, start_after: str | None, token: str | None) -> tuple[tuple[Any, ...], str | None]:
+    def _page(
+        self, prefix: str, start_after: str | None, token: str | None
+    ) -> tuple[Sequence[StoredObject], str | None]:
         try:
             blobs = self._client.list_blobs(
                 self.bucket,
@@ -85,19 +89,22 @@ class GcsStore:
                 retry=None,
             )
             page = next(blobs.pages, None)
-        except (requests.exceptions.JSONDecodeError, AttributeError):
-            # AttributeError: what the SDK makes of an answer that is no JSON object.
-            raise self._no_listing(prefix) from None
+            if page is not None and page.raw_page.get("kind") == _LISTING:
+                found = [self._object(blob) for blob in page]
+                # The store's own offset includes the key itself.
+                wanted = (o for o in found if o.key != start_after and not is_directory_marker(o.key, o.size))
+                return list(wanted), blobs.next_page_token
+        except requests.exceptions.JSONDecodeError:
+            pass
         except _FAULTS as error:
             raise self._meaning(error, "list", prefix) from None
-        found = tuple(page or ())
-        if page is None or page.raw_page.get("kind") != _LISTING or any(blob.generation is None for blob in found):
-            raise self._no_listing(prefix)
-        return found, blobs.next_page_token
+        except MALFORMED:
+            pass
+        raise self._no_answer("listing of", prefix)
 
-    def _no_listing(self, prefix: str) -> StoreError:
+    def _no_answer(self, what: str, key: str) -> StoreError:
         return StoreError(
-            f"The endpoint {host(self._client.api_endpoint)} gave no listing of {uri('gs', self.bucket, prefix)}, but "
+            f"The endpoint {host(self._client.api_endpoint)} gave no {what} {uri('gs', self.bucket, key)}, but "
             "something else, with HTTP 200. Is there a proxy or a login page in between, and is STORAGE_EMULATOR_HOST, "
             "if set, the address of a store?"
         )
@@ -111,9 +118,11 @@ class GcsStore:
         blob = self._client.bucket(self.bucket).blob(key)
         try:
             blob.reload(timeout=_TIMEOUT, retry=None)
+            return self._object(blob)
         except _FAULTS as error:
             raise self._meaning(error, "get", key) from None
-        return self._object(blob)
+        except MALFORMED:
+            raise self._no_answer("size and time of", key) from None
 
     def download(self, item: StoredObject, target: Path) -> None:
         """Needs storage.objects.get."""
@@ -142,7 +151,7 @@ class GcsStore:
         return ObjectChanged(f"{uri('gs', self.bucket, item.key)} was overwritten after it was listed")
 
     def _object(self, blob: Any) -> StoredObject:
-        return StoredObject(self.bucket, blob.name, str(blob.generation), blob.size, blob.updated)
+        return StoredObject(self.bucket, blob.name, str(int(blob.generation)), blob.size, blob.updated)
 
     def _meaning(self, error: Exception, action: _Action, key: str) -> Exception:
         """The error to raise instead of the SDK's, whose text may hold a URL with a token."""

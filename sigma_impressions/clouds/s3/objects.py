@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import closing
 from datetime import UTC, datetime
 from functools import partial
@@ -17,11 +17,14 @@ from botocore.utils import parse_timestamp
 
 from sigma_impressions.clouds.backoff import Backoff
 from sigma_impressions.clouds.objects import (
+    MALFORMED,
     Interrupted,
     StoredObject,
     download_resuming,
+    endless_listing,
     host,
     is_directory_marker,
+    objects_of,
     uri,
 )
 from sigma_impressions.errors import ObjectChanged, ObjectGone, ObjectUnreadable, StoreError
@@ -76,7 +79,7 @@ _UNREACHABLE = (sdk.ConnectionError, sdk.HTTPClientError)
 _BROKEN_BODY = (sdk.HTTPClientError, sdk.IncompleteReadError, urllib3.exceptions.HTTPError, ConnectionError)
 
 # The SDK follows a redirect that names no region by asking for the region, which is redirected in turn, for ever.
-_SDK_ERRORS = (sdk.ClientError, sdk.BotoCoreError, RecursionError)
+_SDK_ERRORS = (sdk.ClientError, sdk.BotoCoreError, RecursionError, *MALFORMED)
 
 
 def client_config() -> Config:
@@ -116,6 +119,9 @@ class S3Store:
 
     def list(self, prefix: str, start_after: str | None = None) -> Iterator[StoredObject]:
         """Needs s3:ListBucket."""
+        return objects_of(self._pages(prefix, start_after), uri("s3", self.bucket, prefix))
+
+    def _pages(self, prefix: str, start_after: str | None) -> Iterator[Sequence[StoredObject]]:
         request = {"Bucket": self.bucket, "Prefix": prefix}
         if start_after is not None:
             request["StartAfter"] = start_after
@@ -125,26 +131,40 @@ class S3Store:
             )
         )
         while (page := self._next_page(pages, prefix)) is not None:
-            if not page.keys() & _LISTING_ELEMENTS:
-                # A proxy's page, say: its XML, or nothing at all, looks like a listing of nothing.
-                raise StoreError(
-                    f"The endpoint {self._host()} gave no listing of {uri('s3', self.bucket, prefix)}, but "
-                    f"something else, with HTTP 200. {_ENDPOINT_ADVICE}"
-                )
-            for entry in page.get("Contents", ()):
-                if not is_directory_marker(entry["Key"], entry["Size"]):
-                    yield self._object(entry["Key"], entry, entry["Size"])
+            yield page
 
-    def _next_page(self, pages: Iterator[dict[str, Any]], prefix: str) -> dict[str, Any] | None:
+    def _next_page(self, pages: Iterator[dict[str, Any]], prefix: str) -> Sequence[StoredObject] | None:
         try:
-            return next(pages, None)
+            page = next(pages, None)
+            if page is None:
+                return None
+            # A proxy's page, say: its XML, or nothing at all, looks like a listing of nothing.
+            if page.keys() & _LISTING_ELEMENTS:
+                return [
+                    self._object(entry["Key"], entry, entry["Size"])
+                    for entry in page.get("Contents", ())
+                    if not is_directory_marker(entry["Key"], entry["Size"])
+                ]
+        except sdk.PaginationError:  # the same continuation token again
+            raise endless_listing(uri("s3", self.bucket, prefix)) from None
         except _SDK_ERRORS as error:
             raise _final(self._meaning(error, "list", prefix), uri("s3", self.bucket, prefix)) from None
+        raise self._no_answer("list", prefix)
+
+    def _no_answer(self, action: _Action, key: str) -> StoreError:
+        what = "listing of" if action == "list" else "size and time of"
+        return StoreError(
+            f"The endpoint {self._host()} gave no {what} {uri('s3', self.bucket, key)}, but something else, with HTTP "
+            f"200. {_ENDPOINT_ADVICE}"
+        )
 
     def stat(self, key: str) -> StoredObject:
         """Needs s3:GetObject."""
         head = self._head(key)
-        return self._object(key, head, head["ContentLength"])
+        try:
+            return self._object(key, head, head["ContentLength"])
+        except MALFORMED:
+            raise self._no_answer("get", key) from None
 
     def _head(self, key: str) -> dict[str, Any]:
         try:
@@ -217,7 +237,9 @@ class S3Store:
                 return self._meaning(reason, "get", key)
         return self._meaning(error, "get", key)
 
-    def _meaning(self, error: Exception, action: _Action, key: str) -> Exception:
+    def _meaning(  # noqa: PLR0911 - one return for each meaning
+        self, error: Exception, action: _Action, key: str
+    ) -> Exception:
         """The error to raise instead of the SDK's, whose text and response may hold an access key."""
         if isinstance(error, sdk.ClientError):
             return self._meaning_of_answer(error, action, key)
@@ -225,6 +247,8 @@ class S3Store:
         kind = type(error).__name__
         if isinstance(error, RecursionError):
             return StoreError(f"Wrong AWS region for {doing}: {_REGION_ADVICE}")
+        if isinstance(error, MALFORMED):
+            return self._no_answer(action, key)
         if isinstance(error, _NO_CREDENTIALS):
             return StoreError(
                 f"No AWS credentials were found for {doing}. Set {_KEY_PAIR}, or give the process ambient AWS "

@@ -11,6 +11,7 @@
       InputsChanged               yes     another process has rebuilt what was about to be read
       NothingComputed             no      what is asked for has not been computed yet
       AddressesStored             no      addresses are stored, pseudonyms are wanted
+      UserUnknown                 no      who is to be forgotten is nobody
       ConservationError           no      numbers that do not add up
       ResourcesUnreadable         no      the snapshot file of the resources
       ResourcesRefused            no      its content
@@ -114,6 +115,16 @@ class AddressesStored(OperatorError, again=False):
         super().__init__(
             "The tables hold e-mail addresses from before SIGMA_IMPRESSIONS_USERS was set to pseudonym. Run "
             "sigma-impressions pseudonymize, which turns them into pseudonyms; until then nothing is captured"
+        )
+
+
+class UserUnknown(OperatorError, again=False):
+    """Somebody is to be forgotten who is neither an address nor a stored user."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "This is neither an e-mail address nor a user of the tables, so nothing was changed. Write the whole "
+            "address, or the user exactly as user_activity has it"
         )
 
 

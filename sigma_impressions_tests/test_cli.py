@@ -329,6 +329,15 @@ def test_a_bug_while_publishing_is_not_taken_for_nothing_published(
     assert "Nothing is published" not in result.output
 
 
+@pytest.mark.parametrize("nobody", ["e", "@", "annlee", "@example.com"])
+def test_who_is_neither_an_address_nor_stored_is_not_forgotten(nobody: str, invoke: Invoke) -> None:
+    result = invoke("forget", nobody, **GOOD)
+    assert result.exit_code == 1
+    assert "neither an e-mail address nor a user of the tables" in result.stderr
+    assert "deleted" not in result.output
+    assert "No table held this user." in invoke("forget", "ann@example.com", **GOOD).stdout
+
+
 @pytest.mark.parametrize(
     "error",
     [InputsChanged("The metrics were restated."), NothingComputed("No as-of date."), DataHubError("No answer.")],

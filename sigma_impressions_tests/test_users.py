@@ -18,8 +18,9 @@ from sigma_impressions.exports.reading.normalize import normalize_file
 from sigma_impressions.exports.reading.refused import RefusedFile
 from sigma_impressions.exports.reading.rules import ReadingRules, holds_pseudonyms, pseudonymous_fingerprint
 from sigma_impressions.exports.reading.small_files import SmallFile, normalize_small_files
+from sigma_impressions.lake.schemas import ALL_TABLES
 from sigma_impressions.upstream.contract import SCHEMA
-from sigma_impressions.users import PSEUDONYM, Pseudonyms, pseudonymous_resources, shape_of, shortened
+from sigma_impressions.users import PSEUDONYM, Kind, Pseudonyms, kind_of, pseudonymous_rows, shape_of, shortened
 
 KEY = "correct horse battery staple"
 PSEUDONYMS = Pseudonyms(KEY)
@@ -115,9 +116,31 @@ def test_the_row_of_a_file_without_a_header_is_not_shown() -> None:
 
 
 def test_users_in_records_are_shortened() -> None:
-    users = ["ann.lee@example.com", PSEUDONYMS.of_one("ann"), "jorr", None]
-    shown = pl.DataFrame({"user_email": users}).select(shortened(pl.col("user_email")))["user_email"].to_list()
-    assert shown == ["a…@example.com", f"{users[1][:9]}…", "jorr", None]
+    name = PSEUDONYMS.of_one("ann")
+    users = {
+        "ann.lee@example.com": "a…@example.com",
+        "e@example.com": "…@example.com",
+        name: f"{name[:9]}…",
+        "annleesurname": "a…",
+        "ann lee": "a…",
+        "jo": "…",
+        "e": "…",
+        "": "…",
+        "ann.lee@\nexample.com": "a…",
+        "ann\nlee@example.com": "a…@example.com",
+        "ann@lee surname": "a…",
+        "ann%40example.com": "a…",
+        None: None,
+    }
+    rows = pl.DataFrame({"user_email": list(users)})
+    assert rows.select(shortened(pl.col("user_email")))["user_email"].to_list() == list(users.values())
+
+
+@given(USERS)
+def test_no_record_shows_a_user_in_full(user: str) -> None:
+    shown = pl.DataFrame({"user_email": [user]}).select(shortened(pl.col("user_email"))).item()
+    assert "…" in shown
+    assert user not in shown.replace("…", "")
 
 
 def test_resources_without_addresses() -> None:
@@ -126,14 +149,28 @@ def test_resources_without_addresses() -> None:
         "workbook_url_id": "wb1",
         "name": "Copy of Ann.Lee@example.com's report, v2 @ work",
         "path": "My Documents/ann.lee@example.com/Sub",
+        "url": "https://app.sigmacomputing.com/acme/workbook/x-wb1?:u=ann.lee%40example.com",
         "page_name": "For ann.lee@example.com",
         "owner_email": " Ann.Lee@Example.com",
     }
-    found = pseudonymous_resources(
-        pl.DataFrame([resource, resource | {"owner_email": None}], schema=SCHEMA), PSEUDONYMS
-    )
+    found = pseudonymous_rows(pl.DataFrame([resource, resource | {"owner_email": None}], schema=SCHEMA), PSEUDONYMS)
     assert found["owner_email"].to_list() == [PSEUDONYMS.of_one("ann.lee@example.com"), None]
     assert found["path"][0] == "My Documents/[address]/Sub"
     assert found["page_name"][0] == "For [address]"
     assert found["name"][0] == "Copy of [address]'s report, v2 @ work"
+    assert found["url"][0] == "https://app.sigmacomputing.com/acme/workbook/[address]"
     assert found["workbook_url_id"][0] == "wb1"
+
+
+def test_every_column_of_texts_is_looked_at_unless_it_is_the_program_s_own() -> None:
+    columns = {name for table in ALL_TABLES for name in table.schema}
+    left = {name for name in columns if kind_of(name) is None}
+    assert left == {
+        *("bucket", "key", "version", "read_from"),
+        *("file_id", "capture_id", "snapshot_id", "fingerprint", "rules_fingerprint", "content_digest"),
+        *("status", "reason", "resource_type"),
+    }
+    ids = {name for name in columns if kind_of(name) is Kind.ID}
+    assert ids == {"workbook_id", "workbook_url_id", "element_id", "event_id", "page_id", "alias_id"}
+    assert kind_of("a_new_column") is Kind.TEXT
+    assert kind_of("another_email") is Kind.USER

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 import dagster as dg
+import polars as pl
 
 from sigma_impressions.defs.failures import clear_failures
 from sigma_impressions.defs.logs import log_of
@@ -19,7 +20,7 @@ from sigma_impressions.upstream.contract import counted
 from sigma_impressions.upstream.discovery import Discovered, discover_resources
 from sigma_impressions.upstream.snapshot_file import read_snapshot
 from sigma_impressions.upstream.snapshots import capture_snapshot
-from sigma_impressions.users import pseudonymous_resources
+from sigma_impressions.users import pseudonymous_rows
 from sigma_impressions.wiring import (
     pseudonyms,
     resources_location,
@@ -97,10 +98,12 @@ def _snapshot_asset(
             settings = names.settings_of(context.resources)
             stored = tables(settings)
             where, found = _read(settings, log_of(context).info)
-            resources, users = found.resources, pseudonyms(settings)
+            resources, aliases, users = found.resources, found.aliases, pseudonyms(settings)
+            unread = pl.Series([workbook.workbook_url_id for workbook in found.unread], dtype=pl.String)
             if users is not None:
                 refuse_stored_addresses(stored)
-                resources = pseudonymous_resources(resources, users)
+                resources, aliases = pseudonymous_rows(resources, users), pseudonymous_rows(aliases, users)
+                unread = users.in_ids(unread)
             now = datetime.now(UTC)
             written = resources_modified(settings) or now
             snapshot = capture_snapshot(
@@ -108,8 +111,8 @@ def _snapshot_asset(
                 resources,
                 where,
                 now,
-                aliases=found.aliases,
-                unread=[workbook.workbook_url_id for workbook in found.unread],
+                aliases=aliases,
+                unread=unread.to_list(),
             )
             snapshots = stored.read(RESOURCE_SNAPSHOTS).collect()
         changed = "a new snapshot" if snapshot.is_new else "unchanged"

@@ -34,6 +34,7 @@ from sigma_impressions.lake.commits import StagedFile, append_files, replace_row
 from sigma_impressions.lake.schemas import EXPORT_FILES, NORMALIZED_IMPRESSIONS, REJECTED_ROWS
 from sigma_impressions.lake.scratch import scratch_folder
 from sigma_impressions.lake.tables import WORK_FOLDER, Tables, retry_conflicts, scan
+from sigma_impressions.users import without_address
 
 Report = Callable[[str], None]
 """Where progress goes: one line a call."""
@@ -362,6 +363,8 @@ class _Reader:
         reason: str | None = None,
         detail: str | None = None,
     ) -> dict[str, Any]:
+        # Of a file that was read: why nothing of it counts.
+        why = detail or (normalized.skipped_example if not normalized.accepted else None)
         return {
             "file_id": file.file_id,
             "capture_id": None,
@@ -373,8 +376,7 @@ class _Reader:
             "file_date": file.file_date,
             "status": status,
             "reason": reason,
-            # Of a file that was read: why nothing of it counts.
-            "detail": detail or (normalized.skipped_example if not normalized.accepted else None),
+            "detail": why and without_address(why),
             "rows": normalized.rows,
             "accepted": normalized.accepted,
             "rejected": normalized.rejected,

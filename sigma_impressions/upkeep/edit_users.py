@@ -7,15 +7,19 @@ like those of the runs, but what goes at once may still be read by a run: none m
 
 from __future__ import annotations
 
+import hmac
+import secrets
 import uuid
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
 import polars as pl
+from polars._typing import PolarsDataType
 
-from sigma_impressions.errors import AddressesStored
+from sigma_impressions.addresses import Person, is_address
+from sigma_impressions.errors import AddressesStored, UserUnknown
 from sigma_impressions.exports.reading.rules import holds_pseudonyms, pseudonymous_fingerprint
 from sigma_impressions.lake.commits import StagedFile, replace_files
 from sigma_impressions.lake.schemas import ALL_TABLES, EXPORT_FILES, REJECTED_ROWS, SIGMA_RESOURCES, Table
@@ -28,9 +32,10 @@ from sigma_impressions.users import (
     FORGOTTEN_PREFIX,
     HIDDEN_ADDRESS,
     PSEUDONYM,
+    Kind,
     Pseudonyms,
-    canonical,
-    replaced,
+    kind_of,
+    person_of,
     shape_of,
     without_addresses,
 )
@@ -41,8 +46,7 @@ _BATCH_ROWS = 250_000
 _MOST_ACTIVE = f"impressions_{LONGEST_WINDOW}d"
 """What puts the users of a resource in order."""
 
-_TEXTS_OF_RESOURCES = frozenset({"name", "workbook_name", "path", "url", "page_name"})
-"""Columns of resources in which somebody may have written an address."""
+_Change = Callable[[pl.Expr], pl.Expr]
 
 
 @dataclass(frozen=True)
@@ -56,14 +60,13 @@ class Edited:
 
 @dataclass(frozen=True)
 class _Edit:
-    """A change of stored users.
+    """A change of stored users: what becomes of the texts of each kind, in whatever table and column they stand.
 
-    `names` gives the new names of those of the distinct users that get one; `texts` the new text for the columns in
-    which an address may stand, by table and column. Done twice, it changes nothing more.
+    `columns` are those of which something else becomes, by table and name. Done twice, it changes nothing more.
     """
 
-    names: Callable[[pl.Series], Mapping[str, str]]
-    texts: Callable[[Table], Mapping[str, pl.Expr]]
+    kinds: Mapping[Kind, _Change]
+    columns: Mapping[tuple[Table, str], _Change]
 
 
 def refuse_stored_addresses(tables: Tables) -> None:
@@ -82,21 +85,21 @@ def pseudonymize_stored(tables: Tables, pseudonyms: Pseudonyms, report: Callable
     not hold any more. Interrupted, it is begun again.
     """
 
-    def names(users: pl.Series) -> Mapping[str, str]:
-        addresses = users.filter(~users.str.contains(PSEUDONYM))
-        return dict(zip(addresses, pseudonyms.of(addresses), strict=True))
+    def users(texts: pl.Series) -> pl.Series:
+        addresses = texts.filter(~texts.str.contains(PSEUDONYM)).unique()
+        return texts.replace(addresses, pseudonyms.of(addresses))
 
-    def texts(table: Table) -> Mapping[str, pl.Expr]:
-        found = {column: without_addresses(pl.col(column)) for column in _texts(table)}
-        if table is REJECTED_ROWS:
-            found["text"] = shape_of(pl.col("text"))
-        if table is EXPORT_FILES:
-            found["rules_fingerprint"] = pl.col("rules_fingerprint").map_elements(
-                lambda old: old if holds_pseudonyms(old) else pseudonymous_fingerprint(old, pseudonyms), pl.String
-            )
-        return found
+    def fingerprint(old: str) -> str:
+        return old if holds_pseudonyms(old) else pseudonymous_fingerprint(old, pseudonyms)
 
-    return _edit(tables, _Edit(names, texts), report)
+    edit = _Edit(
+        {Kind.USER: _by_series(users), Kind.ID: _by_series(pseudonyms.in_ids), Kind.TEXT: without_addresses},
+        {
+            (REJECTED_ROWS, "text"): shape_of,
+            (EXPORT_FILES, "rules_fingerprint"): lambda texts: texts.map_elements(fingerprint, pl.String),
+        },
+    )
+    return _edit(tables, edit, report)
 
 
 def forget_stored(
@@ -104,33 +107,61 @@ def forget_stored(
 ) -> list[Edited]:
     """Give one user a name that leads to nobody, wherever the user is stored, and remove what named the user before.
 
-    `user` is an address, or a user as the tables have it. What was counted stays: the views are those of somebody
-    who cannot be named any more.
+    `user` is an address, or a user as the tables have it: `UserUnknown` if it is neither. What was counted stays: the
+    views are those of somebody who cannot be named any more.
     """
-    address = canonical(pl.Series([user])).item()
-    nobody = f"{FORGOTTEN_PREFIX}{uuid.uuid4().hex}"
-    known_as = {address, *([pseudonyms.of_one(address)] if pseudonyms else [])}
-    written = f"(?i){pl.escape_regex(address)}"
+    person = person_of(user, pseudonyms)
+    if not is_address(user) and not _is_stored(tables, person):
+        raise UserUnknown
+    alone = replace(person, alone=True)
+    secret = secrets.token_bytes()
 
-    def names(users: pl.Series) -> Mapping[str, str]:
-        same = canonical(users)
-        return dict.fromkeys(users.filter(same.is_in(list(known_as))), nobody)
+    def nobody(name: str) -> str:
+        # Two ways to write a name are two users, or two IDs; they stay two.
+        return f"{FORGOTTEN_PREFIX}{hmac.digest(secret, name.encode(), 'sha256').hex()[:32]}"
 
-    def texts(table: Table) -> Mapping[str, pl.Expr]:
-        found = {column: pl.col(column).str.replace_all(written, HIDDEN_ADDRESS) for column in _texts(table)}
-        if table is REJECTED_ROWS:
-            text = pl.col("text")
-            found["text"] = pl.when(text.str.contains(written)).then(shape_of(text)).otherwise(text)
-        return found
+    def users(texts: pl.Series) -> pl.Series:
+        return _replaced(texts, alone.stand_in(texts), lambda text: nobody(text.strip().lower()))
 
-    return _edit(tables, _Edit(names, texts), report)
+    def ids(texts: pl.Series) -> pl.Series:
+        return _replaced(texts, alone.stand_in(texts), lambda text: alone.replaced(text, nobody))
+
+    def hidden(texts: pl.Series) -> pl.Series:
+        return _replaced(texts, person.stand_in(texts), lambda text: person.replaced(text, lambda _: HIDDEN_ADDRESS))
+
+    def rejected(texts: pl.Expr) -> pl.Expr:
+        named = texts.map_batches(person.stand_in, pl.Boolean)
+        return pl.when(named).then(shape_of(texts)).otherwise(texts)
+
+    kinds = {Kind.USER: _by_series(users), Kind.ID: _by_series(ids), Kind.TEXT: _by_series(hidden)}
+    return _edit(tables, _Edit(kinds, {(REJECTED_ROWS, "text"): rejected}), report)
 
 
-def _texts(table: Table) -> list[str]:
-    if table is EXPORT_FILES:
-        return ["detail"]
-    held = set(table.schema)
-    return sorted(_TEXTS_OF_RESOURCES & held) if "owner_email" in held else []
+def _by_series(change: Callable[[pl.Series], pl.Series]) -> _Change:
+    return lambda texts: texts.map_batches(change, pl.String)
+
+
+def _replaced(texts: pl.Series, which: pl.Series, new: Callable[[str], str]) -> pl.Series:
+    distinct = texts.filter(which).unique()
+    if distinct.is_empty():
+        return texts
+    return texts.replace(distinct, pl.Series([new(text) for text in distinct], dtype=pl.String))
+
+
+def _is_stored(tables: Tables, person: Person) -> bool:
+    """Whether a table holds the user as a user."""
+
+    def others(users: pl.Series) -> pl.Series:
+        return _replaced(users, person.are(users), lambda _: "")
+
+    without = _Edit({Kind.USER: _by_series(others)}, {})
+    for table in ALL_TABLES:
+        if changes := _changes(table, without):
+            handle = tables.open(table)
+            paths = tables.storage.paths(table.name, [file["path"] for file in _files(handle)])
+            if any(_differs(path, changes) for path in paths):
+                return True
+    return False
 
 
 # --- Editing ------------------------------------------------------------------------------------------------------
@@ -164,71 +195,51 @@ _ORDER = (*(table for table in ALL_TABLES if table is not EXPORT_FILES), EXPORT_
 def _edit_table(tables: Tables, table: Table, edit: _Edit, scratch: Path) -> Edited:
     """Write those data files of a table anew that hold something to change, and commit them together."""
     handle = tables.open(table)
-    columns = _Columns.of(table)
-    texts = edit.texts(table)
+    changes = _changes(table, edit)
     files = files_of(handle)
     staged: dict[str, StagedFile] = {}
-    if not (columns.flat or columns.nested or texts):
+    if not changes:
         return Edited(table.name, 0, files.height)
     paths = tables.storage.paths(table.name, files["path"].to_list())
     for file, path in zip(files.iter_rows(named=True), paths, strict=True):
-        names = edit.names(columns.users(path))
-        held = set(pl.scan_parquet(path, glob=False, hive_partitioning=False).collect_schema())
-        new_texts = {column: text for column, text in texts.items() if column in held}
-        if not names and not _differs(path, new_texts):
+        if not _differs(path, changes):
             continue
         target = scratch / f"{uuid.uuid4().hex}.parquet"
-        rows = _rewrite(path, target, partial(columns.changed, names=names, texts=new_texts))
+        rows = _rewrite(path, target, partial(_changed, changes=changes))
         staged[file["path"]] = StagedFile(target, {name: str(file[name]) for name in table.partition_by}, rows)
     replace_files(handle, files.filter(pl.col("path").is_in(staged)), list(staged.values()))
     return Edited(table.name, len(staged), files.height)
 
 
-@dataclass(frozen=True)
-class _Columns:
-    """The columns of a table that hold users: `flat` ones, and `nested` lists of records, each with its fields.
+def _changes(table: Table, edit: _Edit) -> dict[str, pl.Expr]:
+    """What becomes of the columns of a table that hold texts, by their names."""
+    found = {name: _change_of(pl.col(name), name, dtype, edit.kinds) for name, dtype in table.schema.items()}
+    of_its_own = {name: change(pl.col(name)) for (where, name), change in edit.columns.items() if where is table}
+    return {name: changed for name, changed in found.items() if changed is not None} | of_its_own
 
-    A list that is `ordered` has the most active users first, then by name.
-    """
 
-    flat: tuple[str, ...]
-    nested: Mapping[str, tuple[str, ...]]
-    ordered: frozenset[str]
+def _change_of(value: pl.Expr, name: str, dtype: PolarsDataType, kinds: Mapping[Kind, _Change]) -> pl.Expr | None:
+    """What becomes of the values of a column, or of a field of records; None if nothing can change."""
+    if dtype == pl.String:
+        change = kinds.get(kind) if (kind := kind_of(name)) is not None else None
+        return None if change is None else change(value)
+    if isinstance(dtype, pl.List):
+        changed = _change_of(pl.element(), name, dtype.inner, kinds)
+        return None if changed is None else value.list.eval(changed)
+    if isinstance(dtype, pl.Struct):
+        fields = [_change_of(pl.field(field.name), field.name, field.dtype, kinds) for field in dtype.fields]
+        if new := [field for field in fields if field is not None]:
+            records = value.struct.with_fields(new)
+            return (
+                _in_order(records)
+                if {_MOST_ACTIVE, "user_email"} <= {field.name for field in dtype.fields}
+                else records
+            )
+    return None
 
-    @staticmethod
-    def of(table: Table) -> _Columns:
-        flat = [name for name in table.schema if name.endswith("_email")]
-        fields = {
-            name: [inner.name for inner in dtype.inner.fields]
-            for name, dtype in table.schema.items()
-            if isinstance(dtype, pl.List) and isinstance(dtype.inner, pl.Struct)
-        }
-        nested = {name: tuple(inner for inner in inners if inner.endswith("_email")) for name, inners in fields.items()}
-        ordered = {name for name, inners in fields.items() if {_MOST_ACTIVE, "user_email"} <= set(inners)}
-        return _Columns(tuple(flat), {name: inners for name, inners in nested.items() if inners}, frozenset(ordered))
 
-    def users(self, path: str) -> pl.Series:
-        """The distinct users of a data file."""
-        rows = pl.scan_parquet(path, glob=False, hive_partitioning=False)
-        held = set(rows.collect_schema().names())
-        columns = [rows.select(user=pl.col(name).cast(pl.String)) for name in self.flat if name in held]
-        columns += [
-            rows.select(pl.col(name).explode().struct.field(inner).alias("user"))
-            for name, inners in self.nested.items()
-            for inner in inners
-            if name in held
-        ]
-        nobody = pl.LazyFrame(schema={"user": pl.String})
-        return pl.concat([nobody, *columns]).drop_nulls().unique().sort("user").collect()["user"]
-
-    def changed(self, frame: pl.DataFrame, names: Mapping[str, str], texts: Mapping[str, pl.Expr]) -> pl.DataFrame:
-        """The frame with the new names and texts; users of a resource are in order again."""
-        flat = [replaced(pl.col(name), names) for name in self.flat if name in frame.columns]
-        nested = []
-        for name in self.nested.keys() & set(frame.columns):
-            records = pl.element().struct.with_fields(replaced(pl.field(inner), names) for inner in self.nested[name])
-            nested.append(pl.col(name).list.eval(_in_order(records) if name in self.ordered else records))
-        return frame.with_columns(*flat, *nested, **texts)
+def _changed(frame: pl.DataFrame, changes: Mapping[str, pl.Expr]) -> pl.DataFrame:
+    return frame.with_columns(changed for name, changed in changes.items() if name in frame.columns)
 
 
 def _in_order(records: pl.Expr) -> pl.Expr:
@@ -237,12 +248,19 @@ def _in_order(records: pl.Expr) -> pl.Expr:
     return records.sort_by(impressions, user, descending=[True, False])
 
 
-def _differs(path: str, texts: Mapping[str, pl.Expr]) -> bool:
-    if not texts:
-        return False
-    changed = [text.ne_missing(pl.col(column)).any() for column, text in texts.items()]
-    rows = pl.scan_parquet(path, glob=False, hive_partitioning=False)
-    return bool(rows.select(pl.any_horizontal(changed)).collect().item())
+def _differs(path: str, changes: Mapping[str, pl.Expr]) -> bool:
+    """Whether a change changes something in a data file."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    with pq.ParquetFile(path) as file:
+        held = [name for name in file.schema_arrow.names if name in changes]
+        for batch in file.iter_batches(batch_size=_BATCH_ROWS, columns=held):
+            frame = pl.from_arrow(pa.Table.from_batches([batch]))
+            assert isinstance(frame, pl.DataFrame)
+            if not _changed(frame, changes).equals(frame):
+                return True
+    return False
 
 
 def _rewrite(path: str, target: Path, change: Callable[[pl.DataFrame], pl.DataFrame]) -> int:

@@ -7,6 +7,7 @@ import polars as pl
 from sigma_impressions.errors import ResourcesRefused
 from sigma_impressions.lake.schemas import ALIAS_COLUMNS, PAGE_COLUMNS, RESOURCE_COLUMNS, UTC_TIME
 from sigma_impressions.texts import value
+from sigma_impressions.users import without_address
 
 WORKBOOK = "sigma_workbook"
 DATA_MODEL = "sigma_data_model"
@@ -134,4 +135,4 @@ def _examples(rows: pl.DataFrame) -> str:
         for row in rows.head(_EXAMPLES).iter_rows(named=True)
     ]
     more = f" and {rows.height - _EXAMPLES} more" if rows.height > _EXAMPLES else ""
-    return f"{', '.join(named)}{more}"
+    return without_address(f"{', '.join(named)}{more}")

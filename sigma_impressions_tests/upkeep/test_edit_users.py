@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import json
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterable
 from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
@@ -14,7 +16,7 @@ import polars as pl
 import pytest
 from deltalake import write_deltalake
 
-from sigma_impressions.errors import AddressesStored
+from sigma_impressions.errors import AddressesStored, UserUnknown
 from sigma_impressions.exports.reading.rules import ReadingRules
 from sigma_impressions.insights.insight_tables import INSIGHT_TABLES
 from sigma_impressions.lake import tables as tables_module
@@ -24,6 +26,7 @@ from sigma_impressions.lake.schemas import (
     EXPORT_FILES,
     NORMALIZED_IMPRESSIONS,
     REJECTED_ROWS,
+    RESOURCE_COLUMNS,
     SIGMA_RESOURCES,
     USER_ACTIVITY,
 )
@@ -33,9 +36,9 @@ from sigma_impressions.metrics.daily import refresh_daily_impressions
 from sigma_impressions.publish.database import publish_database
 from sigma_impressions.upkeep import edit_users as stored_users
 from sigma_impressions.upkeep.edit_users import forget_stored, pseudonymize_stored, refuse_stored_addresses
-from sigma_impressions.upstream.contract import conform
+from sigma_impressions.upstream.contract import ALIASES, conform
 from sigma_impressions.upstream.snapshots import capture_snapshot
-from sigma_impressions.users import Pseudonyms, pseudonymous_resources
+from sigma_impressions.users import Pseudonyms, pseudonymous_rows
 from sigma_impressions_tests import cases
 from sigma_impressions_tests.exports.test_capture import Bucket, scanned
 from sigma_impressions_tests.metrics.captured import capture
@@ -70,15 +73,22 @@ RESOURCES: list[dict[str, str | None]] = [
 ]
 
 
-def store(root: Path, bucket: Bucket, rules: ReadingRules) -> Tables:
-    """The tables after a run over all files."""
+def store(
+    root: Path,
+    bucket: Bucket,
+    rules: ReadingRules,
+    described: list[dict[str, str | None]] = RESOURCES,
+    tags: dict[str, str] | None = None,
+) -> Tables:
+    """The tables after a run over all files, with these resources, and tags by the ID of their version of wb1."""
     tables = Tables(root)
     is_workbook = pl.col("element_id").is_null()
     kind = pl.when(is_workbook).then(pl.lit("sigma_workbook")).otherwise(pl.lit("sigma_element"))
-    resources = conform(pl.DataFrame(RESOURCES).with_columns(resource_type=kind), "here")
+    resources = conform(pl.DataFrame(described).with_columns(resource_type=kind), "here")
+    aliases = pl.DataFrame([(alias, "wb1", tag) for alias, tag in (tags or {}).items()], schema=ALIASES, orient="row")
     if rules.pseudonyms is not None:
-        resources = pseudonymous_resources(resources, rules.pseudonyms)
-    capture_snapshot(tables, resources, "here", datetime(2026, 11, 1, tzinfo=UTC))
+        resources, aliases = (pseudonymous_rows(rows, rules.pseudonyms) for rows in (resources, aliases))
+    capture_snapshot(tables, resources, "here", datetime(2026, 11, 1, tzinfo=UTC), aliases=aliases)
     scanned(tables, bucket, rules=rules)
     refresh(tables)
     for table in (DAILY_IMPRESSIONS, USER_ACTIVITY):
@@ -104,17 +114,29 @@ def published(tables: Tables) -> dict[str, Any]:
     return {**cases.published(path), "rejected": rejected, "daily": daily, "owners": owners, **insights}
 
 
-def holding(root: Path, texts: Iterator[str] | tuple[str, ...]) -> set[str]:
-    """Where one of the texts stands, in any case: bytes of files, values of the tables, and checkpoints."""
+def holding(root: Path, texts: Iterable[str], leaving: Iterable[str] = ()) -> set[str]:
+    """Where one of the texts stands, in any case: bytes of files, values of the tables, and checkpoints.
+
+    What stands in a text of `leaving` does not count, nor do bytes of files that are packed: they hold parts of one.
+    """
     needles = [text.lower().encode() for text in texts]
     files = {str(path.relative_to(root)): path.read_bytes().lower() for path in root.rglob("*") if path.is_file()}
     tables = Tables(root)
     contents = {table.name: json.dumps(tables.read(table).collect().to_dicts(), default=str) for table in ALL_TABLES}
     for path in root.rglob("*.checkpoint.parquet"):
         contents[f"{path.parts[-3]} checkpoint"] = json.dumps(pl.read_parquet(path).to_dicts(), default=str)
+    for path in root.rglob("*.parquet"):
+        # Data files too, also those that no table names any more.
+        rows = pl.read_parquet(path, hive_partitioning=False).to_dicts()
+        contents[f"rows of {path.relative_to(root)}"] = json.dumps(rows, default=str)
     if (root / "sigma_impressions.duckdb").exists():
         contents["published"] = json.dumps(published(tables), default=str)
     files |= {name: content.lower().encode() for name, content in contents.items()}
+    if leaving:
+        packed = {name for name in files if name.endswith((".parquet", ".duckdb")) and (root / name).exists()}
+        files = {name: content for name, content in files.items() if name not in packed}
+    for other in leaving:
+        files = {name: content.replace(other.encode(), b"") for name, content in files.items()}
     return {name for name, content in files.items() if any(needle in content for needle in needles)}
 
 
@@ -196,6 +218,121 @@ def test_stored_addresses_become_what_reading_again_would_give(
         refresh(each)
     assert published(tables) == published(pseudonymous)
     assert sum(row[3] for row in found["daily"]) + 1 == sum(row[3] for row in published(tables)["daily"])
+
+
+FORMS = (
+    *("ann.lee@x.org", "Ann.Lee@X.org", "ann.lee%40x.org", "ann.lee%2540x.org", "ann.lee＠x.org"),
+    *("'ann.lee'@x.org", '"ann.lee"@x.org', "u=ann.lee@x.org&theme"),
+)
+OTHERS = ("joann.lee@x.org", "ann.lee@x.org.au", "ann.lee@x.organic")
+"""Addresses of others, with that of Ann inside."""
+
+MIXED_UP = (
+    ("request_time", "user_email", "workbook_url_id", "element_id", "event_id", "event_type", "of ann.lee@x.org"),
+    *(
+        (f"2026-11-19 {hour:02}:00:00", *row)
+        for hour, one in enumerate((*FORMS, *OTHERS), start=9)
+        for row in (
+            ("fay@x.org", one, "", "", "view", ""),
+            ("fay@x.org", "wb1", one, "", f"of {one}", ""),
+            ("fay@x.org", "wb2", "el1", one, "view", ""),
+            ("fay@x.org", "wb2", "el1", one, "view", ""),
+            (one, "wb2", "", "", "view", ""),
+            (one, "wb2", "", "", "view", "", "too many"),
+        )
+    ),
+)
+DESCRIBED: list[dict[str, str | None]] = [
+    *RESOURCES,
+    *(
+        {
+            "workbook_url_id": one,
+            "element_id": None,
+            "name": f"Copy of {one}'s",
+            "path": f"/My Documents/{one}/Sub",
+            "url": f"https://x.org/w?:embed=true&u={one}",
+            "owner_email": one,
+        }
+        for one in (*FORMS, *OTHERS)
+    ),
+]
+TAGS = {"11111111-1111-4111-8111-111111111111": "for ann.lee%40x.org", "ann.lee@x.org-2": "Public"}
+
+
+def mixed_up() -> Bucket:
+    bucket = filled()
+    text = io.StringIO()
+    csv.writer(text).writerows(MIXED_UP)
+    bucket.put("m.csv", text.getvalue().encode())
+    bucket.put("n.csv", b"request_time,user_email,of ann.lee%40x.org\n")
+    return bucket
+
+
+def numbers(tables: Tables) -> list[Any]:
+    """What the published database shows, without what names users or resources."""
+    with duckdb.connect(str(publish_database(tables).path), read_only=True) as connection:
+        return [
+            sorted(connection.execute(f"SELECT COLUMNS(* EXCLUDE ({left})) FROM {table}").fetchall(), key=str)
+            for table, left in {
+                "daily_impressions": "workbook_url_id, element_id",
+                "resource_impressions": f"{', '.join(RESOURCE_COLUMNS)}, used",
+                "user_activity": "user_email",
+                "unmatched_impressions": "workbook_url_id, element_id",
+            }.items()
+        ]
+
+
+def test_no_form_of_an_address_stays_in_any_column(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tables_module, "_CHECKPOINT_INTERVAL", 1)
+    addresses = store(tmp_path / "addresses", mixed_up(), EMAIL, DESCRIBED, TAGS)
+    pseudonymous = store(tmp_path / "pseudonyms", mixed_up(), PSEUDONYM, DESCRIBED, TAGS)
+    before = numbers(addresses)
+    found_in = holding(addresses.root, ("ann.lee",), OTHERS)
+    names = {"normalized_impressions", "unmatched_impressions", "workbook_aliases", "daily_impressions checkpoint"}
+    assert names | {"export_files", "resource_history", "resource_impressions", "published"} <= found_in
+    everybody = ("ann.lee", *USERS, "eve@x.org", "fay@x.org")
+    assert holding(pseudonymous.root, everybody) == set()
+    assert numbers(pseudonymous) == before
+
+    copied = Tables(Path(shutil.copytree(addresses.root, tmp_path / "copied")))
+    pseudonymize_stored(copied, PSEUDONYMS, silent)
+    assert published(copied) == published(pseudonymous)
+    assert holding(copied.root, everybody) == set()
+    assert sum(edited.changed_files for edited in pseudonymize_stored(copied, PSEUDONYMS, silent)) == 0
+
+    for tables, rules in ((addresses, EMAIL), (pseudonymous, PSEUDONYM)):
+        forget_stored(tables, "ANN.LEE%40x.org", rules.pseudonyms, silent)
+        assert numbers(tables) == before
+        assert refresh_daily_impressions(tables, "largest").built == ()
+        assert holding(tables.root, (PSEUDONYMS.of_one("ann.lee@x.org"),)) == set()
+    assert holding(addresses.root, ("ann.lee",), OTHERS) == set()
+    assert holding(addresses.root, FORMS[2:]) == set()
+    for other in OTHERS:
+        assert names & holding(addresses.root, (other,)) >= {"normalized_impressions", "unmatched_impressions"}
+        assert {"normalized_impressions", "published"} <= holding(pseudonymous.root, (PSEUDONYMS.of_one(other),))
+
+
+def test_a_user_without_an_at_is_forgotten_if_one_is_stored(tmp_path: Path) -> None:
+    bucket = Bucket()
+    rows = ("annlee,wb1,", "annlees,wb1,", "e,annlee-2,", "e,wb1,annlee")
+    text = "".join(f"2026-11-19 09:00:00,{row}\n" for row in rows)
+    bucket.put("a.csv", f"request_time,user_email,workbook_url_id,element_id\n{text},annlee,wb1,\n".encode())
+    described: list[dict[str, str | None]] = [
+        {"workbook_url_id": "wb1", "element_id": None, "name": "Of Annlee, not annlees", "owner_email": None}
+    ]
+    tables = store(tmp_path, bucket, EMAIL, described)
+    before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+    for nobody in ("ann", "wb1", "@", "@x.org", "read"):
+        with pytest.raises(UserUnknown, match="nothing was changed"):
+            forget_stored(tables, nobody, None, silent)
+    assert {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == before
+    forget_stored(tables, "AnnLee", None, silent)
+    assert holding(tmp_path, ("annlee",), ("annlees", "annlee-2")) == set()
+    assert "normalized_impressions" in holding(tmp_path, ("annlees",)) & holding(tmp_path, ("annlee-2",))
+    (name,) = tables.read(SIGMA_RESOURCES).collect()["name"]
+    assert name == "Of [address], not annlees"
+    with pytest.raises(UserUnknown):
+        forget_stored(tables, "annlee", None, silent)
 
 
 def test_an_interrupted_change_is_begun_again(

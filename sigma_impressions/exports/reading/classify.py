@@ -13,18 +13,20 @@ from datetime import UTC, datetime, timedelta
 import numpy as np
 import polars as pl
 
-from sigma_impressions.exports.reading.buffers import value_bytes
+from sigma_impressions.exports.reading.buffers import may_hold_at, value_bytes
 from sigma_impressions.exports.reading.references import reduce_references
 from sigma_impressions.exports.reading.rules import ReadingRules
 from sigma_impressions.exports.reading.times import parse_times
 from sigma_impressions.lake.schemas import NORMALIZED_IMPRESSIONS, columns_of_a_file
-from sigma_impressions.users import canonical, without_addresses
+from sigma_impressions.users import Kind, canonical, kind_of, without_addresses
 
 ACCEPTED_SCHEMA = columns_of_a_file(NORMALIZED_IMPRESSIONS)
 
 EARLIEST_TIME = datetime(2010, 1, 1, tzinfo=UTC)
 LATEST_AFTER_LAST_MODIFIED = timedelta(hours=24)
 LARGEST_COUNT = 1_000_000_000
+
+_IDS = [name for name in ACCEPTED_SCHEMA if kind_of(name) is Kind.ID]
 
 _FALSE = pl.lit(False)
 
@@ -116,7 +118,10 @@ def classify(
     accepted, excluded = _split(good, _is_not_excluded(good.get_column("user_email"), rules.excluded_users))
     counts = _count_types(raw, accepted, keep)
     if rules.pseudonyms is not None:
-        accepted = accepted.with_columns(rules.pseudonyms.of(accepted.get_column("user_email")))
+        mixed_up = [column for column in accepted.select(_IDS).iter_columns() if may_hold_at(column)]
+        accepted = accepted.with_columns(
+            rules.pseudonyms.of(accepted.get_column("user_email")), *map(rules.pseudonyms.in_ids, mixed_up)
+        )
         counts = counts.with_columns(without_addresses(pl.col("event_type")))
     return Classified(
         accepted.select(*ACCEPTED_SCHEMA, *keep),

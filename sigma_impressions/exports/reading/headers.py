@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 from sigma_impressions.exports.reading.refused import RefusedFile
+from sigma_impressions.users import without_address
 
 COLUMNS: Mapping[str, tuple[str, ...]] = {
     "request_time": ("timestamp", "event_time", "event_timestamp", "viewed_at", "time"),
@@ -143,7 +144,7 @@ def read_header(
     if counts_of and not named["count"]:
         warnings.append(_undecided("count", [cells[i] for i in counts_of], extra_aliases))
     used = set(positions.values())
-    unused = tuple(cell.strip(WHITE_SPACE) for i, cell in enumerate(cells) if i not in used)
+    unused = tuple(without_address(cell.strip(WHITE_SPACE)) for i, cell in enumerate(cells) if i not in used)
     return Header(delimiter, len(cells), positions, unused, tuple(warnings))
 
 
@@ -258,7 +259,7 @@ def _likely(columns: Sequence[str], cells: Sequence[str]) -> dict[str, str]:
 
 def _plain(cell: str) -> str:
     """A cell as an alias is written: a comma would end it; all but letters and digits does not count there."""
-    return re.sub(r"[^\w-]+", " ", cell[:_SHOWN]).strip()
+    return re.sub(r"[^\w-]+", " ", without_address(cell)[:_SHOWN]).strip()
 
 
 def _aliases_line(more: Mapping[str, str], extra_aliases: Mapping[str, Sequence[str]]) -> str:
@@ -283,7 +284,7 @@ _SHOWN = 60
 
 
 def _quoted(cell: str) -> str:
-    return repr(cell.strip(WHITE_SPACE)[:_SHOWN])
+    return repr(without_address(cell.strip(WHITE_SPACE))[:_SHOWN])
 
 
 def _joined(texts: Sequence[str]) -> str:
@@ -302,8 +303,8 @@ def _shown(cells: Sequence[str], most: int = 20) -> str:
     nothing for a message.
     """
     is_row = _is_row(cells)
-    trimmed = [cell.strip(WHITE_SPACE)[:_SHOWN] for cell in cells[:most]]
-    shown = ", ".join(repr(_shape(cell) if is_row else cell) for cell in trimmed)
+    trimmed = [cell.strip(WHITE_SPACE) for cell in cells[:most]]
+    shown = ", ".join(repr((_shape(cell) if is_row else without_address(cell))[:_SHOWN]) for cell in trimmed)
     more = "" if len(cells) <= most else f" and {len(cells) - most:,} more"
     return f"{shown}{more}{', which looks like a row (x is a letter, 0 a digit)' if is_row else ''}"
 

@@ -38,7 +38,7 @@ from sigma_impressions.texts import VALUE, printable, value
 from sigma_impressions.upstream.contract import ELEMENT, counted
 from sigma_impressions.upstream.discovery import list_workbooks
 from sigma_impressions.upstream.snapshot_file import read_snapshot
-from sigma_impressions.users import without_addresses
+from sigma_impressions.users import without_address, without_addresses
 from sigma_impressions.wiring import (
     cloud,
     file_date_pattern,
@@ -206,7 +206,7 @@ def _told_of_rows(read: NormalizedFile, rejected: Path) -> str:
         said += f". Of the first skipped one, {read.skipped_example}"
     if len(read.event_types) > 1:
         types = ", ".join(
-            f"{value(name) or '(none)'} ({rows:,} rows, {accepted:,} counted)"
+            f"{value(without_address(name)) or '(none)'} ({rows:,} rows, {accepted:,} counted)"
             for name, rows, accepted in read.event_types[:20]
         )
         said += f". Event types: {types}"
@@ -242,8 +242,8 @@ def _check_resources(settings: Settings, viewed: pl.Series | None) -> Iterator[S
     share = float(known.mean() or 0)  # type: ignore[arg-type]
     said = f"{share:.0%} of the sample rows are views of a known workbook"
     if share < 1:
-        other = viewed.filter(~known)[0]
-        known_id = str(workbooks["workbook_url_id"][0])[:VALUE] if workbooks.height else None
+        other = without_address(viewed.filter(~known)[0])
+        known_id = without_address(str(workbooks["workbook_url_id"][0]))[:VALUE] if workbooks.height else None
         said += f". Not known is for example {other[:VALUE]!r}, while a known ID is {known_id!r}"
     advice = "" if share else ". Are these the resources of the same Sigma organization?"
     yield Step("match", share > 0, f"{said}{advice}")

@@ -241,6 +241,7 @@ def event_types_are_chosen(key: dg.AssetKey, files: pl.DataFrame, chosen: Collec
     types = (
         files.select(pl.col("event_types").explode().drop_nulls())
         .unnest("event_types")
+        .with_columns(without_addresses(pl.col("event_type")))
         .group_by("event_type")
         .agg(pl.col("rows", "accepted").sum())
         .sort("accepted", "rows", "event_type", descending=[True, True, False])

@@ -12,7 +12,7 @@ from polars.datatypes import DataTypeClass
 from sigma_impressions.lake.schemas import Table
 from sigma_impressions.lake.tables import Tables
 from sigma_impressions.texts import printable
-from sigma_impressions.users import shortened
+from sigma_impressions.users import PLACES, shortened, without_address
 
 OWNERS = ["team:data-platform"]
 GROUP = "sigma_impressions"
@@ -52,7 +52,10 @@ def location(tables: Tables, table: Table) -> dg.MetadataValue:
 
 
 def preview(rows: pl.DataFrame, most: int = PREVIEW_ROWS) -> dg.MetadataValue:
-    """The first rows as a table; users are shortened, so that no event holds an e-mail address or a pseudonym."""
+    """The first rows as a table; users are shortened, so that no event holds an e-mail address or a pseudonym.
+
+    Whatever they look like: what an event holds stays when a user is forgotten.
+    """
     shown = rows.head(most).with_columns(
         shortened(pl.col(name)) for name in rows.columns if name.endswith("_email") and rows.schema[name] == pl.String
     )
@@ -60,16 +63,20 @@ def preview(rows: pl.DataFrame, most: int = PREVIEW_ROWS) -> dg.MetadataValue:
 
 
 def table_of(rows: pl.DataFrame | Sequence[dict[str, Any]], columns: Sequence[str] = ()) -> dg.MetadataValue:
-    """A frame, or records with these columns, as a table that the UI shows as plain text, whatever they hold."""
+    """A frame, or records with these columns, as a table that the UI shows as plain text, whatever they hold.
+
+    Addresses are hidden, but in the columns that say where something lies.
+    """
     records = rows.to_dicts() if isinstance(rows, pl.DataFrame) else rows
     columns = rows.columns if isinstance(rows, pl.DataFrame) else columns
     return dg.MetadataValue.table(
-        records=[dg.TableRecord({name: _cell(record.get(name)) for name in columns}) for record in records],
+        records=[dg.TableRecord({name: _cell(name, record.get(name)) for name in columns}) for record in records],
         schema=dg.TableSchema(columns=[dg.TableColumn(name) for name in columns]),
     )
 
 
-def _cell(value: Any) -> str | int | float | bool:
+def _cell(name: str, value: Any) -> str | int | float | bool:
     if isinstance(value, int | float | bool):
         return value
-    return "" if value is None else printable(str(value))
+    text = "" if value is None else str(value)
+    return printable(text if name in PLACES else without_address(text))

@@ -11,6 +11,7 @@ import polars as pl
 from sigma_impressions.defs.checks import Check
 from sigma_impressions.defs.metadata import EXAMPLES, table_of
 from sigma_impressions.upstream.discovery import Unread
+from sigma_impressions.users import without_address
 
 FRESH = Check(
     "resources_are_fresh",
@@ -38,7 +39,7 @@ def elements_are_read(key: dg.AssetKey, unread: Sequence[Unread]) -> dg.AssetChe
     examples = [{"workbook_url_id": one.workbook_url_id, "reason": one.reason} for one in unread[:EXAMPLES]]
     return READ.result(
         key,
-        f"The elements of {len(unread)} workbooks could not be read, for example: {unread[0].reason} "
+        f"The elements of {len(unread)} workbooks could not be read, for example: {without_address(unread[0].reason)} "
         "Their last known elements are kept."
         if unread
         else None,

@@ -158,7 +158,7 @@ def _is_stored(tables: Tables, person: Person) -> bool:
     for table in ALL_TABLES:
         if changes := _changes(table, without):
             handle = tables.open(table)
-            paths = tables.storage.paths(table.name, [file["path"] for file in _files(handle)])
+            paths = tables.storage.paths(table.name, files_of(handle)["path"].to_list())
             if any(_differs(path, changes) for path in paths):
                 return True
     return False

@@ -82,9 +82,7 @@ def store(
 ) -> Tables:
     """The tables after a run over all files, with these resources, and tags by the ID of their version of wb1."""
     tables = Tables(root)
-    is_workbook = pl.col("element_id").is_null()
-    kind = pl.when(is_workbook).then(pl.lit("sigma_workbook")).otherwise(pl.lit("sigma_element"))
-    resources = conform(pl.DataFrame(described).with_columns(resource_type=kind), "here")
+    resources = conform(typed(described), "here")
     aliases = pl.DataFrame([(alias, "wb1", tag) for alias, tag in (tags or {}).items()], schema=ALIASES, orient="row")
     if rules.pseudonyms is not None:
         resources, aliases = (pseudonymous_rows(rows, rules.pseudonyms) for rows in (resources, aliases))
@@ -95,6 +93,12 @@ def store(
         # As earlier versions did: with the smallest and the largest text of each column in the log.
         write_deltalake(tables.open(table), tables.read(table).collect(), mode="overwrite")
     return tables
+
+
+def typed(described: list[dict[str, str | None]]) -> pl.DataFrame:
+    """Resources as somebody may upload them."""
+    kind = pl.when(pl.col("element_id").is_null()).then(pl.lit("sigma_workbook")).otherwise(pl.lit("sigma_element"))
+    return pl.DataFrame(described, infer_schema_length=None).with_columns(resource_type=kind)
 
 
 def refresh(tables: Tables) -> None:

@@ -44,7 +44,7 @@ REFUSED: dict[str, tuple[dict[str, str], str]] = {
     "secret key alone": ({**GOOD, SECRET_KEY: SECRET}, KEY_ID),
     "session token alone": ({**GOOD, SESSION_TOKEN: TOKEN}, SESSION_TOKEN),
     "secret key in a wrong place": ({**GOOD, KEY_ID: "AKIAEXAMPLE", SECRET_KEY: SECRET, DAYS_BACK: SECRET}, DAYS_BACK),
-    "storage prefix": ({**GOOD, "SIGMA_IMPRESSIONS_STORAGE": "s3://bucket/a b"}, "SIGMA_IMPRESSIONS_STORAGE"),
+    "storage prefix": ({**GOOD, "SIGMA_IMPRESSIONS_STORAGE": "s3://bucket/a//b"}, "SIGMA_IMPRESSIONS_STORAGE"),
     "first day in the future": (
         {**GOOD, "SIGMA_IMPRESSIONS_START_DATE": "2999-01-01"},
         "SIGMA_IMPRESSIONS_START_DATE",

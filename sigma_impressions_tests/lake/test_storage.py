@@ -91,9 +91,9 @@ def test_locations_have_folders_of_their_own(monkeypatch: pytest.MonkeyPatch, tm
     assert len({storage_of(monkeypatch, uri, cache=str(tmp_path)).local for uri in uris}) == len(uris)
 
 
-@pytest.mark.parametrize("uri", ["s3://tables/a b", "s3://tables/ä", "gs://tables/a//b", "s3://tables/a=b"])
+@pytest.mark.parametrize("uri", ["s3://tables/a&b", "s3://tables/100%41", "gs://tables/a//b", "s3://tables/../b"])
 def test_prefixes_that_libraries_write_in_different_ways_are_refused(uri: str) -> None:
-    with pytest.raises(SettingsError, match=r"SIGMA_IMPRESSIONS_STORAGE: has a prefix with characters"):
+    with pytest.raises(SettingsError, match=r"SIGMA_IMPRESSIONS_STORAGE: leads to a prefix that h(as|olds)"):
         read_settings({"bucket_uri": "s3://exports-bucket/", "storage": uri})
 
 

@@ -10,6 +10,8 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 
+from sigma_impressions.check import Step
+from sigma_impressions.defs.check_job import steps_as_markdown
 from sigma_impressions.errors import Problem, ResourcesRefused, SettingsError
 from sigma_impressions.exports.reading.refused import RefusedFile
 from sigma_impressions.texts import LINE, VALUE, markdown, mrkdwn, plain, printable, value
@@ -100,6 +102,19 @@ def test_markdown_shows_a_text_as_it_is(text: str) -> None:
 def test_markdown_leaves_names_of_settings_as_they_are() -> None:
     said = "set SIGMA_IMPRESSIONS_EVENT_TYPES=VIEW, then backfill --from 2026-09-01, for s3://bucket/a-b.csv.gz (7 %)."
     assert markdown(said) == said
+
+
+@given(TEXTS)
+@example("a | b\n| c | d |")
+@example(MARKED)
+def test_the_table_of_the_job_shows_what_the_steps_say(text: str) -> None:
+    table = steps_as_markdown([Step("list", True, text), Step("get", False, text)])
+    tokens = MarkdownIt("commonmark").enable(["table", "strikethrough"]).parse(table)
+    cells = [token for token in tokens if token.type == "inline"]
+    assert len(cells) == 3 * 3
+    for said in (cells[5], cells[8]):
+        assert {child.type for child in said.children or ()} <= {"text"}
+        assert plain(said.content) == " ".join(printable(text).split())
 
 
 @given(TEXTS)

@@ -37,7 +37,7 @@ _BREAK = "\u2060"
 """A word joiner: nothing is seen of it, and no text has it that went through `printable`."""
 
 _AT_EDGE = r"(?<![^\W_])_|_(?![^\W_])"
-"""An underscore that is not within a word, as in `SIGMA_BASE_URL`, where it has no meaning to Markdown."""
+"""An underscore at the edge of a word; within one, as in `SIGMA_BASE_URL`, it is no markup."""
 
 _MARKUP = re.compile(rf"[\\`*\[\]<>&~|]|{_AT_EDGE}|^[-+=#]")
 _LIST_NUMBER = re.compile(r"^([0-9]+)([.)])")
@@ -46,10 +46,13 @@ _LINKED = re.compile(r"(?i)(?<=http:)(?=//)|(?<=https:)(?=//)|(?<=www)(?=\.)|(?<
 """Where URLs and addresses are broken that GitHub's Markdown turns into links, escaped or not."""
 
 _LINKED_BY_CHATS = re.compile(
-    r"(?i)(?<!\bs3:)(?<!\bgs:)(?<=:)(?=//)|(?<=@)"
+    r"(?i)(?<!\bs3:)(?<!\bgs:)(?<=:)(?=//)|(?<=@)|(?<=\])(?=\()"
     r"|(?<=\w\.)(?=[^\W\d_]{2})(?!(?:csv|duckdb|env|gz|html|json|ndjson|parquet)\b)"
 )
-"""Chats turn any URL into a link, and domains without a scheme; what is named in messages often is none."""
+"""Chats turn any URL into a link, and domains without a scheme; what our messages name often is none.
+
+Some of those that take the JSON of Slack know the links of Markdown too.
+"""
 
 _LOOK_ALIKES = str.maketrans({"&": "&amp;", "<": "&lt;", ">": "&gt;", "*": "∗", "`": "ˋ", "~": "∼"})
 

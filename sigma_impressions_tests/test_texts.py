@@ -124,6 +124,7 @@ def test_a_chat_shows_a_text_as_it_is(text: str) -> None:
     shown = mrkdwn(text)
     assert all(map(shows, shown.replace("\u2060", "")))
     assert not set(shown) & set("<>*`~\n\r\x1b")
+    assert "](" not in shown
     assert "&" not in re.sub("&(amp|lt|gt);", "", shown)
     assert not re.search(r"(?<![^\W_])_|_(?![^\W_])", shown)
     assert not re.search(LINKED_BY_CHATS, shown)

@@ -16,6 +16,7 @@ from sigma_impressions.exports.reading.headers import is_of_header, likely_colum
 from sigma_impressions.lake.schemas import REJECTED_ROWS
 from sigma_impressions.lake.tables import Tables
 from sigma_impressions.metrics.conservation import ROW_COUNTS, lost_rows
+from sigma_impressions.texts import value
 from sigma_impressions.users import without_addresses
 
 FRESH = Check(
@@ -121,7 +122,8 @@ def readable(key: dg.AssetKey, files: pl.DataFrame) -> dg.AssetCheckResult:
 def objects_were_read(key: dg.AssetKey, files: pl.DataFrame) -> dg.AssetCheckResult:
     """Whether the store let all files of the run's days be read."""
     unreadable = files.filter(pl.col("status") == UNREADABLE).sort("key")
-    named = ", ".join(f"{name} ({reason})" for name, reason in unreadable.select("key", "reason").head(5).iter_rows())
+    shown = unreadable.select("key", "reason").head(5)
+    named = ", ".join(f"{value(name)} ({reason})" for name, reason in shown.iter_rows())
     return ALL_READ.result(
         key,
         f"{unreadable.height} of {files.height} files could not be read: {named}. {unreadable['detail'][0]}. The next "
@@ -248,7 +250,7 @@ def event_types_are_chosen(key: dg.AssetKey, files: pl.DataFrame, chosen: Collec
     )
     views = types.filter(pl.col("accepted") > 0)
     named = ", ".join(
-        f"{name or '(none)'} ({rows:,})" for name, rows in views.select("event_type", "accepted").iter_rows()
+        f"{value(name) or '(none)'} ({rows:,})" for name, rows in views.select("event_type", "accepted").iter_rows()
     )
     line = f"SIGMA_IMPRESSIONS_EVENT_TYPES={','.join(filter(None, views['event_type']))}"
     return EVENT_TYPES.result(

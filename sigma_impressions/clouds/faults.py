@@ -37,6 +37,11 @@ _MEANINGS = (
 _SDKS = ("botocore", "boto3", "s3transfer", "google", "requests", "urllib3")
 
 
+_ANY_OF_DELTA_LAKE = "DeltaError"
+"""Delta Lake's most general class. Conflicts, and what is wrong with a table, have classes of their own; this one also
+wraps answers of the store, with their text."""
+
+
 def meaning(error: Exception) -> str:
     """What is wrong and what to do, without the library's text: it may hold key IDs, tokens or signed URLs."""
     text = f"{type(error).__name__} {error}"
@@ -46,6 +51,7 @@ def meaning(error: Exception) -> str:
 
 def is_of_a_store(error: Exception) -> bool:
     """Whether an error comes from the network or the store's answer, by where its class is defined."""
-    module = type(error).__module__.partition(".")[0]
+    kind = type(error)
     # An error number means the local disk: it is full, say.
-    return (isinstance(error, OSError) and error.errno is None) or module in _SDKS
+    is_from_the_network = isinstance(error, OSError) and error.errno is None
+    return is_from_the_network or kind.__module__.partition(".")[0] in _SDKS or kind.__name__ == _ANY_OF_DELTA_LAKE

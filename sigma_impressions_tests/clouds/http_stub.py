@@ -73,7 +73,7 @@ def http_stub(answer: Callable[[Request], Answer]) -> Iterator[HttpStub]:
                         return
                     self.wfile.write(bytes([byte]))
 
-        do_GET = do_HEAD = do_POST = handle_request
+        do_GET = do_HEAD = do_POST = do_PUT = handle_request
 
         def log_message(self, format: str, *args: object) -> None:
             """Say nothing: pytest shows what matters."""

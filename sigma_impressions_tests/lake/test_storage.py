@@ -5,20 +5,26 @@ from __future__ import annotations
 import json
 import os
 import time
+import traceback
 from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
 from botocore.exceptions import ClientError, EndpointConnectionError
+from deltalake.exceptions import CommitFailedError, DeltaProtocolError, SchemaMismatchError, TableNotFoundError
 
 from sigma_impressions.clouds.gcs.files import gcs_options
 from sigma_impressions.clouds.s3.files import s3_options
 from sigma_impressions.errors import SettingsError, StorageError
 from sigma_impressions.lake import cache
 from sigma_impressions.lake.cache import FileCache
+from sigma_impressions.lake.commits import append_rows
+from sigma_impressions.lake.schemas import AS_OF_DATES
 from sigma_impressions.lake.storage import BucketStorage, LocalStorage, clear_errors
+from sigma_impressions.lake.tables import Tables
 from sigma_impressions.settings.read import read_settings
 from sigma_impressions.wiring import tables
+from sigma_impressions_tests.clouds.http_stub import Answer, Request, http_stub
 
 SECRET = "the-secret-access-key-of-this-test"
 KEYS = {"aws_access_key_id": "AKIAEXAMPLE", "aws_secret_access_key": SECRET, "aws_session_token": None}
@@ -132,6 +138,41 @@ def test_an_error_of_the_store_says_what_to_do(
     assert "s3://tables/usage/x" in str(raised.value)
     assert SECRET not in str(raised.value)
     assert raised.value.__suppress_context__
+
+
+def test_what_delta_lake_repeats_of_an_answer_is_not_told(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """A table that is there, in a store that lets nobody list any more when the table is committed to."""
+    Tables(tmp_path / "local").open(AS_OF_DATES)
+    log = "as_of_dates/_delta_log/00000000000000000000.json"
+    content, listable = (tmp_path / "local" / log).read_bytes(), True
+
+    def store(request: Request) -> Answer:
+        if request.method == "PUT":
+            return Answer(200, headers={"ETag": '"1"'})
+        if "list-type" in request.path:
+            entry = (
+                f"<Key>usage/{log}</Key><LastModified>2026-11-20T00:00:00Z</LastModified><Size>{len(content)}</Size>"
+            )
+            listing = f"<ListBucketResult><Contents>{entry}</Contents></ListBucketResult>"
+            fault = f"<Error><Code>ExpiredToken</Code><Token-0>{SECRET}</Token-0></Error>"
+            return Answer(200, listing.encode()) if listable else Answer(400, fault.encode())
+        return Answer(200, content, {"ETag": '"1"'}) if request.path.endswith(log) else Answer(404)
+
+    with http_stub(store) as stub:
+        ambient = {"AWS_ENDPOINT_URL_S3": stub.url, "AWS_ACCESS_KEY_ID": "AKIAEXAMPLE", "AWS_SECRET_ACCESS_KEY": SECRET}
+        location = storage_of(monkeypatch, "s3://tables/usage", ambient, cache=str(tmp_path), aws_region="eu-central-1")
+        handle = Tables(location).open(AS_OF_DATES)
+        listable = False
+        with pytest.raises(StorageError, match="have expired") as raised:
+            append_rows(handle, AS_OF_DATES.no_rows().clear(1))
+    assert SECRET not in "".join(traceback.format_exception(raised.value))
+
+
+def test_conflicts_and_what_is_wrong_with_a_table_pass(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    storage = storage_of(monkeypatch, "s3://tables/usage", cache=str(tmp_path))
+    for kind in (CommitFailedError, TableNotFoundError, DeltaProtocolError, SchemaMismatchError):
+        with pytest.raises(kind), clear_errors(storage, "writing"):
+            raise kind("Version 3 is there already")
 
 
 def test_errors_of_the_local_disk_pass(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

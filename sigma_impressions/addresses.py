@@ -90,6 +90,9 @@ class Person:
 
     def places(self, text: str) -> Iterator[slice]:
         """Where a text names the user, in order."""
+        if self.is_named(text):
+            yield slice(0, len(text))
+            return
         plain = _Plain.of(text)
         for found in self._whole.finditer(plain.text):
             yield plain.place(*found.span())
@@ -118,9 +121,8 @@ class Person:
         words = [rf"(?<!\w){name}(?:-[0-9a-f]{{8}})?(?!\w)" for name in sorted(self.pseudonyms)]
         local, at, domain = self._canonical.rpartition("@")
         if not (local and domain):
-            word = re.escape(self._canonical)
-            words.append(rf"\A\s*{word}\s*\Z" if self.alone else rf"(?<!\w){word}(?!\w)")
-            return re.compile("|".join(words))
+            words += [] if self.alone else [rf"(?<!\w){re.escape(self._canonical)}(?!\w)"]
+            return re.compile("|".join(words) or "(?!)")
         name = re.escape(local)
         quoted = [rf"\\?{o}{{1,2}}{name}\\?{c}{{1,2}}" for o, c in _QUOTES]
         bare = [] if re.search(r"\s", local) else [rf"(?<![\w+~-])(?<!\w[.'’]){name}"]

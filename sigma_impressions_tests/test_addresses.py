@@ -122,6 +122,11 @@ def test_a_user_who_is_no_address_is_found_as_a_word() -> None:
     assert alone.stand_in(pl.Series(["annlee", "annlee-2", "AnnLee "])).to_list() == [True, False, True]
 
 
+def test_an_address_with_a_space_is_found_where_quotes_hold_it_together_or_nothing_else_stands() -> None:
+    texts = pl.Series(["ann lee@x.org", 'for "ann lee"@x.org', "ann of lee@x.org", "for ann lee@x.org"])
+    assert Person("Ann Lee@x.org").stand_in(texts).to_list() == [True, True, False, False]
+
+
 def test_ids_with_an_address_get_pseudonyms_and_stay_as_many() -> None:
     ids = [*FORMS.values(), *OTHERS, *AROUND[3:5], "wb1", "Sales @ work", None]
     ids = [*ids, "https://x.org/ann@example.com/x"]

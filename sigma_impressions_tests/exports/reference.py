@@ -6,6 +6,7 @@ The rules: docs/sigma-export.md, "Columns", "Values" and "Files".
 from __future__ import annotations
 
 import re
+import unicodedata
 import zlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -344,7 +345,8 @@ def read_row(
         return "invalid_count", None
     if email is not None:
         email = email.lower()
-        if any(matches(pattern, email) for pattern in excluded):
+        visible = "".join(character for character in email if unicodedata.category(character) != "Cf")
+        if any(matches(pattern, visible) for pattern in excluded):
             return None, None
     row = (moment, moment.date(), email, workbook, values.get("element_id") or element, int(whole))
     return None, (*row, values.get("event_id"))

@@ -29,6 +29,7 @@ LARGEST_COUNT = 1_000_000_000
 _IDS = [name for name in ACCEPTED_SCHEMA if kind_of(name) is Kind.ID]
 
 _FALSE = pl.lit(False)
+_FIRST_NOT_ASCII = 0x80
 
 _CHECKS = {
     "wrong_field_count": pl.col("is_complete"),
@@ -165,6 +166,9 @@ def _fits(texts: pl.Series, expression: str) -> pl.Series:
 def _is_not_excluded(users: pl.Series, excluded_users: tuple[str, ...]) -> pl.Series | None:
     if not excluded_users:
         return None
+    if (value_bytes(users) >= _FIRST_NOT_ASCII).any():
+        # A character that nobody sees would lead around a pattern.
+        users = users.str.replace_all(r"\p{Cf}", "")
     return ~users.str.contains(f"^{_any_of(excluded_users)}$").fill_null(False)
 
 

@@ -12,6 +12,7 @@ from dagster._utils.names import clean_name
 
 from sigma_impressions.destinations.workbook_usage import workbook_usage
 from sigma_impressions.texts import HTTP_URL, printable
+from sigma_impressions.users import without_address
 from sigma_impressions.windows import WINDOW_DAYS
 
 WorkbookKey = Callable[[Mapping[str, Any]], dg.AssetKey | None]
@@ -52,7 +53,7 @@ def _metadata(workbook: Mapping[str, Any]) -> dict[str, dg.MetadataValue[Any]]:
     if workbook["last_impression_at"] is not None:
         found["last_impression_at"] = dg.MetadataValue.timestamp(workbook["last_impression_at"].timestamp())
     if workbook["url"] and re.match(HTTP_URL, workbook["url"]):
-        found["workbook"] = dg.MetadataValue.url(printable(workbook["url"]))
+        found["workbook"] = dg.MetadataValue.url(printable(without_address(workbook["url"])))
     return found
 
 

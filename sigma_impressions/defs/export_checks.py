@@ -17,7 +17,7 @@ from sigma_impressions.lake.schemas import REJECTED_ROWS
 from sigma_impressions.lake.tables import Tables
 from sigma_impressions.metrics.conservation import ROW_COUNTS, lost_rows
 from sigma_impressions.texts import value
-from sigma_impressions.users import without_addresses
+from sigma_impressions.users import shape_of, without_addresses
 
 FRESH = Check(
     "source_is_fresh",
@@ -199,12 +199,12 @@ def rows_were_accepted(key: dg.AssetKey, stored: Tables, files: pl.DataFrame) ->
 
 
 def _first_reasons(stored: Tables, files: pl.DataFrame) -> dict[str, dict[str, Any]]:
-    """By file ID, why most of its rejected rows are rejected, with an example in which addresses are hidden."""
+    """By file ID, why most of its rejected rows are rejected, with the shape of one: a record is kept for good."""
     reasons = (
         stored.read(REJECTED_ROWS, "file_date", files["file_date"].unique().to_list())
         .join(files.lazy().select("file_id", "capture_id"), on=["file_id", "capture_id"], maintain_order="left")
         .group_by("file_id", "reason")
-        .agg(rows=pl.len(), example=without_addresses(pl.col("text").first()).str.head(200))
+        .agg(rows=pl.len(), example=shape_of(pl.col("text").first()).str.head(200))
         .sort("rows", "reason", descending=[True, False])
         .unique("file_id", keep="first", maintain_order=True)
         .collect()
@@ -215,7 +215,8 @@ def _first_reasons(stored: Tables, files: pl.DataFrame) -> dict[str, dict[str, A
 def _why_nothing(file: Mapping[str, Any], rejected: Mapping[str, Any] | None) -> dict[str, Any]:
     """Why no row of a file was accepted: what most of them were, with an example."""
     if rejected is not None and rejected["rows"] >= file["skipped"]:
-        why = f"{rejected['rows']:,} rows are {rejected['reason']}, such as {rejected['example']!r}"
+        shape = f"{rejected['example']!r} (x is a letter, 0 a digit)"
+        why = f"{rejected['rows']:,} rows are {rejected['reason']}, such as {shape}"
     else:
         why = f"{file['skipped']:,} rows are skipped (of the first one, {file['detail']})"
     return {"key": file["key"], "rows": file["rows"], "why": why}

@@ -15,10 +15,3 @@ def value_bytes(texts: pl.Series) -> NDArray[np.uint8]:
         return np.empty(0, np.uint8)
     bounds = np.frombuffer(offsets, np.int64)
     return np.frombuffer(data, np.uint8)[bounds[array.offset] : bounds[array.offset + len(array)]]
-
-
-def may_hold_at(texts: pl.Series) -> bool:
-    """Whether an @ may stand in one of the texts, in whatever form."""
-    characters = value_bytes(texts)
-    # Those that are no ASCII begin with a byte of 0xEF in UTF-8.
-    return any((characters == byte).any() for byte in (ord("@"), ord("%"), 0xEF))

@@ -13,7 +13,7 @@ from datetime import UTC, datetime, timedelta
 import numpy as np
 import polars as pl
 
-from sigma_impressions.exports.reading.buffers import may_hold_at, value_bytes
+from sigma_impressions.exports.reading.buffers import value_bytes
 from sigma_impressions.exports.reading.references import reduce_references
 from sigma_impressions.exports.reading.rules import ReadingRules
 from sigma_impressions.exports.reading.times import parse_times
@@ -119,9 +119,9 @@ def classify(
     accepted, excluded = _split(good, _is_not_excluded(good.get_column("user_email"), rules.excluded_users))
     counts = _count_types(raw, accepted, keep)
     if rules.pseudonyms is not None:
-        mixed_up = [column for column in accepted.select(_IDS).iter_columns() if may_hold_at(column)]
         accepted = accepted.with_columns(
-            rules.pseudonyms.of(accepted.get_column("user_email")), *map(rules.pseudonyms.in_ids, mixed_up)
+            rules.pseudonyms.of(accepted.get_column("user_email")),
+            *map(rules.pseudonyms.in_ids, accepted.select(_IDS).iter_columns()),
         )
         counts = counts.with_columns(without_addresses(pl.col("event_type")))
     return Classified(

@@ -25,6 +25,9 @@ _BEHIND = f"(?:{_CHARACTER}|{_IN_QUOTES})+"
 ADDRESS = rf"""{_BEFORE}(?:[\\"'>)\]]*{AT}{_BEHIND})+"""
 """A word with an @ inside: an address, with what stands around it without a space, as in a query of a URL."""
 
+_LETTERS = r"0-9a-z\u00aa-\u058f"
+"""Letters and digits that go on with a word. Those of scripts that are written without spaces do not."""
+
 _QUOTES = (("'", "'"), ('"', '"'), ("“", "”"), ("‘", "’"))
 _CLOSING = {closing: opening for opening, closing in _QUOTES}
 _NOT_OF_LOCAL = r"[^\w.+~'’%-]"
@@ -121,13 +124,14 @@ class Person:
         words = [rf"(?<!\w){name}(?:-[0-9a-f]{{8}})?(?!\w)" for name in sorted(self.pseudonyms)]
         local, at, domain = self._canonical.rpartition("@")
         if not (local and domain):
-            words += [] if self.alone else [rf"(?<!\w){re.escape(self._canonical)}(?!\w)"]
+            edge = "_" + _LETTERS if self._canonical.isascii() else r"\w"
+            words += [] if self.alone else [f"(?<![{edge}]){re.escape(self._canonical)}(?![{edge}])"]
             return re.compile("|".join(words) or "(?!)")
         name = re.escape(local)
         quoted = [rf"\\?{o}{{1,2}}{name}\\?{c}{{1,2}}" for o, c in _QUOTES]
-        bare = [] if re.search(r"\s", local) else [rf"(?<![\w+~-])(?<!\w[.'’]){name}"]
+        bare = [] if re.search(r"\s", local) else [rf"(?<![{_LETTERS}_+~-])(?<![{_LETTERS}_][.'’]){name}"]
         # A hyphen or a dot goes on a domain if a letter or digit follows, behind a hyphen only if a dot comes later.
-        end = r"(?![^\W_]|\.[^\W_]|-[\w-]*\.[^\W_])"
+        end = rf"(?![{_LETTERS}]|\.[{_LETTERS}]|-[\w-]*\.[{_LETTERS}])"
         words.append(rf"(?:{'|'.join([*bare, *quoted])}){at}{re.escape(domain)}{end}")
         return re.compile("|".join(words))
 

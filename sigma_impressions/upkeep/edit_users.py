@@ -149,7 +149,7 @@ def _replaced(texts: pl.Series, which: pl.Series, new: Callable[[str], str]) -> 
 
 
 def _is_stored(tables: Tables, person: Person) -> bool:
-    """Whether a table holds the user as a user."""
+    """Whether a table holds the user as a user, also in an older version: an earlier try may have been interrupted."""
 
     def others(users: pl.Series) -> pl.Series:
         return _replaced(users, person.are(users), lambda _: "")
@@ -157,9 +157,8 @@ def _is_stored(tables: Tables, person: Person) -> bool:
     without = _Edit({Kind.USER: _by_series(others)}, {})
     for table in ALL_TABLES:
         if changes := _changes(table, without):
-            handle = tables.open(table)
-            paths = tables.storage.paths(table.name, files_of(handle)["path"].to_list())
-            if any(_differs(path, changes) for path in paths):
+            files = [path for path in tables.storage.sizes(table.name) if path.endswith(".parquet")]
+            if any(_differs(path, changes) for path in tables.storage.paths(table.name, files)):
                 return True
     return False
 
@@ -255,6 +254,8 @@ def _differs(path: str, changes: Mapping[str, pl.Expr]) -> bool:
 
     with pq.ParquetFile(path) as file:
         held = [name for name in file.schema_arrow.names if name in changes]
+        if not held:
+            return False
         for batch in file.iter_batches(batch_size=_BATCH_ROWS, columns=held):
             frame = pl.from_arrow(pa.Table.from_batches([batch]))
             assert isinstance(frame, pl.DataFrame)

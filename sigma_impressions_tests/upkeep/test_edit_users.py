@@ -316,7 +316,11 @@ def test_no_form_of_an_address_stays_in_any_column(tmp_path: Path, monkeypatch: 
         assert {"normalized_impressions", "published"} <= holding(pseudonymous.root, (PSEUDONYMS.of_one(other),))
 
 
-def test_a_user_without_an_at_is_forgotten_if_one_is_stored(tmp_path: Path) -> None:
+def interrupted(*_: Any) -> None:
+    raise KeyboardInterrupt
+
+
+def test_a_user_without_an_at_is_forgotten_if_one_is_stored(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     bucket = Bucket()
     rows = ("annlee,wb1,", "annlees,wb1,", "e,annlee-2,", "e,wb1,annlee")
     text = "".join(f"2026-11-19 09:00:00,{row}\n" for row in rows)
@@ -330,6 +334,10 @@ def test_a_user_without_an_at_is_forgotten_if_one_is_stored(tmp_path: Path) -> N
         with pytest.raises(UserUnknown, match="nothing was changed"):
             forget_stored(tables, nobody, None, silent)
     assert {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == before
+    with monkeypatch.context() as patched:
+        patched.setattr(stored_users, "_purge", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            forget_stored(tables, "AnnLee", None, silent)
     forget_stored(tables, "AnnLee", None, silent)
     assert holding(tmp_path, ("annlee",), ("annlees", "annlee-2")) == set()
     assert "normalized_impressions" in holding(tmp_path, ("annlees",)) & holding(tmp_path, ("annlee-2",))

@@ -38,7 +38,7 @@ from sigma_impressions.texts import VALUE, printable, value
 from sigma_impressions.upstream.contract import ELEMENT, counted
 from sigma_impressions.upstream.discovery import list_workbooks
 from sigma_impressions.upstream.snapshot_file import read_snapshot
-from sigma_impressions.users import without_address, without_addresses
+from sigma_impressions.users import shape_of, without_address
 from sigma_impressions.wiring import (
     cloud,
     file_date_pattern,
@@ -195,13 +195,13 @@ def _check_exports(settings: Settings, folder: Path) -> Generator[Step, None, pl
 
 
 def _told_of_rows(read: NormalizedFile, rejected: Path) -> str:
-    """How many rows are what; where some do not count, why, with an example, in which addresses are hidden."""
+    """How many rows are what; where some do not count, why, with the shape of one: a job records it for good."""
     said = f"{read.rows:,} rows: {read.accepted:,} accepted, {read.rejected:,} rejected, {read.skipped:,} skipped"
     if read.reasons:
         reason, rows = max(read.reasons.items(), key=lambda item: item[1])
         first = scan_frame(rejected).filter(pl.col("reason") == reason).head(1)
-        text = first.select(without_addresses(pl.col("text"))).collect().item()
-        said += f". {rows:,} are {reason}, such as {text[:VALUE]!r}"
+        shape = first.select(shape_of(pl.col("text"))).collect().item()
+        said += f". {rows:,} are {reason}, such as {shape[:VALUE]!r} (x is a letter, 0 a digit)"
     if read.skipped:
         said += f". Of the first skipped one, {read.skipped_example}"
     if len(read.event_types) > 1:

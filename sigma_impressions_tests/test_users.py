@@ -13,6 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from sigma_impressions.check import _told_of_rows
 from sigma_impressions.exports.reading.headers import read_header
 from sigma_impressions.exports.reading.normalize import normalize_file
 from sigma_impressions.exports.reading.refused import RefusedFile
@@ -97,6 +98,16 @@ def test_what_an_export_file_gives_with_pseudonyms(small: bool, tmp_path: Path) 
         "00/00/0000 0:00 xx,xxxx,xx xxx,xx0,0",
         '0000-00-00 00:00:00,xxx@xxxxxxx.xxx,"xxx ""x"" xxx"',
     ]
+
+
+def test_the_test_of_a_source_names_nobody(tmp_path: Path) -> None:
+    file, accepted, rejected = (tmp_path / name for name in ("file", "accepted.parquet", "rejected.parquet"))
+    file.write_text("time,user,workbook,of ann@example.com\nat noon,jorr,wb1,Jo Orr\n")
+    read = normalize_file(
+        file, last_modified=NOON, rules=ReadingRules(), accepted_to=accepted, rejected_to=rejected, scratch=tmp_path
+    )
+    assert "1 are unparseable_request_time, such as 'xx xxxx,xxxx,xx0,xx xxx' (x" in _told_of_rows(read, rejected)
+    assert read.unused_columns == ("of [address]",)
 
 
 @given(st.text())

@@ -43,8 +43,8 @@ from sigma_impressions.wiring import (
     cloud,
     file_date_pattern,
     reading_rules,
+    resources_bucket,
     resources_location,
-    resources_options,
     sigma_credentials,
     tables,
 )
@@ -256,5 +256,5 @@ def _workbooks(settings: Settings) -> tuple[pl.DataFrame, str]:
         workbooks, elements = list_workbooks(credentials)
         return workbooks, f"{workbooks.height} workbooks at {credentials.base_url}, {elements} elements in the first"
     where = resources_location(settings)
-    resources = read_snapshot(where, resources_options(settings))
+    resources = read_snapshot(where, resources_bucket(settings))
     return resources.filter(pl.col("resource_type") != ELEMENT), counted(resources)

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sigma_impressions.clouds.cloud import Cloud
-from sigma_impressions.clouds.objects import ObjectStore
+from sigma_impressions.clouds.objects import ObjectStore, key_of
 from sigma_impressions.clouds.registry import CLOUDS
 from sigma_impressions.errors import Problem, SettingsError
 from sigma_impressions.insights.thresholds import InsightRules
@@ -96,17 +96,19 @@ def resources_modified(settings: Settings) -> datetime | None:
     """
     if sigma_credentials(settings) is not None:
         return None
-    scheme, is_remote, path = (where := resources_location(settings)).partition("://")
-    if not is_remote:
+    where, bucket = resources_location(settings), resources_bucket(settings)
+    if bucket is None:
         return datetime.fromtimestamp(Path(where).stat().st_mtime, UTC)
-    bucket, _, key = path.partition("/")
-    return cloud(settings, scheme).objects(bucket).stat(key).last_modified
+    return bucket.stat(key_of(where)).last_modified
 
 
-def resources_options(settings: Settings) -> dict[str, str]:
-    """How polars reads the file with the resources: with the credentials of the exports, else the ambient ones."""
-    scheme, is_remote, _ = resources_location(settings).partition("://")
-    return cloud(settings, scheme).file_options() if is_remote else {}
+def resources_bucket(settings: Settings) -> ObjectStore | None:
+    """The bucket of the file with the resources; None if that is a local one.
+
+    It is opened with the credentials of the exports, else the ambient ones. Raises `StoreError` if that fails.
+    """
+    scheme, is_remote, path = resources_location(settings).partition("://")
+    return cloud(settings, scheme).objects(path.partition("/")[0]) if is_remote else None
 
 
 def sigma_credentials(settings: Settings) -> Credentials | None:

@@ -69,7 +69,3 @@ class Cloud(ABC):
     @abstractmethod
     def table_options(self) -> dict[str, str]:
         """The options with which `deltalake` opens a table now; they may hold secrets."""
-
-    @abstractmethod
-    def file_options(self) -> dict[str, str]:
-        """The options with which polars reads a single file; they may hold secrets."""

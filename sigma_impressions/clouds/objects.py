@@ -99,6 +99,11 @@ def uri(scheme: str, bucket: str, key: str = "") -> str:
     return printable(f"{scheme}://{bucket}/{key}")
 
 
+def key_of(uri: str) -> str:
+    """The key that a URI names, behind scheme and bucket."""
+    return uri.partition("://")[2].partition("/")[2]
+
+
 def host(endpoint: str) -> str:
     """Host and port of an endpoint, for messages: without credentials that its URL may hold."""
     parts = urlsplit(endpoint)

@@ -23,9 +23,9 @@ from sigma_impressions.upstream.snapshots import capture_snapshot
 from sigma_impressions.users import pseudonymous_rows
 from sigma_impressions.wiring import (
     pseudonyms,
+    resources_bucket,
     resources_location,
     resources_modified,
-    resources_options,
     sigma_credentials,
     tables,
 )
@@ -156,4 +156,4 @@ def _read(settings: Settings, report: Callable[[str], None]) -> tuple[str, Disco
     if credentials is not None:
         return credentials.base_url, discover_resources(credentials, report)
     where = resources_location(settings)
-    return where, Discovered(read_snapshot(where, resources_options(settings)))
+    return where, Discovered(read_snapshot(where, resources_bucket(settings)))

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from datetime import datetime, timedelta
+from typing import Final
+
 import polars as pl
 
 from sigma_impressions.errors import ResourcesRefused
@@ -25,7 +28,14 @@ ALIASES = ALIAS_COLUMNS
 """Those of the other IDs of the workbooks."""
 
 KEY = ("resource_type", "workbook_url_id", "element_id")
-_REQUIRED = ("resource_type", "workbook_url_id")
+REQUIRED = ("resource_type", "workbook_url_id")
+
+ROWS_LIMIT: Final = 2_000_000
+"""Resources that a snapshot may have; a large organization has some hundred thousand."""
+
+TEXT_LIMIT: Final = 10_000
+"""Characters that a value may have."""
+
 _EXAMPLES = 5
 _COLUMNS_SHOWN = 20
 
@@ -35,14 +45,38 @@ def conform(frame: pl.DataFrame, read_from: str) -> pl.DataFrame:
 
     Columns that the contract does not name are left out, absent ones become null, and blank text is null.
     Raises `ResourcesRefused` for a missing column, an unreadable value, an unknown type, a missing required
-    value, a duplicate key, or an element whose workbook has no row; the message names the offending rows by
-    number (1 is the first).
+    value, a duplicate key, an element whose workbook has no row, or more than ROWS_LIMIT rows; the message names the
+    offending rows by number (1 is the first).
     """
-    missing = [name for name in _REQUIRED if name not in frame.columns]
+    try:
+        return _conform(frame, read_from)
+    except (pl.exceptions.PolarsError, pl.exceptions.PanicException) as error:
+        # Its text may quote values.
+        raise ResourcesRefused(f"{read_from} holds values that cannot be read ({type(error).__name__}).") from None
+
+
+def as_text(value: object) -> str | None:
+    """A value of a JSON document as text. Raises `ValueError` for a list or an object."""
+    if value is None:
+        return None
+    if isinstance(value, str):
+        # Half a surrogate pair, as programs leave that cut texts, is no text that could be stored.
+        return value if value.isascii() else value.encode(errors="replace").decode()
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, int | float):
+        return str(value)
+    raise ValueError("not a text, number or truth value")
+
+
+def _conform(frame: pl.DataFrame, read_from: str) -> pl.DataFrame:
+    missing = [name for name in REQUIRED if name not in frame.columns]
     if missing:
         has = ", ".join(map(value, frame.columns[:_COLUMNS_SHOWN])) or "none"
         more = f" and {frame.width - _COLUMNS_SHOWN} more" if frame.width > _COLUMNS_SHOWN else ""
         raise ResourcesRefused(f"{read_from} lacks the column {' and '.join(missing)}. It has: {has}{more}.")
+    if frame.height > ROWS_LIMIT:
+        raise ResourcesRefused(f"{read_from} has {frame.height:,} rows, and more than {ROWS_LIMIT:,} are not accepted.")
     typed = _typed(frame, read_from).with_row_index("row", offset=1)
     known = typed.with_columns(resource_type=pl.col("resource_type").replace(_TYPES))
     is_unknown = ~pl.col("resource_type").is_in(list(_TYPES)) | pl.col("resource_type").is_null()
@@ -88,40 +122,76 @@ def _typed(frame: pl.DataFrame, read_from: str) -> pl.DataFrame:
 
 
 def _as_type(column: pl.Series, dtype: pl.DataType | type[pl.DataType], read_from: str) -> pl.Series:
-    if column.dtype == dtype:
-        result = column
-    elif dtype == UTC_TIME:
+    present = column
+    if column.dtype in (pl.Binary, pl.Categorical, pl.Enum):
+        column = column.cast(pl.String, strict=False)
+    if column.dtype == pl.String:
+        _check_length(column, read_from)
+        column = present = _blank_as_null(column)
+    if dtype == UTC_TIME:
         result = _as_time(column)
     elif dtype == pl.Boolean and column.dtype == pl.String:
         words = {**dict.fromkeys(("true", "t", "1", "yes"), True), **dict.fromkeys(("false", "f", "0", "no"), False)}
-        result = _blank_as_null(column).str.to_lowercase().replace_strict(words, default=None, return_dtype=pl.Boolean)
-    else:
+        result = column.str.to_lowercase().replace_strict(words, default=None, return_dtype=pl.Boolean)
+    elif column.dtype == dtype or column.dtype.is_numeric() or column.dtype in (pl.Boolean, pl.Null):
         result = column.cast(dtype, strict=False)
-    if dtype == pl.String:
-        return _blank_as_null(result)
-    present = _blank_as_null(column) if column.dtype == pl.String else column
+    else:
+        result = pl.Series(column.name, [None], dtype).new_from_index(0, column.len())
     unreadable = (result.is_null() & present.is_not_null()).arg_true()
     if len(unreadable):
-        rows = ", ".join(str(row + 1) for row in unreadable.head(_EXAMPLES))
-        raise ResourcesRefused(f"{read_from}: {column.name} cannot be read as {dtype} in row {rows}.")
+        raise ResourcesRefused(f"{read_from}: {column.name} cannot be read as {dtype} in row {_numbers(unreadable)}.")
     return result
 
 
+def _check_length(texts: pl.Series, read_from: str) -> None:
+    too_long = (texts.str.len_chars() > TEXT_LIMIT).arg_true()
+    if len(too_long):
+        raise ResourcesRefused(
+            f"{read_from}: {texts.name} has more than {TEXT_LIMIT:,} characters in row {_numbers(too_long)}."
+        )
+
+
+def _numbers(rows: pl.Series) -> str:
+    return ", ".join(str(row + 1) for row in rows.head(_EXAMPLES))
+
+
+_EPOCH = datetime(1970, 1, 1)
+_FIRST, _LAST = ((moment - _EPOCH) // timedelta(microseconds=1) for moment in (datetime.min, datetime.max))
+"""The times that everybody can express, in microseconds of Unix time: the years 1 to 9999."""
+
+_MICROSECONDS = {"us": 1, "ms": 1000, "d": 86_400 * 10**6}
+"""How many there are in a unit of time."""
+
+
 def _as_time(column: pl.Series) -> pl.Series:
+    """The times in UTC, null where there is none within the years 1 to 9999."""
     if column.dtype == pl.String:
         text = pl.first().str
-        aware = text.to_datetime("%+", time_unit="us", time_zone="UTC", strict=False)
-        naive = (
-            text.to_datetime("%Y-%m-%d %H:%M:%S%.f", time_unit="us", strict=False),
-            text.to_datetime("%Y-%m-%dT%H:%M:%S%.f", time_unit="us", strict=False),
-            text.to_date("%Y-%m-%d", strict=False).cast(pl.Datetime("us")),
+        formats = ("%Y-%m-%d %H:%M:%S%.f", "%Y-%m-%dT%H:%M:%S%.f")
+        times = (
+            text.to_datetime("%+", time_unit="us", time_zone="UTC", strict=False).cast(pl.Int64),
+            *(text.to_datetime(form, time_unit="us", strict=False).cast(pl.Int64) for form in formats),
+            text.to_date("%Y-%m-%d", strict=False).cast(pl.Int64) * _MICROSECONDS["d"],
         )
-        times = pl.coalesce(aware, *(time.dt.replace_time_zone("UTC") for time in naive))
-        return _blank_as_null(column).to_frame().select(times).to_series()
-    if isinstance(column.dtype, pl.Datetime):
-        zoned = column if column.dtype.time_zone else column.dt.replace_time_zone("UTC")
-        return zoned.dt.convert_time_zone("UTC").cast(UTC_TIME)
-    return column.cast(pl.Datetime("us"), strict=False).dt.replace_time_zone("UTC")
+        numbers = column.to_frame().select(pl.coalesce(times)).to_series()
+    elif isinstance(column.dtype, pl.Datetime):
+        numbers = _scaled(column.cast(pl.Int64), column.dtype.time_unit)
+    elif column.dtype == pl.Date:
+        numbers = _scaled(column.cast(pl.Int64), "d")
+    elif column.dtype.is_numeric() or column.dtype == pl.Null:
+        numbers = column.cast(pl.Int64, strict=False)
+    else:
+        numbers = pl.Series([None], dtype=pl.Int64).new_from_index(0, column.len())
+    in_bounds = pl.when(pl.first().is_between(_FIRST, _LAST)).then(pl.first())
+    return numbers.to_frame().select(in_bounds).to_series().cast(UTC_TIME)
+
+
+def _scaled(numbers: pl.Series, unit: str) -> pl.Series:
+    """Numbers of a unit as microseconds; null where these would be out of bounds, and out of 64 bits perhaps."""
+    if unit == "ns":
+        return numbers // 1000
+    times = _MICROSECONDS[unit]
+    return numbers.set((numbers < _FIRST // times) | (numbers > _LAST // times), None) * times
 
 
 def _blank_as_null(column: pl.Series) -> pl.Series:

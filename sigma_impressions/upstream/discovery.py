@@ -4,16 +4,24 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, TypeVar
 
 import polars as pl
 
 from sigma_impressions.clouds.backoff import Backoff
-from sigma_impressions.errors import SigmaRefused, SigmaUnavailable
-from sigma_impressions.upstream.contract import ALIASES, ELEMENT, WORKBOOK, conform
-from sigma_impressions.upstream.sigma_api import DEFAULT_CONCURRENCY, PATIENCE, Credentials, SigmaApi, Traffic, path_of
+from sigma_impressions.errors import SigmaApiError, SigmaRefused, SigmaUnavailable
+from sigma_impressions.upstream.contract import ALIASES, ELEMENT, ROWS_LIMIT, TEXT_LIMIT, WORKBOOK, as_text, conform
+from sigma_impressions.upstream.sigma_api import (
+    DEFAULT_CONCURRENCY,
+    NOT_SIGMA,
+    PATIENCE,
+    Credentials,
+    SigmaApi,
+    Traffic,
+    path_of,
+)
 
 T = TypeVar("T")
 
@@ -21,6 +29,12 @@ _MOST_UNAVAILABLE: Final = 5
 """Workbooks that may fail after all attempts before the discovery ends: more of them mean that Sigma is down."""
 
 _SECONDS_BETWEEN_REPORTS: Final = 5.0
+
+DISCOVERY_SECONDS: Final = 4 * 3600.0
+"""How long a discovery may take."""
+
+_TEST_SECONDS: Final = 600.0
+"""How long the quick test of all rights may take."""
 
 _WORKBOOK_COLUMNS = {
     "workbook_id": pl.String,
@@ -71,7 +85,7 @@ def discover_resources(
     Raises `SigmaApiError` if the workbooks cannot be listed or Sigma is down, `ResourcesRefused` if what it
     answers breaks the contract.
     """
-    return asyncio.run(_discover(credentials, report, concurrency, backoff))
+    return asyncio.run(_within(DISCOVERY_SECONDS, _discover(credentials, report, concurrency, backoff), credentials))
 
 
 def list_workbooks(credentials: Credentials) -> tuple[pl.DataFrame, int]:
@@ -79,7 +93,18 @@ def list_workbooks(credentials: Credentials) -> tuple[pl.DataFrame, int]:
 
     Raises as `discover_resources` does.
     """
-    return asyncio.run(_list(credentials))
+    return asyncio.run(_within(_TEST_SECONDS, _list(credentials), credentials))
+
+
+async def _within(seconds: float, work: Coroutine[Any, Any, T], credentials: Credentials) -> T:
+    try:
+        async with asyncio.timeout(seconds):
+            return await work
+    except TimeoutError:
+        raise SigmaUnavailable(
+            f"Reading {credentials.base_url} takes longer than {seconds / 60:.0f} minutes. Is Sigma up, and the "
+            "network to it quick? Try again later."
+        ) from None
 
 
 async def _list(credentials: Credentials) -> tuple[pl.DataFrame, int]:
@@ -121,7 +146,8 @@ async def _listed(api: SigmaApi, path: str, params: Mapping[str, str | int]) -> 
     """The entries of the list by workbook ID: a list that changes while it is paged through repeats some."""
     found: dict[str, dict[str, Any]] = {}
     async for page in api.entries(path, params):
-        found.update((str(entry.get("workbookId", "")).lower(), entry) for entry in page)
+        found.update((str(entry["workbookId"] or "").lower(), entry) for entry in map(_workbook, page))
+        _check_count(len(found))
     return list(found.values())
 
 
@@ -130,7 +156,10 @@ async def _members(api: SigmaApi) -> tuple[dict[str, str], list[str]]:
     found: dict[str, str] = {}
     try:
         async for page in api.entries(path_of("members")):
-            found.update((str(entry.get("memberId")), str(entry.get("email"))) for entry in page if entry.get("email"))
+            found.update(
+                (str(_text(entry, "memberId")), str(_text(entry, "email"))) for entry in page if entry.get("email")
+            )
+            _check_count(len(found))
     except SigmaRefused as refused:
         if refused.status != 403:
             raise
@@ -153,6 +182,7 @@ async def _all_elements(
             url_id = str(workbook.get("workbookUrlId"))
             try:
                 elements.extend(await _elements(api, workbook))
+                _check_count(len(workbooks) + len(elements))
             except SigmaRefused as refused:
                 if refused.status == 401:
                     raise
@@ -184,7 +214,48 @@ async def _all(works: Sequence[Coroutine[Any, Any, T]]) -> list[T]:
 
 async def _elements(api: SigmaApi, workbook: Mapping[str, Any]) -> list[_Element]:
     path, url_id = path_of("workbooks", str(workbook.get("workbookId")), "elements"), str(workbook.get("workbookUrlId"))
-    return [(url_id, entry.get("elementId"), entry.get("name")) async for page in api.entries(path) for entry in page]
+    found: list[_Element] = []
+    async for page in api.entries(path):
+        found.extend((url_id, _text(entry, "elementId"), _text(entry, "name")) for entry in page)
+        _check_count(len(found))
+    return found
+
+
+# --- Answers ----------------------------------------------------------------------------------------------------
+
+_WORKBOOK_TEXTS = ("workbookId", "workbookUrlId", "name", "path", "url", "ownerId", "createdAt", "updatedAt")
+
+
+def _workbook(entry: Mapping[str, Any]) -> dict[str, Any]:
+    """What is used of a workbook's entry. Raises `SigmaApiError` if it is none of Sigma's."""
+    is_archived, tags = entry.get("isArchived"), entry.get("tags")
+    if not (is_archived is None or isinstance(is_archived, bool)):
+        raise SigmaApiError(f"isArchived of a workbook is neither true nor false in the answer. {NOT_SIGMA}")
+    return {
+        **{name: _text(entry, name) for name in _WORKBOOK_TEXTS},
+        "isArchived": is_archived,
+        "tags": [
+            {name: _text(tag, name) for name in ("name", "taggedWorkbookId")}
+            for tag in (tags if isinstance(tags, list) else [])
+            if isinstance(tag, dict)
+        ],
+    }
+
+
+def _text(entry: Mapping[str, Any], name: str) -> str | None:
+    """A text of an entry. Raises `SigmaApiError` if it is none, or too long; the answer is not quoted."""
+    try:
+        text = as_text(entry.get(name))
+    except ValueError:
+        raise SigmaApiError(f"{name} is not a text in the answer. {NOT_SIGMA}") from None
+    if text is not None and len(text) > TEXT_LIMIT:
+        raise SigmaApiError(f"{name} has more than {TEXT_LIMIT:,} characters in the answer. {NOT_SIGMA}")
+    return text
+
+
+def _check_count(found: int) -> None:
+    if found > ROWS_LIMIT:
+        raise SigmaApiError(f"Sigma lists more than {ROWS_LIMIT:,} workbooks, elements or members. {NOT_SIGMA}")
 
 
 # --- Tagged versions ------------------------------------------------------------------------------------------
@@ -203,8 +274,8 @@ def _sources(listed: Sequence[Mapping[str, Any]]) -> dict[str, _Source]:
     made_from: dict[str, tuple[str, _Source]] = {}
     for entry in listed:
         own = str(entry.get("workbookId")).lower()
-        for tag in _tags(entry):
-            version = str(tag.get("taggedWorkbookId") or "").lower()
+        for tag in entry["tags"]:
+            version = str(tag["taggedWorkbookId"] or "").lower()
             if version and version != own:
                 made_from.setdefault(version, (own, _Source(str(entry.get("workbookUrlId")), str(tag.get("name")))))
     return {version: _root(version, made_from) for version in made_from}
@@ -220,11 +291,6 @@ def _root(version: str, made_from: Mapping[str, tuple[str, _Source]]) -> _Source
     return source
 
 
-def _tags(entry: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
-    tags = entry.get("tags")
-    return (tag for tag in (tags if isinstance(tags, list) else []) if isinstance(tag, dict))
-
-
 def _without_versions(listed: Sequence[dict[str, Any]], sources: Mapping[str, _Source]) -> list[dict[str, Any]]:
     return [entry for entry in listed if str(entry.get("workbookId")).lower() not in sources]
 
@@ -237,7 +303,7 @@ async def _version_url_ids(
 
     async def asked(version: str) -> tuple[str, str | None]:
         try:
-            return version, (await api.get(path_of("workbooks", version))).get("workbookUrlId")
+            return version, _text(await api.get(path_of("workbooks", version)), "workbookUrlId")
         except SigmaRefused as refused:
             if refused.status == 401:
                 raise

@@ -39,6 +39,21 @@ _LONGEST_RETRY_AFTER = 120.0
 _UNTOLD_TOKEN_SECONDS = 600.0
 """How long a token is used whose answer does not say when it expires; Sigma's live for an hour."""
 
+_LONGEST_TOKEN_SECONDS = 86_400
+"""How long a token is used at most, whatever its answer says."""
+
+ANSWER_LIMIT: Final = 32 * 2**20
+"""Bytes that an answer may have, decompressed; a page of 1,000 entries has some hundred thousand."""
+
+ANSWER_SECONDS: Final = 300.0
+"""How long one answer may take to its end; the pause between two pieces of it alone would not end a drip."""
+
+PAGES_LIMIT: Final = 10_000
+"""Pages that a list may have, of 1,000 entries each."""
+
+_PAGE_NAME_LIMIT = 4096
+"""Characters that the name of a page may have."""
+
 
 @dataclass(frozen=True)
 class Credentials:
@@ -99,7 +114,7 @@ class SigmaApi:
             connector=aiohttp.TCPConnector(limit=self.concurrency + 1),
             cookie_jar=aiohttp.DummyCookieJar(),
             headers=_HEADERS,
-            timeout=aiohttp.ClientTimeout(total=None, sock_connect=15, sock_read=60),
+            timeout=aiohttp.ClientTimeout(total=ANSWER_SECONDS, sock_connect=15, sock_read=60),
             proxy=_proxy(self.credentials.base_url),
         )
         return self
@@ -133,15 +148,18 @@ class SigmaApi:
             answer = await self.get(path, asked)
             entries = answer.get("entries")
             if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
-                raise SigmaApiError(f"GET {path}: the answer holds no list of entries. {_NOT_SIGMA}")
+                raise SigmaApiError(f"GET {path}: the answer holds no list of entries. {NOT_SIGMA}")
             yield entries
-            following = answer.get("nextPage")
-            page = str(following) if following not in (None, "") else None
+            page = _next_page(answer, path)
             if page is None:
                 return
             if page in followed:
                 raise SigmaApiError(f"GET {path}: Sigma names the page after this one a second time; try again later.")
             followed.add(page)
+            if len(followed) >= PAGES_LIMIT:
+                raise SigmaApiError(
+                    f"GET {path}: the list has more than {PAGES_LIMIT:,} pages, and does not seem to end. {NOT_SIGMA}"
+                )
 
     async def _persist(self, method: str, path: str, params: Mapping[str, str | int] | None) -> dict[str, Any]:
         """Send a request until it is answered for good."""
@@ -200,7 +218,15 @@ class SigmaApi:
         url = URL(f"{self.credentials.base_url}{path}", encoded=True)
         try:
             async with self._session.request(method, url, allow_redirects=False, **content) as response:
-                return _Answer(response.status, response.headers, await response.read())
+                body = bytearray()
+                async for part in response.content.iter_any():
+                    body += part
+                    if len(body) > ANSWER_LIMIT:
+                        raise SigmaApiError(
+                            f"{method} {path.partition('?')[0]}: the answer is longer than {ANSWER_LIMIT // 2**20} "
+                            f"MiB. {NOT_SIGMA}"
+                        )
+                return _Answer(response.status, response.headers, bytes(body))
         except (aiohttp.ClientError, TimeoutError) as error:
             # Only the kind: the text may repeat a proxy's address with its password.
             return type(error).__name__
@@ -242,9 +268,11 @@ class SigmaApi:
             await self._wait_or_give_up("POST", _TOKEN_PATH, answer, attempt)
         given = _json_object(answer, "POST", _TOKEN_PATH)
         token, seconds = given.get("access_token"), given.get("expires_in")
-        if not isinstance(token, str) or not token:
-            raise SigmaApiError(f"POST {_TOKEN_PATH}: the answer holds no access token. {_NOT_SIGMA}")
-        lifetime = float(seconds) if isinstance(seconds, int | float) and seconds > 0 else _UNTOLD_TOKEN_SECONDS
+        if not isinstance(token, str) or re.fullmatch(r"[\x21-\x7e]{1,16384}", token) is None:
+            raise SigmaApiError(f"POST {_TOKEN_PATH}: the answer holds no access token. {NOT_SIGMA}")
+        lifetime = _UNTOLD_TOKEN_SECONDS
+        if isinstance(seconds, int | float) and seconds > 0:
+            lifetime = float(min(seconds, _LONGEST_TOKEN_SECONDS))
         self.traffic.tokens += 1
         self._token = token
         # Early enough for a request that waits in a queue on its way.
@@ -259,7 +287,7 @@ def _proxy(base_url: str) -> str | None:
     return getproxies().get(parts.scheme)
 
 
-_NOT_SIGMA = "Is SIGMA_BASE_URL the address of Sigma's API?"
+NOT_SIGMA: Final = "Is SIGMA_BASE_URL the address of Sigma's API?"
 
 
 def path_of(*parts: str) -> str:
@@ -267,13 +295,24 @@ def path_of(*parts: str) -> str:
     return "/v2/" + "/".join(quote(part, safe="") for part in parts)
 
 
+def _next_page(answer: Mapping[str, Any], path: str) -> str | None:
+    """The name of the page after this one; None if it is the last."""
+    following = answer.get("nextPage")
+    if following is None or following == "":
+        return None
+    page = str(following) if isinstance(following, str | int) else ""
+    if not page.isprintable() or not 0 < len(page) <= _PAGE_NAME_LIMIT:
+        raise SigmaApiError(f"GET {path}: the answer does not name the page after this one. {NOT_SIGMA}")
+    return page
+
+
 def _json_object(answer: _Answer, method: str, path: str) -> dict[str, Any]:
     try:
         content = json.loads(answer.body)
-    except ValueError:
-        raise SigmaApiError(f"{method} {path}: the answer is not JSON. {_NOT_SIGMA}") from None
+    except (ValueError, RecursionError):
+        raise SigmaApiError(f"{method} {path}: the answer is not JSON. {NOT_SIGMA}") from None
     if not isinstance(content, dict):
-        raise SigmaApiError(f"{method} {path}: the answer is not a JSON object. {_NOT_SIGMA}")
+        raise SigmaApiError(f"{method} {path}: the answer is not a JSON object. {NOT_SIGMA}")
     return content
 
 
@@ -282,8 +321,8 @@ def _refusal(answer: _Answer, method: str, path: str) -> SigmaRefused:
     advice = {
         401: "Sigma refuses a token it has just given. Try again; if it stays so, make new client credentials.",
         403: "The owner of the client credentials may not read this. Use those of an administrator.",
-        404: f"There is no such thing in Sigma (any more), or {_NOT_SIGMA[0].lower()}{_NOT_SIGMA[1:]}",
-    }.get(status, _NOT_SIGMA if status < 400 else "This is not a passing error.")
+        404: f"There is no such thing in Sigma (any more), or {NOT_SIGMA[0].lower()}{NOT_SIGMA[1:]}",
+    }.get(status, NOT_SIGMA if status < 400 else "This is not a passing error.")
     return SigmaRefused(f"{method} {path}: HTTP {status}{_code(answer)}. {advice}", status)
 
 
@@ -291,9 +330,9 @@ def _code(answer: _Answer) -> str:
     """Sigma's own short code of an error, if there is one; never its message, which may repeat what was sent."""
     try:
         code = json.loads(answer.body).get("code")
-    except (ValueError, AttributeError):
+    except (ValueError, AttributeError, RecursionError):
         return ""
-    return f" ({code})" if isinstance(code, str) and re.fullmatch(r"[\w.-]{1,60}", code) else ""
+    return f" ({code})" if isinstance(code, str) and re.fullmatch(r"[A-Za-z_.-]{1,60}", code) else ""
 
 
 def _retry_after(answer: _Answer) -> float | None:
@@ -303,7 +342,7 @@ def _retry_after(answer: _Answer) -> float | None:
         return float(text)
     try:
         moment = parsedate_to_datetime(text)
-    except ValueError:
+        aware = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+        return max(0.0, (aware - datetime.now(UTC)).total_seconds())
+    except (ValueError, TypeError, IndexError, OverflowError):
         return None
-    aware = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
-    return max(0.0, (aware - datetime.now(UTC)).total_seconds())

@@ -2,43 +2,92 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final
 
 import polars as pl
 
-from sigma_impressions.errors import ResourcesUnreadable
+from sigma_impressions.clouds.objects import ObjectStore, key_of
+from sigma_impressions.errors import ObjectGone, ResourcesUnreadable, StoreError
 from sigma_impressions.upstream.contract import conform
 
-_NDJSON = (".ndjson", ".jsonl", ".json")
+FILE_LIMIT: Final = 256 * 2**20
+"""Bytes that the file may have, also once it is decompressed; 100,000 resources take some ten million."""
 
 
-def read_snapshot(location: str, storage_options: Mapping[str, str] | None = None) -> pl.DataFrame:
+def read_snapshot(location: str, bucket: ObjectStore | None = None) -> pl.DataFrame:
     """The resources of a Parquet, CSV or newline-delimited JSON file at a path or URI, as the contract has them.
 
-    Raises `ResourcesUnreadable` if the file cannot be opened, `ResourcesRefused` if it breaks the contract.
+    `bucket` is the one that a URI names; None for a local path. What is fetched and kept in memory is bounded.
+    Raises `ResourcesUnreadable` if the file cannot be opened or is over a limit, `ResourcesRefused` if it breaks the
+    contract, `StoreError` if the bucket cannot be read. Of the file's content a message holds no more than names of
+    columns and keys of rows.
     """
-    options = dict(storage_options or {})
-    name = location.lower()
-    try:
-        if name.endswith((".parquet", ".pq")):
-            frame = pl.scan_parquet(location, glob=False, storage_options=options).collect()
-        elif name.endswith(".csv"):
-            # Everything as text: an ID such as 00123 stays what it is, the contract knows the types.
-            frame = pl.scan_csv(location, infer_schema=False, glob=False, storage_options=options).collect()
-        elif name.endswith(_NDJSON):
-            frame = pl.scan_ndjson(location, infer_schema_length=None, storage_options=options).collect()
-        else:
+    read = _reader(location)
+    with tempfile.TemporaryDirectory(prefix="sigma-impressions-resources-") as folder:
+        try:
+            path = Path(location) if bucket is None else _fetched(location, bucket, Path(folder))
+            _check_size(path.stat().st_size)
+            if not path.is_file():
+                raise ResourcesUnreadable("it is a folder, or no regular file")
+            frame = read(path, FILE_LIMIT)
+        except (FileNotFoundError, ObjectGone):
             raise ResourcesUnreadable(
-                f"The name of {location} ends in none of .parquet, .csv, .ndjson, .jsonl. Give "
-                "SIGMA_IMPRESSIONS_RESOURCES the path or URI of a Parquet, CSV or newline-delimited JSON file."
-            )
-    except FileNotFoundError as error:
-        raise ResourcesUnreadable(
-            f"There is no file {location}. Set SIGMA_IMPRESSIONS_RESOURCES to where the upstream Sigma "
-            "integration leaves its resources."
-        ) from error
-    except pl.exceptions.NoDataError:
-        frame = pl.DataFrame(schema={"resource_type": pl.String, "workbook_url_id": pl.String})
-    except (OSError, pl.exceptions.PolarsError) as error:
-        raise ResourcesUnreadable(f"{location} cannot be read: {error}") from error
+                f"There is no file {location}. Set SIGMA_IMPRESSIONS_RESOURCES to where the upstream Sigma "
+                "integration leaves its resources."
+            ) from None
+        except ResourcesUnreadable as problem:
+            raise ResourcesUnreadable(f"{location} cannot be read: {problem}.") from None
     return conform(frame, location)
+
+
+def _reader(location: str) -> Callable[[Path, int], pl.DataFrame]:
+    """What reads a file of that name, up to so many bytes; it raises `ResourcesUnreadable` for whatever is wrong."""
+    from sigma_impressions.upstream.snapshot_parquet import parquet_frame
+    from sigma_impressions.upstream.snapshot_text import csv_frame, ndjson_frame
+
+    readers: dict[tuple[str, ...], Callable[[Path, int], pl.DataFrame]] = {
+        (".parquet", ".pq"): parquet_frame,
+        (".csv",): csv_frame,
+        (".ndjson", ".jsonl", ".json"): ndjson_frame,
+    }
+    reader = next((read for endings, read in readers.items() if location.lower().endswith(endings)), None)
+    if reader is None:
+        raise ResourcesUnreadable(
+            f"The name of {location} ends in none of .parquet, .csv, .ndjson, .jsonl. Give "
+            "SIGMA_IMPRESSIONS_RESOURCES the path or URI of a Parquet, CSV or newline-delimited JSON file."
+        )
+    return _guarded(reader)
+
+
+def _guarded(reader: Callable[[Path, int], pl.DataFrame]) -> Callable[[Path, int], pl.DataFrame]:
+    """The reader, with a sentence for the errors of the libraries: only their kind, as the text may quote the file."""
+
+    def read(path: Path, limit: int) -> pl.DataFrame:
+        try:
+            return reader(path, limit)
+        except (FileNotFoundError, ResourcesUnreadable):
+            raise
+        except (Exception, pl.exceptions.PanicException) as error:
+            why = error.strerror if isinstance(error, OSError) and error.errno else "its content is damaged"
+            raise ResourcesUnreadable(f"{why} ({type(error).__name__}). If it is there, write it anew") from None
+
+    return read
+
+
+def _fetched(location: str, bucket: ObjectStore, folder: Path) -> Path:
+    """A copy of the file, which is never longer than its size said."""
+    try:
+        item = bucket.stat(key_of(location))
+        _check_size(item.size)
+        bucket.download(item, folder / "resources")
+    except StoreError as error:
+        raise StoreError(f"The file that SIGMA_IMPRESSIONS_RESOURCES names cannot be read. {error}") from None
+    return folder / "resources"
+
+
+def _check_size(size: int) -> None:
+    if size > FILE_LIMIT:
+        raise ResourcesUnreadable(f"it has {size:,} bytes, and more than {FILE_LIMIT:,} are not read")

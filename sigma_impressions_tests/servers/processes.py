@@ -125,15 +125,15 @@ def _pipeline(days: Sequence[date]) -> None:
         file_date_pattern,
         object_store,
         reading_rules,
+        resources_bucket,
         resources_location,
-        resources_options,
         tables,
     )
 
     settings = read_settings(environment_values(os.environ))
     stored, store, pattern = tables(settings), object_store(settings), file_date_pattern(settings)
     where = resources_location(settings)
-    resources = read_snapshot(where, resources_options(settings))
+    resources = read_snapshot(where, resources_bucket(settings))
     capture_snapshot(stored, resources, where, datetime.now(UTC))
     listing = sort_out(store.list(settings.bucket_uri.prefix), set(days), pattern)
     record_listing(stored, listing, datetime.now(UTC))

@@ -53,7 +53,3 @@ class Gcs(Cloud):
         from sigma_impressions.clouds.gcs.files import gcs_options
 
         return gcs_options(os.environ.get("STORAGE_EMULATOR_HOST"))
-
-    def file_options(self) -> dict[str, str]:
-        """Polars finds the ambient credentials."""
-        return {}

@@ -55,17 +55,6 @@ class S3(Cloud):
 
         return s3_options(current_keys(self), self.aws_region or self.session.region_name, _endpoint())
 
-    def file_options(self) -> dict[str, str]:
-        """Without keys polars finds the ambient ones."""
-        options = {
-            "aws_access_key_id": self.aws_access_key_id,
-            "aws_secret_access_key": self.aws_secret_access_key,
-            "aws_session_token": self.aws_session_token,
-            "aws_region": self.aws_region,
-            "aws_endpoint_url": _endpoint(),
-        }
-        return {name: value for name, value in options.items() if value}
-
     @cached_property
     def session(self) -> Any:
         """A boto3 session with the ambient settings; made late, since a profile that does not exist is an error."""

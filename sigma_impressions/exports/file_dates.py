@@ -51,7 +51,7 @@ class KeyPattern:
 
     def groups_in(self, key: str) -> tuple[str, ...] | None:
         """Year, month and day as they stand in the key, "" for a group that took no part; None without a match."""
-        match = self._compiled.search(key.encode(errors="replace").decode())
+        match = self._compiled.search(key)
         return None if match is None else tuple(match[group] or "" for group in _GROUPS)
 
 

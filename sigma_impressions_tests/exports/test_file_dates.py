@@ -90,10 +90,6 @@ def test_a_pattern_means_what_it_means_to_python(text: str) -> None:
     assert KeyPattern(text).groups_in(key) == expected.group("year", "month", "day")
 
 
-def test_a_key_that_is_no_valid_text_is_one_without_a_day() -> None:
-    assert file_date(item("exports/\ud800.csv"), ISO) == (date(2026, 3, 1), True)
-
-
 DAY = date(2026, 11, 5)
 ISO_TEXT = r"(?P<year>\d{4})-(?P<month>\d{2})-(?P<day>\d{2})"
 

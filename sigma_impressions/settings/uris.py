@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from ipaddress import AddressValueError, IPv4Address, ip_address
-from urllib.parse import urlsplit
+from ipaddress import AddressValueError, IPv4Address
 
 from sigma_impressions.clouds.cloud import Cloud
 from sigma_impressions.clouds.registry import CLOUDS, cloud_of
 from sigma_impressions.errors import RefusedValue
+from sigma_impressions.urls import is_private
 
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://(.*)", re.DOTALL)
 _SCHEMES = " or ".join(f"{scheme}://" for scheme in CLOUDS)
@@ -131,20 +131,11 @@ def location(text: str, what: str) -> str:
 def must_be_private(url: str, sent: str) -> None:
     """Refuse a URL of `http://` unless it leads to this machine: what is `sent` there could be read on its way."""
     try:
-        parts = urlsplit(url)
+        private = is_private(url)
     except ValueError:
         raise RefusedValue("is not a URL. Write it again, beginning with https://") from None
-    if parts.scheme.lower() != "https" and not _is_this_machine(parts.hostname or ""):
+    if not private:
         raise RefusedValue(
             f"must begin with https://, or {sent} would be sent in the clear. Where there is no HTTPS, let a proxy "
             "or a tunnel on this machine add it, and write http://localhost and its port"
         )
-
-
-def _is_this_machine(host: str) -> bool:
-    if host.lower() == "localhost":
-        return True
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return False

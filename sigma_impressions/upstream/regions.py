@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from ipaddress import ip_address
 from typing import Final
 from urllib.parse import urlsplit
+
+from sigma_impressions.urls import is_private
 
 REGIONS: Final = {
     "aws-us-west": "https://aws-api.sigmacomputing.com",
@@ -48,17 +49,8 @@ def parse_base_url(text: str) -> str:
         raise ValueError(f"must not hold a query (?…) or a fragment (#…). {advice}")
     if host == "app.sigmacomputing.com":
         raise ValueError(f"is the address of Sigma's web pages, not of its API. {advice}")
-    if parts.scheme == "http" and not _is_loopback(host):
+    if not is_private(text.strip()):
         raise ValueError("must begin with https://, or the client secret would be sent in the clear")
     path = parts.path.rstrip("/").removesuffix("/v2").rstrip("/")
     address = f"[{host}]" if ":" in host else host
     return f"{parts.scheme}://{address}{f':{port}' if port else ''}{path}"
-
-
-def _is_loopback(host: str) -> bool:
-    if host == "localhost":
-        return True
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return False

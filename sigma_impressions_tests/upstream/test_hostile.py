@@ -151,6 +151,13 @@ def test_a_folder_or_too_many_bytes_are_told(tmp_path: Path, monkeypatch: pytest
 # --- files in a bucket
 
 
+def test_a_file_in_a_bucket_is_read() -> None:
+    headers = {"ETag": '"e"', "Last-Modified": "Thu, 01 Jan 2026 00:00:00 GMT"}
+    with http_stub(lambda _: Answer(200, HEADER + ROW, headers)) as stub:
+        assert read_snapshot("s3://bucket/a/r.csv", test_s3.impatient(stub))["name"].item() == "Sales"
+        assert {request.path for request in stub.requests} == {f"/{test_s3.BUCKET}/a/r.csv"}
+
+
 def test_a_file_in_a_bucket_that_is_too_long_is_not_fetched(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(snapshot_file, "FILE_LIMIT", 100)
     headers = {"ETag": '"e"', "Last-Modified": "Thu, 01 Jan 2026 00:00:00 GMT"}

@@ -87,6 +87,12 @@ class Person:
         same = [value for value in texts.filter(found).unique() if self.is_named(value)]
         return texts.is_in(same).fill_null(False) if same else found & False
 
+    def within(self, texts: pl.Series) -> pl.Series:
+        """Which of the texts hold the user at all, also as part of a longer word; false for nulls."""
+        found = self._candidates(texts)
+        held = [value for value in texts.filter(found).unique() if self._canonical in _Plain.of(value).text]
+        return texts.is_in(held).fill_null(False) if held else found & False
+
     def is_named(self, text: str) -> bool:
         """Whether a text is the user and nothing else."""
         return canonical_address(text) == self._canonical or text.strip().lower() in self.pseudonyms
@@ -124,7 +130,7 @@ class Person:
         words = [rf"(?<!\w){name}(?:-[0-9a-f]{{8}})?(?!\w)" for name in sorted(self.pseudonyms)]
         local, at, domain = self._canonical.rpartition("@")
         if not (local and domain):
-            edge = "_" + _LETTERS if self._canonical.isascii() else r"\w"
+            edge = "@_" + _LETTERS if self._canonical.isascii() else r"@\w"
             words += [] if self.alone else [f"(?<![{edge}]){re.escape(self._canonical)}(?![{edge}])"]
             return re.compile("|".join(words) or "(?!)")
         name = re.escape(local)
@@ -195,4 +201,7 @@ def _character(codes: Sequence[int]) -> tuple[int, str]:
 def _plain_character(character: str) -> Iterable[str]:
     if character.isascii():
         return character.lower()
-    return "" if unicodedata.category(character) == "Cf" else unicodedata.normalize("NFKC", character).lower()
+    if unicodedata.category(character) == "Cf":
+        return ""
+    # The dot of Chinese and Japanese is one in domains, too (IDNA).
+    return unicodedata.normalize("NFKC", character).lower().replace("。", ".")

@@ -118,6 +118,14 @@ def test_what_is_an_address() -> None:
     assert not any(map(is_address, ("", "e", "ann", "@", "ann@", "@example.com", " @ ", "user_0123")))
 
 
+def test_an_address_within_a_longer_word_is_told_from_none() -> None:
+    texts = pl.Series(["Copy_of_ann@example.com", "joann%40example.com", "ann@example.com", "ann@example.org", None])
+    assert ANN.within(texts).to_list() == [True, True, True, False, False]
+    assert ANN.stand_in(texts).to_list() == [False, False, True, False, False]
+    assert ANN.stand_in(pl.Series(["ann@example。com", "ann@example｡com"])).all()
+    assert not Person("ann").stand_in(pl.Series(["ann@example.com", "x@ann"])).any()
+
+
 def test_a_user_who_is_no_address_is_found_as_a_word() -> None:
     ann = Person("annlee")
     assert ann.replaced("AnnLee's copy, for annlees and /annlee/", lambda _: "#") == "#'s copy, for annlees and /#/"

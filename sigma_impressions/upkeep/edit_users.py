@@ -10,6 +10,7 @@ from __future__ import annotations
 import hmac
 import secrets
 import uuid
+from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
@@ -23,9 +24,9 @@ from sigma_impressions.errors import AddressesStored, UserUnknown
 from sigma_impressions.exports.reading.rules import holds_pseudonyms, pseudonymous_fingerprint
 from sigma_impressions.lake.commits import StagedFile, replace_files
 from sigma_impressions.lake.schemas import ALL_TABLES, EXPORT_FILES, REJECTED_ROWS, SIGMA_RESOURCES, Table
-from sigma_impressions.lake.scratch import locked, scratch_folder
+from sigma_impressions.lake.scratch import locked, scratch_folder, temporary_folder
 from sigma_impressions.lake.storage import clear_errors
-from sigma_impressions.lake.tables import WORK_FOLDER, Tables, files_of, retry_conflicts
+from sigma_impressions.lake.tables import WORK_FOLDER, Tables, files_of, retry_conflicts, scan_files
 from sigma_impressions.publish.database import DATABASE_NAME
 from sigma_impressions.report.write import remove_report
 from sigma_impressions.users import (
@@ -134,7 +135,28 @@ def forget_stored(
         return pl.when(named).then(shape_of(texts)).otherwise(texts)
 
     kinds = {Kind.USER: _by_series(users), Kind.ID: _by_series(ids), Kind.TEXT: _by_series(hidden)}
-    return _edit(tables, _Edit(kinds, {(REJECTED_ROWS, "text"): rejected}), report)
+    edited = _edit(tables, _Edit(kinds, {(REJECTED_ROWS, "text"): rejected}), report)
+    if is_address(user) and (left := _left(tables, person)):
+        listed = ", ".join(f"{column} ({texts:,})" for column, texts in left.items())
+        report(
+            "Texts that hold the address within a longer word, which may be the address of somebody else, stay as they "
+            f"are: {listed}"
+        )
+    return edited
+
+
+def _left(tables: Tables, person: Person) -> dict[str, int]:
+    """The columns, with their tables, that hold the user within longer words, and in how many texts of a data file."""
+    found: Counter[str] = Counter()
+    for table in ALL_TABLES:
+        handle = tables.open(table)
+        texts = [name for name, dtype in table.schema.items() if dtype == pl.String and kind_of(name) is not None]
+        texts = [name for name in texts if name not in table.partition_by]
+        held = [pl.col(name).filter(pl.col(name).map_batches(person.within, pl.Boolean)).n_unique() for name in texts]
+        for path in files_of(handle)["path"] if texts else ():
+            counts = scan_files(handle, [path]).select(held).collect().row(0, named=True)
+            found.update({f"{table.name}.{name}": number for name, number in counts.items()})
+    return dict(+found)
 
 
 def _by_series(change: Callable[[pl.Series], pl.Series]) -> _Change:
@@ -168,8 +190,8 @@ def _is_stored(tables: Tables, person: Person) -> bool:
 
 def _edit(tables: Tables, edit: _Edit, report: Callable[[str], None]) -> list[Edited]:
     done = []
-    # Its start removes the temporary folders of dead processes, downloaded exports among them.
-    with scratch_folder(tables.root / WORK_FOLDER) as scratch:
+    # Their start removes the temporary folders of dead processes, downloaded exports among them.
+    with temporary_folder(), scratch_folder(tables.root / WORK_FOLDER) as scratch:
         for table in _ORDER:
             edited = retry_conflicts(partial(_edit_table, tables, table, edit, scratch))
             done.append(edited)

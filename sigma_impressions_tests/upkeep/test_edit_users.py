@@ -316,6 +316,20 @@ def test_no_form_of_an_address_stays_in_any_column(tmp_path: Path, monkeypatch: 
         assert {"normalized_impressions", "published"} <= holding(pseudonymous.root, (PSEUDONYMS.of_one(other),))
 
 
+def test_texts_that_hold_the_address_within_a_longer_word_are_told(tmp_path: Path) -> None:
+    described: list[dict[str, str | None]] = [
+        {"workbook_url_id": f"wb{number}", "element_id": None, "name": name, "owner_email": None}
+        for number, name in enumerate(("Copy_of_ann@x.org", "joann@x.org", "Of ann@x.org"))
+    ]
+    tables = store(tmp_path, filled(), EMAIL, described)
+    said: list[str] = []
+    forget_stored(tables, "ann@x.org", None, said.append)
+    (told,) = (line for line in said if "longer word" in line)
+    assert "sigma_resources.name (2)" in told
+    assert "ann@x.org" not in told
+    assert set(tables.read(SIGMA_RESOURCES).collect()["name"]) == {"Copy_of_ann@x.org", "joann@x.org", "Of [address]"}
+
+
 def interrupted(*_: Any) -> None:
     raise KeyboardInterrupt
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import tempfile
 import uuid
 from collections.abc import Generator, Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -28,7 +27,7 @@ from sigma_impressions.exports.reading.parquet import scan_frame
 from sigma_impressions.exports.reading.refused import RefusalReason, RefusedFile
 from sigma_impressions.lake.commits import append_rows
 from sigma_impressions.lake.schemas import Table
-from sigma_impressions.lake.scratch import remove_work_folder
+from sigma_impressions.lake.scratch import remove_work_folder, temporary_folder
 from sigma_impressions.lake.storage import BucketStorage
 from sigma_impressions.lake.tables import WORK_FOLDER, Tables
 from sigma_impressions.project import dagster_home, project_folder
@@ -82,8 +81,8 @@ def check_source(values: Mapping[str, str | None]) -> Iterator[Step]:
     unused = [f"{problem.environment_variable} {problem.message}" for problem in misspelt(os.environ)]
     yield Step("settings", True, ". ".join([used, *unused]))
     yield _check_storage(settings)
-    with tempfile.TemporaryDirectory(prefix="sigma-impressions-check-") as folder:
-        viewed = yield from _check_exports(settings, Path(folder))
+    with temporary_folder() as folder:
+        viewed = yield from _check_exports(settings, folder)
         yield from _check_resources(settings, viewed)
 
 

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import os
 import re
-import tempfile
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -19,7 +18,7 @@ import polars as pl
 
 from sigma_impressions.errors import InputsChanged
 from sigma_impressions.lake.schemas import Table
-from sigma_impressions.lake.scratch import scratch_folder
+from sigma_impressions.lake.scratch import scratch_folder, temporary_folder
 from sigma_impressions.lake.tables import StoredTable, files_of, partition_fingerprints
 
 if TYPE_CHECKING:
@@ -75,8 +74,8 @@ def folder_for_databases(scratch: Path) -> Iterator[Path]:
     if "?" not in str(scratch):
         yield scratch
     else:
-        with tempfile.TemporaryDirectory(prefix="sigma-impressions-") as folder:
-            yield Path(folder)
+        with temporary_folder() as folder:
+            yield folder
 
 
 def open_database(path: Path, writing_to: Path | None = None) -> duckdb.DuckDBPyConnection:

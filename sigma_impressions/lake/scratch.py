@@ -11,9 +11,10 @@ import os
 import re
 import shutil
 import stat
+import tempfile
 import uuid
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
 
 _LOCK_NAME = ".lock"
@@ -53,6 +54,14 @@ def scratch_folder(parent: Path) -> Iterator[Path]:
         with locked(_sweeping(parent)):
             shutil.rmtree(folder)
         own.close()
+
+
+def temporary_folder() -> AbstractContextManager[Path]:
+    """A fresh folder among the system's temporary ones, removed at the end as `scratch_folder` does.
+
+    For what cannot lie beside the tables, or is needed before they are known.
+    """
+    return scratch_folder(Path(tempfile.gettempdir()))
 
 
 def _sweeping(parent: Path) -> Path:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Final
@@ -11,6 +10,7 @@ import polars as pl
 
 from sigma_impressions.clouds.objects import ObjectStore, key_of
 from sigma_impressions.errors import ObjectGone, ResourcesUnreadable, StoreError
+from sigma_impressions.lake.scratch import temporary_folder
 from sigma_impressions.upstream.contract import conform
 
 FILE_LIMIT: Final = 256 * 2**20
@@ -26,9 +26,9 @@ def read_snapshot(location: str, bucket: ObjectStore | None = None) -> pl.DataFr
     columns and keys of rows.
     """
     read = _reader(location)
-    with tempfile.TemporaryDirectory(prefix="sigma-impressions-resources-") as folder:
+    with temporary_folder() as folder:
         try:
-            path = Path(location) if bucket is None else _fetched(location, bucket, Path(folder))
+            path = Path(location) if bucket is None else _fetched(location, bucket, folder)
             _check_size(path.stat().st_size)
             if not path.is_file():
                 raise ResourcesUnreadable("it is a folder, or no regular file")

@@ -18,6 +18,11 @@ FOOTER_LIMIT: Final = 16 * 2**20
 
 _BATCH_ROWS = 16_384
 
+_STRINGS = (pa.types.is_string, pa.types.is_large_string, pa.types.is_string_view)
+_BINARIES = (
+    *(pa.types.is_binary, pa.types.is_large_binary, pa.types.is_binary_view),
+    pa.types.is_fixed_size_binary,
+)
 _WITH_A_SCALE = (pa.types.is_timestamp, pa.types.is_date, pa.types.is_decimal128)
 _PLAIN = (pa.types.is_boolean, pa.types.is_integer, pa.types.is_floating, pa.types.is_null)
 
@@ -77,14 +82,17 @@ def _check_sizes(footer: Any, limit: int) -> None:
 
 
 def _is_text(kind: pa.DataType) -> bool:
-    texts = (pa.types.is_string, pa.types.is_large_string, pa.types.is_binary, pa.types.is_large_binary)
-    return any(is_one(kind) for is_one in texts)
+    return any(is_one(kind) for is_one in (*_STRINGS, *_BINARIES))
 
 
 def _is_read(kind: pa.DataType) -> bool:
     if pa.types.is_dictionary(kind):
         return _is_text(kind.value_type)
-    return _is_text(kind) or any(is_one(kind) for is_one in (*_WITH_A_SCALE, *_PLAIN))
+    return _is_text(kind) or _is_uuid(kind) or any(is_one(kind) for is_one in (*_WITH_A_SCALE, *_PLAIN))
+
+
+def _is_uuid(kind: pa.DataType) -> bool:
+    return isinstance(kind, pa.UuidType)
 
 
 def _text_bytes(column: pa.Array) -> int:
@@ -92,7 +100,7 @@ def _text_bytes(column: pa.Array) -> int:
     if pa.types.is_dictionary(column.type):
         sizes = pc.take(pc.binary_length(column.dictionary), column.indices)
     elif _is_text(column.type):
-        sizes = pc.binary_length(column)
+        sizes = pc.binary_length(column.cast(_decoded_type(column.type)))
     else:
         return 0
     return pc.sum(sizes).as_py() or 0
@@ -100,14 +108,20 @@ def _text_bytes(column: pa.Array) -> int:
 
 def _decoded_type(kind: pa.DataType) -> pa.DataType:
     kind = kind.value_type if pa.types.is_dictionary(kind) else kind
+    if _is_uuid(kind):
+        return pa.large_string()
     if _is_text(kind):
-        is_binary = pa.types.is_binary(kind) or pa.types.is_large_binary(kind)
-        return pa.large_binary() if is_binary else pa.large_string()
+        return pa.large_string() if any(is_one(kind) for is_one in _STRINGS) else pa.large_binary()
     # Every time is an instant in UTC; what else a zone may be called is of no use here.
     return pa.timestamp(kind.unit, "UTC") if pa.types.is_timestamp(kind) else kind
 
 
 def _decoded(column: pa.Array) -> pa.Array:
+    if _is_uuid(column.type):
+        digits = pl.Series(column.storage.cast(pa.large_binary())).bin.encode("hex")
+        return (
+            digits.str.replace("^(.{8})(.{4})(.{4})(.{4})", "${1}-${2}-${3}-${4}-").to_arrow().cast(pa.large_string())
+        )
     decoded = column.dictionary_decode() if pa.types.is_dictionary(column.type) else column
     kind = _decoded_type(column.type)
     return decoded.view(kind) if pa.types.is_timestamp(kind) else decoded.cast(kind)

@@ -44,6 +44,8 @@ def csv_frame(path: Path, limit: int) -> pl.DataFrame:
     """The columns of a CSV file of at most `limit` bytes, decompressed. Raises `ResourcesUnreadable`."""
     with _opened(path) as source:
         lines = _Lines(source, limit)
+        # It is the process's: raised only, so that nobody else is disturbed.
+        csv.field_size_limit(max(csv.field_size_limit(), RECORD_LIMIT))
         reader = csv.reader(lines, strict=True)
         try:
             header = lines.next_of(reader) or []
@@ -57,9 +59,7 @@ def csv_frame(path: Path, limit: int) -> pl.DataFrame:
                 if record:
                     rows.add([record[at] if at < len(record) else None for at in places])
         except csv.Error:
-            raise ResourcesUnreadable(
-                f"the quoting at or before line {reader.line_num:,} is malformed, or a field there is too long"
-            ) from None
+            raise ResourcesUnreadable(f"the quoting at or before line {reader.line_num:,} is malformed") from None
     return rows.frame(header)
 
 

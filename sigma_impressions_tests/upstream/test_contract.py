@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import csv
+import uuid
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import polars as pl
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from sigma_impressions.errors import ResourcesRefused, ResourcesUnreadable
@@ -91,6 +96,29 @@ def test_all_formats_say_the_same(tmp_path: Path, ending: str) -> None:
     write = {"parquet": rows.write_parquet, "csv": rows.write_csv}.get(ending, rows.write_ndjson)
     write(path)
     assert read_snapshot(str(path)).equals(conform(rows, "memory"))
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [pa.string_view(), pa.binary(8), pa.binary_view(), pa.large_binary(), pa.dictionary(pa.int32(), pa.string())],
+)
+def test_texts_of_a_parquet_file_may_be_of_any_type_for_them(kind: pa.DataType, tmp_path: Path) -> None:
+    texts: list[Any] = ["a-b-c-d1", "a-b-c-d2"]
+    ids = pa.array([text.encode() for text in texts] if "binary" in str(kind) else texts, kind)
+    uuids = [uuid.UUID(int=number) for number in (1, 2**127)]
+    columns = {"workbook_url_id": ids, "workbook_id": pa.array([each.bytes for each in uuids], pa.uuid())}
+    path = tmp_path / "resources.parquet"
+    pq.write_table(pa.table({"resource_type": ["sigma_workbook"] * 2, **columns}), path)
+    found = read_snapshot(str(path)).select("workbook_url_id", "workbook_id")
+    assert found.rows() == list(zip(texts, map(str, uuids), strict=True))
+
+
+def test_a_long_text_in_a_column_that_is_not_read_is_no_matter(tmp_path: Path) -> None:
+    path = tmp_path / "resources.csv"
+    path.write_text(f"resource_type,workbook_url_id,definition\nsigma_workbook,wb1,{'x' * 500_000}\n")
+    previous = csv.field_size_limit(131_072)
+    assert read_snapshot(str(path))["workbook_url_id"].to_list() == ["wb1"]
+    csv.field_size_limit(max(previous, csv.field_size_limit()))
 
 
 def test_unreadable_files_are_named(tmp_path: Path) -> None:

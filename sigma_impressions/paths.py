@@ -14,7 +14,10 @@ _ANYWHERE: _Faults = {
     r"[\x00-\x1f\x7f-\x9f]": "holds the control character U+{code:04X}",
     r"\\": "holds a backslash ({found}), which DuckDB and Delta Lake take for a slash",
 }
-_OF_TABLES: _Faults = {"%[0-9A-Fa-f]{2}": "holds {found}, which Delta Lake takes for {meant!r}"}
+_OF_TABLES: _Faults = {
+    "%[0-9A-Fa-f]{2}": "holds {found}, which Delta Lake takes for {meant!r}",
+    "(?<![^/])_delta_log(?![^/])": "holds {found}, where Delta Lake expects the log of a table",
+}
 _OF_DAGSTER: _Faults = {
     r"\?": "holds a question mark ({found}), behind which Dagster's databases expect options",
     "%[0-9A-Fa-f]{2}": "holds {found}, which Dagster takes for {meant!r}",

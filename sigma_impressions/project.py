@@ -8,7 +8,7 @@ import stat
 from collections.abc import Iterable
 from pathlib import Path
 
-from sigma_impressions.errors import Problem, SettingsError
+from sigma_impressions.errors import Problem, RefusedValue, SettingsError
 from sigma_impressions.paths import fault_of_dagster_home
 
 PROJECT_VARIABLE = "SIGMA_IMPRESSIONS_PROJECT"
@@ -30,9 +30,8 @@ def project_folder() -> Path:
     Raises `SettingsError` if what was found, and not named, is somebody else's: whoever writes `.env` says where the
     secrets go, and Dagster runs code that `dagster.yaml` names.
     """
-    named = os.environ.get(PROJECT_VARIABLE)
-    if named:
-        return Path(named).expanduser().resolve()
+    if named := _named(PROJECT_VARIABLE):
+        return named
     here = Path.cwd()
     checkout = Path(__file__).resolve().parents[1]
     for folder in (here, *here.parents, checkout):
@@ -46,8 +45,26 @@ def project_folder() -> Path:
 
 
 def local_path(text: str) -> Path:
-    """The path of a setting; a relative one starts at the project's folder."""
-    return project_folder() / Path(text).expanduser()
+    """The path of a setting; a relative one starts at the project's folder. Raises `RefusedValue`."""
+    return project_folder() / _expanded(text)
+
+
+def _expanded(text: str) -> Path:
+    """A path in which `~` stands for a home. Raises `RefusedValue` for that of a user who has none."""
+    try:
+        return Path(text).expanduser()
+    except RuntimeError:
+        home = text.partition("/")[0]
+        raise RefusedValue(f"begins with {home!r}, and no such home is known. Write the whole path") from None
+
+
+def _named(variable: str) -> Path | None:
+    """The folder that a variable names, without links in it; None if it is not set. Raises `SettingsError`."""
+    text = os.environ.get(variable, "").strip()
+    try:
+        return _expanded(text).resolve() if text else None
+    except RefusedValue as refused:
+        raise SettingsError(Problem(variable, str(refused))) from None
 
 
 def dagster_home(project: Path) -> Path:
@@ -55,8 +72,7 @@ def dagster_home(project: Path) -> Path:
 
     Raises `SettingsError` if Dagster cannot use it.
     """
-    named = os.environ.get("DAGSTER_HOME", "").strip()
-    folder = (Path(named).expanduser() if named else project / _DAGSTER_HOME).resolve()
+    folder = _named("DAGSTER_HOME") or (project / _DAGSTER_HOME).resolve()
     if fault := fault_of_dagster_home(folder):
         raise SettingsError(Problem("DAGSTER_HOME", f"leads to a path that {fault}"))
     return folder

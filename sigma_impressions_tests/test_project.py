@@ -10,7 +10,8 @@ from click.testing import CliRunner
 
 from sigma_impressions.cli import main
 from sigma_impressions.errors import SettingsError
-from sigma_impressions.project import PROJECT_VARIABLE, project_folder
+from sigma_impressions.project import PROJECT_VARIABLE, dagster_home, project_folder
+from sigma_impressions.settings.read import environment_values, read_settings
 
 NOBODY = 65534
 
@@ -81,6 +82,15 @@ def test_a_link_counts_as_what_it_is_and_as_what_it_leads_to(project: Path, tmp_
     os.chown(real, NOBODY, NOBODY)
     with pytest.raises(SettingsError, match="belongs to the user nobody"):
         project_folder()
+
+
+@pytest.mark.parametrize("variable", ["SIGMA_IMPRESSIONS_STORAGE", "DAGSTER_HOME", PROJECT_VARIABLE])
+def test_the_home_of_nobody_is_refused(variable: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SIGMA_IMPRESSIONS_BUCKET_URI", "s3://exports-bucket/")
+    monkeypatch.setenv(variable, "~no-such-user/data")
+    with pytest.raises(SettingsError, match=f"{variable}: begins with '~no-such-user', and no such home is known"):
+        read_settings(environment_values(os.environ))
+        dagster_home(project_folder())
 
 
 @as_root

@@ -114,8 +114,8 @@ class SigmaImpressionsComponent(dg.Component, _Settings, dg.Resolvable):  # type
             elif isinstance(written, bool):
                 yield setting.name, "on" if written else "off"
             elif setting.path and "://" not in str(written):
-                # A relative one starts at the folder of the `dg` project.
-                yield setting.name, str(project / Path(str(written)).expanduser())
+                # A relative one starts at the folder of the `dg` project. The home of an unknown user stays as it is.
+                yield setting.name, str(project / os.path.expanduser(str(written)))  # noqa: PTH111
             else:
                 yield setting.name, str(written)
 

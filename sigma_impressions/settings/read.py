@@ -147,8 +147,13 @@ def _paths(found: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     """What lies on this machine lies where all libraries that use it find it, wherever the project's folder is."""
     for setting in SETTINGS:
         text = found.get(setting.name)
-        if setting.path and text is not None and "://" not in text:
+        if not setting.path or text is None or "://" in text:
+            continue
+        try:
             fault = fault_of_path(local_path(text), of_tables=setting.name == "storage")
+        except RefusedValue as refused:
+            yield setting.name, str(refused)
+        else:
             if fault is not None:
                 yield setting.name, f"leads to a path that {fault}"
 

@@ -150,11 +150,11 @@ def _staged_rows(handle: StoredTable, rows: pl.DataFrame) -> Iterator[list[Stage
     with scratch_folder(handle.storage.local / WORK_FOLDER) as scratch:
         staged = []
         for partition in _partitions(rows, table):
+            values, target = _partition(table, partition), scratch / f"{uuid.uuid4().hex}.parquet"
             # One at a time: a second copy of all rows would be too much.
             part = rows.filter(**partition).drop(table.partition_by)
-            target = scratch / f"{uuid.uuid4().hex}.parquet"
             part.write_parquet(target, **_packed(table))
-            staged.append(StagedFile(target, _partition(table, partition), part.height))
+            staged.append(StagedFile(target, values, part.height))
         yield staged
 
 
@@ -176,6 +176,9 @@ def _conforming(rows: pl.DataFrame, table: Table) -> pl.DataFrame:
 
 
 def _partition(table: Table, values: Mapping[str, Any]) -> dict[str, str]:
+    if any(values[name] is None for name in table.partition_by):
+        # Delta Lake could not open the table any more.
+        raise ValueError(f"a row of {table.name} has no {' and '.join(table.partition_by)}")
     return {name: str(values[name]) for name in table.partition_by}
 
 

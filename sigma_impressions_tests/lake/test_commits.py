@@ -82,6 +82,14 @@ def test_some_or_all_rows_of_partitions_are_deleted(tmp_path: Path) -> None:
         delete_rows(late, files)
 
 
+def test_a_row_without_a_partition_is_no_row_of_a_table(tmp_path: Path) -> None:
+    tables = Tables(tmp_path)
+    nowhere = rows(REJECTED_ROWS, DAYS[:1]).with_columns(file_date=pl.lit(None, pl.Date))
+    with pytest.raises(ValueError, match="a row of rejected_rows has no file_date"):
+        append_rows(tables.open(REJECTED_ROWS), nowhere)
+    assert days_of(tables, REJECTED_ROWS, "file_date") == []
+
+
 @pytest.mark.parametrize("name", ["plain", "a*b", "a**b", "file_date=2020-01-01", "[a]b", "what?", "100%"])
 def test_a_table_is_that_of_its_folder_and_its_partitions_those_of_its_log(name: str, tmp_path: Path) -> None:
     # Another one beside it that the name would match as a pattern.

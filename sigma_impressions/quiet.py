@@ -15,6 +15,8 @@ def without_debug_lines() -> None:
     Where everything is logged, as with Dagster's `python_logs` of the root logger at `DEBUG`, their lines would be
     kept in its event log. To be called before a client of theirs is made.
     """
-    for name in _TALKATIVE:
-        logger = logging.getLogger(name)
-        logger.setLevel(max(logger.level, logging.WARNING))
+    # Those below them too, which may have been given a level of their own.
+    known = [name for name in logging.root.manager.loggerDict if name.startswith(tuple(f"{it}." for it in _TALKATIVE))]
+    for logger in map(logging.getLogger, (*_TALKATIVE, *known)):
+        if logger.name in _TALKATIVE or logger.level:
+            logger.setLevel(max(logger.level, logging.WARNING))

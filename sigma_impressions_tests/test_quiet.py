@@ -10,7 +10,7 @@ import pytest
 
 from sigma_impressions.clouds.s3 import S3
 from sigma_impressions.errors import AlertsNotSent, OperatorError
-from sigma_impressions.quiet import _TALKATIVE
+from sigma_impressions.quiet import _TALKATIVE, without_debug_lines
 from sigma_impressions.upstream.sigma_api import Credentials, SigmaApi
 from sigma_impressions.webhook import send_alerts
 from sigma_impressions_tests.clouds.http_stub import Answer, http_stub
@@ -40,6 +40,15 @@ def test_an_object_store(logged: pytest.LogCaptureFixture, monkeypatch: pytest.M
         assert TOKEN in str(stub.requests[0].headers)
     assert "This is logged." in logged.text
     assert [secret for secret in (KEY_ID, SECRET, TOKEN) if secret in logged.text] == []
+
+
+def test_a_logger_below_with_a_level_of_its_own(logged: pytest.LogCaptureFixture) -> None:
+    below, other = logging.getLogger("botocore.auth"), logging.getLogger("botocores")
+    below.setLevel(logging.DEBUG)
+    other.setLevel(logging.DEBUG)
+    without_debug_lines()
+    assert not below.isEnabledFor(logging.INFO)
+    assert other.isEnabledFor(logging.DEBUG)
 
 
 def test_a_webhook(logged: pytest.LogCaptureFixture) -> None:

@@ -30,8 +30,10 @@ NO_FORMULA = r"\1'\2"
 """What `FORMULA` is replaced with: an apostrophe before it makes it a text."""
 
 _JOINER = r"[\u200c\u200d]"
-_WRITTEN_JOINER = re.compile(rf"(?<=[^\x00-\x7f\u200c\u200d]){_JOINER}(?=[^\x00-\x7f\u200c\u200d])")
-"""Within Persian words and emojis they are how these are written; elsewhere they hide."""
+_WRITTEN_JOINER = re.compile(
+    rf"(?<=[^\x00-\x7f\u200c\u200d]){_JOINER}(?!{_JOINER})|(?<!{_JOINER}){_JOINER}(?=[^\x00-\x7f\u200c\u200d])"
+)
+"""Beside letters of Persian and Hindi, and in emojis, they are how these are written; elsewhere they hide."""
 
 _BREAK = "\u2060"
 """A word joiner: nothing is seen of it, and no text has it that went through `printable`."""

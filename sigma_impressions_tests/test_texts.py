@@ -59,7 +59,20 @@ def test_what_deceives_is_a_question_mark(text: str) -> None:
     assert "?" in RefusedFile("no header line", text).detail
 
 
-@pytest.mark.parametrize("text", ["Übersicht 2026", "売上　一覧", "می\u200cخواهم", "👩\u200d💻 Team", "दृश्य", "Ж\u0301"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Übersicht 2026",
+        "売上　一覧",
+        "می\u200cخواهم",
+        "PDF\u200cها",
+        "Excel\u200cی",
+        "می\u200c رود",
+        "👩\u200d💻 Team",
+        "दृश्य",
+        "Ж\u0301",
+    ],
+)
 def test_names_of_any_script_stay(text: str) -> None:
     assert printable(text) == text.replace("\u3000", " ")
 

@@ -169,7 +169,9 @@ def test_a_killed_run_of_the_command_line_blocks_no_later_one(s3_bucket: Any, tm
     backfill = command("backfill", "--from", str(DAYS[0]), "--to", str(DAYS[-1]))
     seconds = calm.run(backfill)
     for kill in range(3):
-        assert killed.kill(backfill, seconds * (kill + rng.random()) / 4)
+        share = (kill + rng.random()) / 4
+        while not killed.kill(backfill, seconds * share):
+            share /= 2  # The calm one had a busier machine.
     killed.run(backfill)
     assert_same(contents(calm.storage), contents(killed.storage))
 

@@ -79,7 +79,10 @@ def settings_of(case: cases.Case, bucket: Any, storage: RemoteStorage, folder: P
     }
 
 
-@pytest.mark.parametrize("name", cases.NAMES)
+OFTEN = [name for name in cases.NAMES if name not in ("mixed_2", "mixed_3")]
+
+
+@pytest.mark.parametrize("name", [*OFTEN, *(pytest.param(f"mixed_{n}", marks=pytest.mark.soak) for n in (2, 3))])
 def test_cases_with_the_tables_in_a_bucket(
     name: str, remote_storage: RemoteStorage, s3_bucket: Any, tmp_path: Path
 ) -> None:

@@ -46,7 +46,10 @@ if TYPE_CHECKING:
 
 DATABASE_NAME = "sigma_impressions.duckdb"
 
-PUBLICATION_VERSION = 3
+OLDEST_CLIENT = "1.2.0"
+"""The oldest version of DuckDB that opens the published database: many drivers and BI tools bring one of their own."""
+
+PUBLICATION_VERSION = 4
 """Raised when the database shows the same inputs in another way, so that it is made anew."""
 
 
@@ -157,7 +160,8 @@ def _build(tables: Tables, contents: _Contents, scratch: Path, limits: Limits) -
     handles = {table.name: tables.newest(table) for table in (*METRIC_TABLES, *DAILY_TABLES)}
     with engine.connect(scratch, limits) as connection:
         connection.execute(
-            f"ATTACH {engine.quoted(str(scratch / DATABASE_NAME))} AS published (ROW_GROUP_SIZE {_ROW_GROUP})"
+            f"ATTACH {engine.quoted(str(scratch / DATABASE_NAME))} AS published "
+            f"(ROW_GROUP_SIZE {_ROW_GROUP}, STORAGE_VERSION 'v{OLDEST_CLIENT}')"
         )
         # One transaction: each commit would write the file's contents once more.
         connection.begin()

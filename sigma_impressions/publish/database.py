@@ -126,6 +126,8 @@ def publish_database(
             with engine.folder_for_databases(scratch) as folder:
                 counts = _build(tables, contents, folder, limits)
                 shutil.move(folder / DATABASE_NAME, scratch / DATABASE_NAME)
+            # What somebody has left who wrote to the one before, which would keep everybody from opening the new one.
+            _changes_of(target).unlink(missing_ok=True)
             put_in_place(scratch / DATABASE_NAME, target)
     return Published(target, chosen, True, counts)
 
@@ -139,14 +141,33 @@ def newest_as_of(tables: Tables) -> date:
     return newest
 
 
+_SIZE = "SELECT total_blocks * block_size + 3 * 4096 FROM pragma_database_size()"
+"""The bytes that a database has: what is cut off is noticed by nobody who reads other parts. It begins with three
+headers of 4 KiB."""
+
+
+def _changes_of(database: Path) -> Path:
+    """Where DuckDB keeps what a program has written that opened a database without `read_only`."""
+    return database.with_name(f"{database.name}.wal")
+
+
+def remove_database(database: Path) -> None:
+    """Remove a published database, with what somebody may have written to it."""
+    for file in (database, _changes_of(database)):
+        file.unlink(missing_ok=True)
+
+
 def _existing(target: Path) -> tuple[tuple[date, str], dict[str, int]] | None:
-    """What the database in place holds and was made from; None if there is none, or one that cannot be read."""
+    """What the database in place holds and was made from; None if there is none, or one that is not as it was put."""
     import duckdb
 
-    if not target.exists():
+    if not target.exists() or _changes_of(target).exists():
         return None
     try:
         with engine.open_database(target) as connection:
+            ((size,),) = connection.execute(_SIZE).fetchall()
+            if target.stat().st_size < size:
+                return None
             found = connection.execute("SELECT as_of_date, made_from FROM publication").fetchall()
             names = connection.execute("SELECT table_name, estimated_size FROM duckdb_tables()").fetchall()
     except duckdb.Error:

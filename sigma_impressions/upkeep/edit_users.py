@@ -27,7 +27,7 @@ from sigma_impressions.lake.schemas import ALL_TABLES, EXPORT_FILES, REJECTED_RO
 from sigma_impressions.lake.scratch import locked, scratch_folder, temporary_folder
 from sigma_impressions.lake.storage import clear_errors
 from sigma_impressions.lake.tables import WORK_FOLDER, Tables, files_of, retry_conflicts, scan_files
-from sigma_impressions.publish.database import DATABASE_NAME
+from sigma_impressions.publish.database import DATABASE_NAME, remove_database
 from sigma_impressions.report.write import remove_report
 from sigma_impressions.users import (
     FORGOTTEN_PREFIX,
@@ -204,7 +204,7 @@ def _edit(tables: Tables, edit: _Edit, report: Callable[[str], None]) -> list[Ed
     report("older versions of all tables deleted")
     tables.storage.forget_copies()
     with locked(tables.root / f".{DATABASE_NAME}.lock"):
-        (tables.root / DATABASE_NAME).unlink(missing_ok=True)
+        remove_database(tables.root / DATABASE_NAME)
     remove_report(tables.root)
     return done
 

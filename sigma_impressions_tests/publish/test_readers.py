@@ -1,0 +1,75 @@
+"""What a reader leaves behind, or a disk damages, keeps nobody from the next publication."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from datetime import UTC, date, datetime
+from pathlib import Path
+
+import duckdb
+import polars as pl
+import pytest
+
+from sigma_impressions.lake.tables import Tables
+from sigma_impressions.metrics.as_of import refresh_metrics
+from sigma_impressions.metrics.daily import refresh_daily_impressions
+from sigma_impressions.publish.database import publication_figures, publish_database
+from sigma_impressions.upstream.contract import conform
+from sigma_impressions.upstream.snapshots import capture_snapshot
+from sigma_impressions_tests.metrics.captured import capture
+from sigma_impressions_tests.metrics.reference import Row
+
+AS_OF = date(2026, 11, 20)
+
+# Opens the database as DuckDB does unless it is told otherwise, writes to it, and is killed.
+WRITER = """
+import os, signal, sys
+import duckdb
+
+connection = duckdb.connect(sys.argv[1])
+connection.execute("CREATE TABLE mine AS SELECT 1 AS one")
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+def count(tables: Tables, file_id: str) -> None:
+    capture(tables, file_id, [Row(datetime(2026, 11, 20, 9, tzinfo=UTC), f"{file_id}@x.org", "wb1", None, 1, None)])
+    refresh_daily_impressions(tables, "largest")
+    refresh_metrics(tables, [AS_OF])
+
+
+@pytest.fixture
+def tables(tmp_path: Path) -> Tables:
+    tables = Tables(tmp_path)
+    workbook = pl.DataFrame({"resource_type": ["sigma_workbook"], "workbook_url_id": ["wb1"]})
+    capture_snapshot(tables, conform(workbook, "the test"), "the test", datetime(2026, 1, 1, tzinfo=UTC))
+    count(tables, "ann")
+    publish_database(tables)
+    return tables
+
+
+@pytest.mark.parametrize("more", [True, False], ids=["with a new file", "with nothing new"])
+def test_what_a_program_wrote_that_was_killed_is_gone_with_the_next_publication(more: bool, tables: Tables) -> None:
+    database = publish_database(tables).path
+    subprocess.run([sys.executable, "-c", WRITER, str(database)], check=False, timeout=60)
+    left = database.with_name(f"{database.name}.wal")
+    assert left.exists()
+    if more:
+        count(tables, "bob")
+    assert publish_database(tables).is_new
+    assert not left.exists()
+    assert publication_figures(database)["users"] == 1 + more
+    with duckdb.connect(str(database), read_only=True) as connection:
+        assert connection.execute("SELECT count(*) FROM duckdb_tables() WHERE table_name = 'mine'").fetchone() == (0,)
+    assert not publish_database(tables).is_new
+
+
+@pytest.mark.parametrize("kept", [0.0, 0.01, 0.5, 0.999])
+def test_a_file_that_was_cut_is_published_anew(kept: float, tables: Tables) -> None:
+    database = publish_database(tables).path
+    figures = publication_figures(database)
+    os.truncate(database, int(database.stat().st_size * kept))
+    assert publish_database(tables).is_new
+    assert publication_figures(database) == figures

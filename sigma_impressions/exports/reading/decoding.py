@@ -56,11 +56,11 @@ def decode(path: Path, scratch: Path) -> DecodedText:
     """
     content = _Content(partial(_blocks, path))
     head = content.head(_HEAD)
-    plain = not head.startswith(GZIP_MAGIC)
     for _ in range(GZIP_LAYERS):
         if head.startswith(GZIP_MAGIC):
-            content = _Content(partial(_decompressed, content.blocks, path.stat().st_size))
+            content = _Content(partial(_decompressed, content.blocks, path.stat().st_size), is_packed=True)
             head = content.head(_HEAD)
+    plain = not content.is_packed
     if not head:
         raise RefusedFile("empty file", f"The file has no bytes{'' if plain else ' of text'} at all; export it again.")
     other = _other_format(head)
@@ -129,6 +129,7 @@ class _Content:
     """The bytes of an object once they are decompressed; `blocks` begins with the first one each time."""
 
     blocks: Callable[[], Iterator[bytes]]
+    is_packed: bool = False
 
     def head(self, size: int) -> bytes:
         """Its first bytes."""
@@ -141,7 +142,7 @@ class _Content:
 
     def read_to_end(self) -> None:
         """Raises what is wrong with the compression: that is told before anything that is wrong with the text."""
-        for _ in self.blocks():
+        for _ in self.blocks() if self.is_packed else ():
             pass
 
     def copy(self, target: Path) -> Path:

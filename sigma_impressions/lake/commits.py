@@ -101,9 +101,9 @@ def delete_rows(handle: StoredTable, files: pl.DataFrame, condition: pl.Expr | N
         return int(files["rows"].sum())
     deleted = 0
     touched, staged = [], []
+    is_kept = ~condition.fill_null(False)
     with scratch_folder(handle.storage.local / WORK_FOLDER) as scratch:
         for file in files.iter_rows(named=True):
-            is_kept = ~condition.fill_null(False)
             target = scratch / f"{uuid.uuid4().hex}.parquet"
             kept = scan_files(handle, [file["path"]]).filter(is_kept)
             rows = kept.select(pl.len()).collect().item()
@@ -113,7 +113,7 @@ def delete_rows(handle: StoredTable, files: pl.DataFrame, condition: pl.Expr | N
             touched.append(file["path"])
             if rows:
                 kept.sink_parquet(target, **_packed(handle.table))
-                staged.append(StagedFile(target, _partition(handle.table, file), rows))
+                staged.append(StagedFile(target, partition_of(handle.table, file), rows))
         replace_files(handle, files.filter(pl.col("path").is_in(touched)), staged)
     return deleted
 
@@ -150,7 +150,7 @@ def _staged_rows(handle: StoredTable, rows: pl.DataFrame) -> Iterator[list[Stage
     with scratch_folder(handle.storage.local / WORK_FOLDER) as scratch:
         staged = []
         for partition in _partitions(rows, table):
-            values, target = _partition(table, partition), scratch / f"{uuid.uuid4().hex}.parquet"
+            values, target = partition_of(table, partition), scratch / f"{uuid.uuid4().hex}.parquet"
             # One at a time: a second copy of all rows would be too much.
             part = rows.filter(**partition).drop(table.partition_by)
             part.write_parquet(target, **_packed(table))
@@ -175,7 +175,8 @@ def _conforming(rows: pl.DataFrame, table: Table) -> pl.DataFrame:
     return rows.select(pl.col(name).cast(dtype) for name, dtype in table.schema.items())
 
 
-def _partition(table: Table, values: Mapping[str, Any]) -> dict[str, str]:
+def partition_of(table: Table, values: Mapping[str, Any]) -> dict[str, str]:
+    """The partition of a row, or of a data file, as a staged file has it. Raises `ValueError` where a value is null."""
     if any(values[name] is None for name in table.partition_by):
         # Delta Lake could not open the table any more.
         raise ValueError(f"a row of {table.name} has no {' and '.join(table.partition_by)}")
@@ -209,7 +210,7 @@ def _addition(file: StagedFile) -> AddAction:
 def _removals(table: Table, files: pl.DataFrame) -> list[RemoveAction]:
     removals = []
     for file in files.iter_rows(named=True):
-        partition: dict[str, str | None] = {**_partition(table, file)}
+        partition: dict[str, str | None] = {**partition_of(table, file)}
         path, size = file["path"], file["size_bytes"]
         removals.append(RemoveAction(path, True, _now(), size=size, partition_values=partition or None))
     return removals

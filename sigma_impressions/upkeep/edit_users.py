@@ -22,7 +22,7 @@ from polars._typing import PolarsDataType
 from sigma_impressions.addresses import Person, is_address
 from sigma_impressions.errors import AddressesStored, UserUnknown
 from sigma_impressions.exports.reading.rules import holds_pseudonyms, pseudonymous_fingerprint
-from sigma_impressions.lake.commits import StagedFile, replace_files
+from sigma_impressions.lake.commits import StagedFile, partition_of, replace_files
 from sigma_impressions.lake.schemas import ALL_TABLES, EXPORT_FILES, REJECTED_ROWS, SIGMA_RESOURCES, Table
 from sigma_impressions.lake.scratch import locked, scratch_folder, temporary_folder
 from sigma_impressions.lake.storage import clear_errors
@@ -227,7 +227,7 @@ def _edit_table(tables: Tables, table: Table, edit: _Edit, scratch: Path) -> Edi
             continue
         target = scratch / f"{uuid.uuid4().hex}.parquet"
         rows = _rewrite(path, target, partial(_changed, changes=changes))
-        staged[file["path"]] = StagedFile(target, {name: str(file[name]) for name in table.partition_by}, rows)
+        staged[file["path"]] = StagedFile(target, partition_of(table, file), rows)
     replace_files(handle, files.filter(pl.col("path").is_in(staged)), list(staged.values()))
     return Edited(table.name, len(staged), files.height)
 

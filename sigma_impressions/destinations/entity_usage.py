@@ -58,8 +58,7 @@ class EntityUsage:
     def remember(self, sent: Path) -> None:
         """Note in a file that a catalog now has all of this."""
         with replacing(sent) as partial:
-            into = f"{engine.quoted(str(partial))} (FORMAT parquet, USE_TMP_FILE false)"
-            self._connection.execute(f"COPY ({_DIGESTS}) TO {into}")
+            engine.copy_to(self._connection, _DIGESTS, partial, "FORMAT parquet")
 
 
 @contextmanager

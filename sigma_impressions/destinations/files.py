@@ -41,10 +41,7 @@ def export_tables(database: Path, folder: Path, form: Literal["csv", "parquet"])
                 query, options = (
                     _csv(connection, table) if form == "csv" else (f"FROM {_name(table)}", "COMPRESSION zstd")
                 )
-                # Into that file itself: another of DuckDB's own beside it would have a name that can be foreseen.
-                target = engine.quoted(str(partial))
-                copy = f"COPY ({query}) TO {target} (FORMAT {form}, USE_TMP_FILE false, {options})"
-                ((rows,),) = connection.execute(copy).fetchall()
+                rows = engine.copy_to(connection, query, partial, f"FORMAT {form}, {options}")
             yield ExportedFile(table, path, rows)
 
 

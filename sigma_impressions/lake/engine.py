@@ -145,6 +145,14 @@ def parquet(paths: Iterable[str]) -> str:
     return f"read_parquet([{listed}], hive_partitioning = false, union_by_name = true)"
 
 
+def copy_to(connection: duckdb.DuckDBPyConnection, query: str, file: Path, options: str) -> int:
+    """Write the result of a query into a file; how many rows there are."""
+    # Into that file itself: another of DuckDB's own beside it would have a name that can be foreseen.
+    copy = f"COPY ({query}) TO {quoted(str(file))} (USE_TMP_FILE false, {options})"
+    ((rows,),) = connection.execute(copy).fetchall()
+    return int(rows)
+
+
 def quoted(text: str) -> str:
     """`text` as an SQL string literal."""
     return "'" + text.replace("'", "''") + "'"

@@ -14,9 +14,7 @@ from sigma_impressions.lake.tables import Tables
 from sigma_impressions.metrics.as_of import refresh_metrics
 from sigma_impressions.metrics.daily import refresh_daily_impressions
 from sigma_impressions.publish.database import publish_database
-from sigma_impressions.upstream.contract import conform
-from sigma_impressions.upstream.snapshots import capture_snapshot
-from sigma_impressions_tests.metrics.captured import capture
+from sigma_impressions_tests.metrics.captured import capture, discover
 from sigma_impressions_tests.metrics.reference import Row
 
 AS_OF = date(2026, 11, 20)
@@ -35,7 +33,7 @@ def test_the_summary_of_a_run(tmp_path: Path) -> None:
     tables = Tables(tmp_path)
     names = {"workbook_url_id": ["known", "other"], "name": ["Sales of all countries", None]}
     resources = pl.DataFrame({"resource_type": ["sigma_workbook"] * 2, **names})
-    capture_snapshot(tables, conform(resources, "the test"), "the test", datetime(2026, 1, 1, tzinfo=UTC))
+    discover(tables, resources)
     results = f"Results: {tmp_path / 'sigma_impressions.duckdb'}"
     capture(tables, "nothing", [])
     assert summary(tables) == [

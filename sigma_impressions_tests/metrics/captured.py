@@ -1,4 +1,4 @@
-"""Put accepted rows into the tables as if export files had been captured."""
+"""Put accepted rows and resources into the tables, as if export files had been captured and Sigma been asked."""
 
 from __future__ import annotations
 
@@ -9,7 +9,14 @@ import polars as pl
 from sigma_impressions.lake.commits import append_rows
 from sigma_impressions.lake.schemas import EXPORT_FILES, NORMALIZED_IMPRESSIONS
 from sigma_impressions.lake.tables import Tables
+from sigma_impressions.upstream.contract import conform
+from sigma_impressions.upstream.snapshots import capture_snapshot
 from sigma_impressions_tests.metrics.reference import Row
+
+
+def discover(tables: Tables, resources: pl.DataFrame) -> None:
+    """Take a snapshot of resources, before all that is counted."""
+    capture_snapshot(tables, conform(resources, "the test"), "the test", datetime(2026, 1, 1, tzinfo=UTC))
 
 
 def capture(tables: Tables, file_id: str, rows: list[Row], file_date: date = date(2026, 11, 20)) -> None:

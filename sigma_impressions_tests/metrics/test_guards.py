@@ -15,9 +15,7 @@ from sigma_impressions.lake.tables import Tables
 from sigma_impressions.metrics.as_of import refresh_metrics
 from sigma_impressions.metrics.conservation import ConservationError
 from sigma_impressions.metrics.daily import refresh_daily_impressions
-from sigma_impressions.upstream.contract import conform
-from sigma_impressions.upstream.snapshots import capture_snapshot
-from sigma_impressions_tests.metrics.captured import capture
+from sigma_impressions_tests.metrics.captured import capture, discover
 from sigma_impressions_tests.metrics.reference import Row
 
 FIRST, SECOND = date(2026, 11, 19), date(2026, 11, 20)
@@ -28,7 +26,7 @@ def tables(tmp_path: Path) -> Tables:
     """Two days on which two users viewed a known workbook and an unknown one, the second not yet counted."""
     tables = Tables(tmp_path)
     resources = pl.DataFrame({"resource_type": ["sigma_workbook"], "workbook_url_id": ["known"]})
-    capture_snapshot(tables, conform(resources, "the test"), "the test", datetime(2026, 1, 1, tzinfo=UTC))
+    discover(tables, resources)
     for day in (FIRST, SECOND):
         refresh_daily_impressions(tables, "largest")
         moment = datetime(day.year, day.month, day.day, 9, tzinfo=UTC)

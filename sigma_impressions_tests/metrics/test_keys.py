@@ -13,9 +13,7 @@ from sigma_impressions.lake.schemas import RESOURCE_IMPRESSIONS, UNMATCHED_IMPRE
 from sigma_impressions.lake.tables import Tables
 from sigma_impressions.metrics.as_of import read_as_of, refresh_metrics
 from sigma_impressions.metrics.daily import refresh_daily_impressions
-from sigma_impressions.upstream.contract import conform
-from sigma_impressions.upstream.snapshots import capture_snapshot
-from sigma_impressions_tests.metrics.captured import capture
+from sigma_impressions_tests.metrics.captured import capture, discover
 from sigma_impressions_tests.metrics.reference import Row
 
 AS_OF = date(2026, 11, 20)
@@ -36,7 +34,7 @@ def test_texts_with_the_same_hash_are_counted_apart(
         schema=["resource_type", "element_id"],
         orient="row",
     ).with_columns(workbook_url_id=pl.lit("wb"))
-    capture_snapshot(tables, conform(resources, "the test"), "the test", datetime(2026, 1, 1, tzinfo=UTC))
+    discover(tables, resources)
     moment = datetime(2026, 11, 14, 9, tzinfo=UTC)
     views = [(users[0], elements[0], 1), (users[1], elements[1], 10), (users[1], "gone", 100)]
     of_nobody = [(None, elements[0], 1_000), (None, "gone", 10_000)]

@@ -19,9 +19,7 @@ from sigma_impressions.lake.tables import Tables
 from sigma_impressions.metrics.as_of import refresh_metrics
 from sigma_impressions.metrics.daily import refresh_daily_impressions
 from sigma_impressions.publish.database import OLDEST_CLIENT, publish_database
-from sigma_impressions.upstream.contract import conform
-from sigma_impressions.upstream.snapshots import capture_snapshot
-from sigma_impressions_tests.metrics.captured import capture
+from sigma_impressions_tests.metrics.captured import capture, discover
 from sigma_impressions_tests.metrics.reference import Row
 
 AS_OF = date(2026, 11, 20)
@@ -52,7 +50,7 @@ def database(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A database with rows in each kind of table, lists of records and times with zones among them."""
     tables = Tables(tmp_path_factory.mktemp("published"))
     rows = {"resource_type": ["sigma_workbook"] * 2, "workbook_url_id": ["wb1", "wb2"], "name": ["Lead Funnel", "Ö"]}
-    capture_snapshot(tables, conform(pl.DataFrame(rows), "the test"), "the test", datetime(2026, 1, 1, tzinfo=UTC))
+    discover(tables, pl.DataFrame(rows))
     views = [("ann@x.org", "wb1"), ("bob@x.org", "wb1"), ("ann@x.org", "ghost")]
     moment = datetime(2026, 11, 20, 9, tzinfo=UTC)
     capture(tables, "file", [Row(moment, user, workbook, None, 1, None) for user, workbook in views])

@@ -12,9 +12,7 @@ from sigma_impressions.lake.tables import Tables
 from sigma_impressions.metrics.as_of import refresh_metrics
 from sigma_impressions.metrics.daily import refresh_daily_impressions
 from sigma_impressions.publish.database import publish_database
-from sigma_impressions.upstream.contract import conform
-from sigma_impressions.upstream.snapshots import capture_snapshot
-from sigma_impressions_tests.metrics.captured import capture
+from sigma_impressions_tests.metrics.captured import capture, discover
 from sigma_impressions_tests.metrics.reference import Row
 
 AS_OF = date(2026, 11, 20)
@@ -27,7 +25,7 @@ def test_the_days_of_a_resource_stand_together_however_much_was_viewed_before(tm
 
     tables = Tables(tmp_path)
     workbook = pl.DataFrame({"resource_type": ["sigma_workbook"], "workbook_url_id": ["wb00000"]})
-    capture_snapshot(tables, conform(workbook, "the test"), "the test", datetime(2026, 1, 1, tzinfo=UTC))
+    discover(tables, workbook)
     capture(tables, "before", views(AS_OF - timedelta(days=70), 20_000))
     capture(tables, "now", [row for age in range(3) for row in views(AS_OF - timedelta(days=age), 50)])
     refresh_daily_impressions(tables, "largest")

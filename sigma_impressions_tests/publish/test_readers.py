@@ -16,9 +16,7 @@ from sigma_impressions.lake.tables import Tables
 from sigma_impressions.metrics.as_of import refresh_metrics
 from sigma_impressions.metrics.daily import refresh_daily_impressions
 from sigma_impressions.publish.database import publication_figures, publish_database
-from sigma_impressions.upstream.contract import conform
-from sigma_impressions.upstream.snapshots import capture_snapshot
-from sigma_impressions_tests.metrics.captured import capture
+from sigma_impressions_tests.metrics.captured import capture, discover
 from sigma_impressions_tests.metrics.reference import Row
 
 AS_OF = date(2026, 11, 20)
@@ -44,7 +42,7 @@ def count(tables: Tables, file_id: str) -> None:
 def tables(tmp_path: Path) -> Tables:
     tables = Tables(tmp_path)
     workbook = pl.DataFrame({"resource_type": ["sigma_workbook"], "workbook_url_id": ["wb1"]})
-    capture_snapshot(tables, conform(workbook, "the test"), "the test", datetime(2026, 1, 1, tzinfo=UTC))
+    discover(tables, workbook)
     count(tables, "ann")
     publish_database(tables)
     return tables

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import suppress
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
@@ -13,11 +12,10 @@ from typing import Any
 import polars as pl
 import pytest
 
-from sigma_impressions.clouds.objects import ObjectStore, StoredObject
-from sigma_impressions.errors import ObjectChanged, ObjectGone, ObjectUnreadable, StoreError
+from sigma_impressions.clouds.objects import StoredObject
+from sigma_impressions.errors import ObjectUnreadable, StoreError
 from sigma_impressions.exports import capture
-from sigma_impressions.exports.capture import capture_pending
-from sigma_impressions.exports.listing import Listing, file_id, sort_out
+from sigma_impressions.exports.listing import file_id
 from sigma_impressions.exports.manifest import forget_missing, read_manifest, record_listing, uncaptured_files
 from sigma_impressions.exports.reading.rules import ReadingRules
 from sigma_impressions.lake.commits import append_rows
@@ -30,52 +28,14 @@ from sigma_impressions.lake.schemas import (
 )
 from sigma_impressions.lake.tables import WORK_FOLDER, Tables
 from sigma_impressions.metrics.daily import refresh_daily_impressions
+from sigma_impressions_tests.exports.bucket import DAY, NOON, Bucket, captured, listing, scanned
 
-DAY = date(2026, 11, 20)
-NOON = datetime(2026, 11, 20, 12, tzinfo=UTC)
 HEADER = "request_time,user_email,workbook_url_id\n"
 
 
 def export(*users: str, day: date = DAY) -> bytes:
     """An export file: every user has viewed the same workbook, one minute after the other."""
     return (HEADER + "".join(f"{day} 08:{n:02}:00,{user},wb1\n" for n, user in enumerate(users))).encode()
-
-
-class Bucket:
-    """An object store in memory. `before_download` may change it between the listing and the reading of a key."""
-
-    bucket = "exports"
-
-    def __init__(self) -> None:
-        self.objects: dict[str, tuple[StoredObject, bytes]] = {}
-        self.before_download: Callable[[str], None] = lambda key: None
-        self.downloads: list[str] = []
-
-    def put(self, key: str, data: bytes, modified: datetime = NOON) -> StoredObject:
-        version = hashlib.md5(data).hexdigest()
-        item = StoredObject(self.bucket, key, version, len(data), modified)
-        self.objects[key] = (item, data)
-        return item
-
-    def delete(self, key: str) -> None:
-        del self.objects[key]
-
-    def list(self, prefix: str, start_after: str | None = None) -> Iterator[StoredObject]:
-        for key, (item, _) in sorted(self.objects.items()):
-            if key.startswith(prefix) and key > (start_after or ""):
-                yield item
-
-    def stat(self, key: str) -> StoredObject:
-        if key not in self.objects:
-            raise ObjectGone(key)
-        return self.objects[key][0]
-
-    def download(self, item: StoredObject, target: Path) -> None:
-        self.before_download(item.key)
-        self.downloads.append(item.key)
-        if self.stat(item.key).version != item.version:
-            raise ObjectChanged(item.key)
-        target.write_bytes(self.objects[item.key][1])
 
 
 class Killed(BaseException):
@@ -90,24 +50,6 @@ def bucket() -> Bucket:
 @pytest.fixture
 def tables(tmp_path: Path) -> Tables:
     return Tables(tmp_path / "storage")
-
-
-def listing(bucket: Bucket, *days: date) -> Listing:
-    return sort_out(bucket.list(""), days or {DAY}, None)
-
-
-def captured(
-    tables: Tables, store: ObjectStore, rules: ReadingRules | None = None, **options: Any
-) -> list[dict[str, Any]]:
-    """Capture what is pending; the new rows of the registry."""
-    options = {"pattern": None, "report": lambda line: None, **options}
-    return capture_pending(tables, lambda: store, rules or ReadingRules(), **options)
-
-
-def scanned(tables: Tables, bucket: Bucket, *days: date, **options: Any) -> list[dict[str, Any]]:
-    """One scan: list, record, capture; the new rows of the registry."""
-    record_listing(tables, listing(bucket, *days), datetime.now(UTC))
-    return captured(tables, bucket, **options)
 
 
 def registry(tables: Tables) -> list[dict[str, Any]]:

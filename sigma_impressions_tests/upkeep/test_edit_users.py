@@ -40,7 +40,7 @@ from sigma_impressions.upstream.contract import ALIASES, conform
 from sigma_impressions.upstream.snapshots import capture_snapshot
 from sigma_impressions.users import Pseudonyms, pseudonymous_rows
 from sigma_impressions_tests import cases
-from sigma_impressions_tests.exports.test_capture import Bucket, scanned
+from sigma_impressions_tests.exports.bucket import Bucket, scanned
 from sigma_impressions_tests.metrics.captured import capture
 from sigma_impressions_tests.metrics.reference import Row
 

@@ -8,6 +8,7 @@
       ObjectGone                  yes     an object is not there any more
       StorageError                yes     the place of the tables
       TablesError                 no      tables that this version cannot work with
+      DamagedError                no      something stored is missing or broken
       InputsChanged               yes     another process has rebuilt what was about to be read
       NothingComputed             no      what is asked for has not been computed yet
       AddressesStored             no      addresses are stored, pseudonyms are wanted
@@ -98,6 +99,18 @@ class StorageError(OperatorError):
 
 class TablesError(OperatorError, again=False):
     """The storage location holds something that this version cannot work with."""
+
+
+class DamagedError(OperatorError, again=False):
+    """Something that the storage held is missing or broken: each of `found` says what. Nothing is published over it."""
+
+    def __init__(self, *found: str) -> None:
+        more = f" ({len(found) - 1:,} more places are damaged)" if len(found) > 1 else ""
+        super().__init__(
+            f"What is stored is damaged: {found[0]}{more}. Nothing was published. Restore it from a backup, or give up "
+            "what is lost with sigma-impressions maintain --drop-damaged; export files that the bucket still holds "
+            "are then read again"
+        )
 
 
 class InputsChanged(OperatorError):

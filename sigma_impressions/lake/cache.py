@@ -7,7 +7,7 @@ import os
 import threading
 import time
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -31,14 +31,18 @@ class FileCache:
         self._lock: int | None = None
         self._entering = threading.Lock()
 
-    def paths(self, names: Sequence[str], fetch: Callable[[str, Path], None]) -> list[Path]:
-        """Local paths of the named files; those that are not here are fetched, several at a time."""
+    def paths(self, sizes: Mapping[str, int], fetch: Callable[[str, Path], None]) -> list[Path]:
+        """Local paths of the named files, which have so many bytes; what is not here is fetched, several at a time.
+
+        So is a copy of another size: the machine may have lost its power. Raises `ValueError` if what is fetched has
+        one.
+        """
         self._enter()
-        found = [self.folder / name for name in names]
-        missing = [(name, path) for name, path in zip(names, found, strict=True) if not _touch(path)]
+        found = [self.folder / name for name in sizes]
+        missing = [(name, path) for name, path in zip(sizes, found, strict=True) if not _touch(path, sizes[name])]
         if missing:
             with ThreadPoolExecutor(min(_THREADS, len(missing)), thread_name_prefix="fetch") as pool:
-                for done in [pool.submit(_fetch, fetch, name, path) for name, path in missing]:
+                for done in [pool.submit(_fetch, fetch, name, path, sizes[name]) for name, path in missing]:
                     done.result()
         return found
 
@@ -94,20 +98,22 @@ class FileCache:
             os.close(self._lock)
 
 
-def _touch(path: Path) -> bool:
-    """Note that the file is used now; False if there is none."""
+def _touch(path: Path, size: int) -> bool:
+    """Note that the file is used now; False if there is none of that size."""
     try:
         os.utime(path)
+        return path.stat().st_size == size
     except FileNotFoundError:
         return False
-    return True
 
 
-def _fetch(fetch: Callable[[str, Path], None], name: str, target: Path) -> None:
+def _fetch(fetch: Callable[[str, Path], None], name: str, target: Path, size: int) -> None:
     target.parent.mkdir(parents=True, exist_ok=True)
     partial = target.with_name(f"{target.name}.{uuid.uuid4().hex}{_PARTIAL}")
     try:
         fetch(name, partial)
+        if (found := partial.stat().st_size) != size:
+            raise ValueError(f"{name} has {found} bytes instead of {size}")
         partial.replace(target)
     finally:
         partial.unlink(missing_ok=True)

@@ -20,13 +20,20 @@ from deltalake import CommitProperties
 from deltalake.exceptions import CommitFailedError
 from deltalake.transaction import AddAction, RemoveAction
 
+from sigma_impressions.lake.digests import named_by_content
 from sigma_impressions.lake.schemas import Table
 from sigma_impressions.lake.scratch import scratch_folder
 from sigma_impressions.lake.storage import clear_errors
-from sigma_impressions.lake.tables import WORK_FOLDER, StoredTable, files_of, scan_files
+from sigma_impressions.lake.tables import WORK_FOLDER, StoredTable, files_of, local_paths, scan_files
 
 _MOST_FILES = 40
 """Files of an unpartitioned table, all of which are small, before they are joined to one."""
+
+_GOOD_BYTES = 100_000_000
+"""Data files below this size are joined to ones of about this size."""
+
+_FILE = "path of the data file"
+"""Name of a column that no table has."""
 
 _RACES = 50
 """Commits of others that may come before one, as long as they do not touch the same rows."""
@@ -60,7 +67,7 @@ def append_rows(handle: StoredTable, rows: pl.DataFrame) -> None:
     """Append a small frame, for tables whose readers tolerate a row that two processes both added."""
     with _staged_rows(handle, rows) as staged:
         append_files(handle, staged)
-    _merge_files(handle)
+    _merge_many(handle)
 
 
 def replace_rows(handle: StoredTable, column: str, values: Iterable[object], rows: pl.DataFrame) -> None:
@@ -71,7 +78,7 @@ def replace_rows(handle: StoredTable, column: str, values: Iterable[object], row
     wanted = pl.Series(list(values), dtype=handle.table.schema[column])
     touched = _files_with(handle, column, wanted)
     if column not in handle.table.partition_by and touched.height:
-        kept = scan_files(handle, touched["path"]).filter(~pl.col(column).is_in(wanted.implode())).collect()
+        kept = scan_files(handle, touched).filter(~pl.col(column).is_in(wanted.implode())).collect()
         rows = pl.concat([kept, _conforming(rows, handle.table)])
     with _staged_rows(handle, rows) as staged:
         actions: _Actions = [*_adopted(handle, staged), *_removals(handle.table, touched)]
@@ -87,7 +94,7 @@ def replace_rows(handle: StoredTable, column: str, values: Iterable[object], row
                     raise
         else:
             raise CommitFailedError(f"{_RACES} other commits to {handle.table.name} came first")
-    _merge_files(handle)
+    _merge_many(handle)
 
 
 def delete_rows(handle: StoredTable, files: pl.DataFrame, condition: pl.Expr | None = None) -> int:
@@ -105,7 +112,7 @@ def delete_rows(handle: StoredTable, files: pl.DataFrame, condition: pl.Expr | N
     with scratch_folder(handle.storage.local / WORK_FOLDER) as scratch:
         for file in files.iter_rows(named=True):
             target = scratch / f"{uuid.uuid4().hex}.parquet"
-            kept = scan_files(handle, [file["path"]]).filter(is_kept)
+            kept = scan_files(handle, pl.DataFrame([file])).filter(is_kept)
             rows = kept.select(pl.len()).collect().item()
             if rows == file["rows"]:
                 continue
@@ -127,6 +134,31 @@ def replace_files(handle: StoredTable, files: pl.DataFrame, staged: Sequence[Sta
         _commit(handle, [*_adopted(handle, staged), *_removals(handle.table, files)])
 
 
+def merge_files(handle: StoredTable) -> None:
+    """Join the small data files of each partition, in one commit; what the table holds stays the same.
+
+    Raises `CommitFailedError` when another process has removed one of them since the handle was opened.
+    """
+    with scratch_folder(handle.storage.local / WORK_FOLDER) as scratch:
+        merged, staged = [], []
+        for group in _mergeable(files_of(handle), handle.table.partition_by):
+            target = scratch / f"{uuid.uuid4().hex}.parquet"
+            scan_files(handle, group).sink_parquet(target, **_packed(handle.table))
+            partition = partition_of(handle.table, group.row(0, named=True))
+            staged.append(StagedFile(target, partition, int(group["rows"].sum())))
+            merged.append(group)
+        if merged:
+            replace_files(handle, pl.concat(merged), staged)
+
+
+def _mergeable(files: pl.DataFrame, partition_by: Sequence[str]) -> Iterator[pl.DataFrame]:
+    """Groups of data files, each of one partition, that together are one of a good size."""
+    before = pl.col("size_bytes").cum_sum() - pl.col("size_bytes")
+    for partition in files.partition_by(partition_by) if partition_by else [files]:
+        small = partition.filter(pl.col("size_bytes") < _GOOD_BYTES).with_columns(group=before // _GOOD_BYTES)
+        yield from (group for group in small.partition_by("group") if group.height > 1)
+
+
 # --- Files --------------------------------------------------------------------------------------------------------
 
 
@@ -137,9 +169,9 @@ def _files_with(handle: StoredTable, column: str, values: pl.Series) -> pl.DataF
     files = files_of(handle)
     if not files.height:
         return files
-    rows = scan_files(handle, files["path"], include_file_paths="file")
-    held = rows.filter(pl.col(column).is_in(values.implode())).select(pl.col("file").unique()).collect()["file"]
-    local = pl.Series(handle.storage.paths(handle.table.name, files["path"].to_list()), dtype=pl.String)
+    rows = scan_files(handle, files, include_file_paths=_FILE)
+    held = rows.filter(pl.col(column).is_in(values.implode())).select(pl.col(_FILE).unique()).collect()[_FILE]
+    local = pl.Series(local_paths(handle, files), dtype=pl.String)
     return files.filter(local.is_in(held.implode()))
 
 
@@ -198,7 +230,8 @@ def _adopted(handle: StoredTable, staged: Sequence[StagedFile]) -> list[AddActio
 def _addition(file: StagedFile) -> AddAction:
     folders = [f"{column}={value}" for column, value in file.partition.items()]
     return AddAction(
-        path="/".join([*folders, file.path.name]),
+        # A name of its own, also where another file has the same bytes.
+        path="/".join([*folders, named_by_content(file.path, uuid.uuid4().hex)]),
         size=file.path.stat().st_size,
         partition_values=dict(file.partition),
         modification_time=_now(),
@@ -217,7 +250,11 @@ def _removals(table: Table, files: pl.DataFrame) -> list[RemoveAction]:
 
 
 def _commit(handle: StoredTable, actions: _Actions, properties: CommitProperties | None = None) -> None:
-    """Commit to the table, whose handle is then at the version that this makes, or a later one."""
+    """Commit to the table, whose handle is then at the version that this makes, or a later one.
+
+    At the end the commit stays, whatever happens to the machine: a registry may name what it holds.
+    """
+    before = handle.version()
     with clear_errors(handle.storage, f"writing to {handle.storage.uri(handle.table.name)}"):
         handle.create_write_transaction(
             list(actions),
@@ -227,6 +264,7 @@ def _commit(handle: StoredTable, actions: _Actions, properties: CommitProperties
             commit_properties=properties,
         )
     _refresh(handle)
+    handle.storage.keep_commits(handle.table.name, range(before + 1, handle.version() + 1))
 
 
 def _refresh(handle: StoredTable) -> None:
@@ -234,12 +272,12 @@ def _refresh(handle: StoredTable) -> None:
         handle.update_incremental()
 
 
-def _merge_files(handle: StoredTable) -> None:
+def _merge_many(handle: StoredTable) -> None:
     """Join the files of a small table once they are many: each commit adds one, and readers open them all."""
     if not handle.table.partition_by and files_of(handle).height > _MOST_FILES:
         # Another process that commits meanwhile goes first, and the next commit tries again.
-        with suppress(CommitFailedError), clear_errors(handle.storage, f"compacting {handle.table.name}"):
-            handle.optimize.compact()
+        with suppress(CommitFailedError):
+            merge_files(handle)
 
 
 def _now() -> int:

@@ -19,7 +19,7 @@ import polars as pl
 from sigma_impressions.errors import InputsChanged
 from sigma_impressions.lake.schemas import Table
 from sigma_impressions.lake.scratch import scratch_folder, temporary_folder
-from sigma_impressions.lake.tables import StoredTable, files_of, partition_fingerprints
+from sigma_impressions.lake.tables import StoredTable, files_of, local_paths, partition_fingerprints
 
 if TYPE_CHECKING:
     import duckdb
@@ -124,7 +124,7 @@ def view(
         connection.register(f"no_{table.name}", table.no_rows().to_arrow())
         connection.execute(f"CREATE OR REPLACE TEMP VIEW {table.name} AS FROM no_{table.name}")
         return
-    source = parquet(handle.storage.paths(table.name, files["path"].to_list()))
+    source = parquet(local_paths(handle, files))
     held = {name for name, *_ in connection.execute(f"DESCRIBE FROM {source}").fetchall()}
     columns = ", ".join(_column(table, name, files, name in held) for name in table.schema)
     connection.execute(f"CREATE OR REPLACE TEMP VIEW {table.name} AS SELECT {columns} FROM {source}")

@@ -7,20 +7,23 @@ read, and telling what lies there.
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
 from typing import Protocol
 
 from sigma_impressions.clouds.cloud import RemoteFiles
 from sigma_impressions.clouds.faults import is_of_a_store, meaning
-from sigma_impressions.errors import StorageError
+from sigma_impressions.errors import DamagedError, OperatorError, StorageError
 from sigma_impressions.lake.cache import FileCache
 from sigma_impressions.lake.digests import digest
+from sigma_impressions.lake.scratch import temporary_folder
 
 _UPLOADS = 4
 
@@ -38,16 +41,34 @@ class Storage(Protocol):
         """The options with which `deltalake` opens a table; they may hold secrets."""
 
     def adopt(self, table: str, files: Sequence[tuple[Path, str]]) -> None:
-        """Move local files to their paths within a table's folder."""
+        """Move local files to their paths within a table's folder, to stay there whatever happens to the machine."""
 
-    def paths(self, table: str, files: Sequence[str]) -> list[str]:
-        """Local paths of some of the files that a table's version lists, given by their paths in its folder."""
+    def keep_commits(self, table: str, versions: Iterable[int]) -> None:
+        """See to it that the log entries of these versions stay, whatever happens to the machine."""
+
+    def paths(self, table: str, files: Mapping[str, int]) -> list[str]:
+        """Local paths of some of the files that a table's version lists, given by their paths in its folder and bytes.
+
+        Raises `DamagedError` for one that is missing, or has not so many bytes.
+        """
+
+    def damaged(self, table: str, files: Mapping[str, int]) -> dict[str, str]:
+        """Those of the files, given as for `paths`, that are missing or have not so many bytes, and what is wrong."""
+
+    def original(self, table: str, file: str, scratch: Path) -> Path:
+        """A path of a file as it is stored, not of a copy that was made earlier; a new one goes into `scratch`."""
+
+    def log(self, table: str) -> Iterator[bytes]:
+        """The entries of a table's transaction log that are still there, newest first."""
 
     def sizes(self, table: str) -> dict[str, int]:
         """Every file in a table's folder by its path there, with its bytes; the transaction log is left out."""
 
     def remove(self, table: str) -> None:
         """Delete everything in a table's folder, its transaction log included."""
+
+    def set_aside(self, table: str) -> str:
+        """Give everything in a table's folder another place, which is returned; the table is not there any more."""
 
     def forget_copies(self) -> None:
         """Delete this machine's copies of the tables' files; who reads them meanwhile fails."""
@@ -70,9 +91,46 @@ class LocalStorage:
             target = self.local / table / relative
             target.parent.mkdir(parents=True, exist_ok=True)
             file.replace(target)
+        self._sync([self.local / table / relative for _, relative in files])
 
-    def paths(self, table: str, files: Sequence[str]) -> list[str]:
+    def keep_commits(self, table: str, versions: Iterable[int]) -> None:
+        log = self.local / table / "_delta_log"
+        entries = [log / f"{version:020}.{kind}" for version in versions for kind in ("json", "checkpoint.parquet")]
+        self._sync([path for path in (*entries, log / "_last_checkpoint") if path.exists()])
+
+    def _sync(self, files: Collection[Path]) -> None:
+        """Have the disk itself hold files, and the folders that name them: a power loss takes what it does not hold.
+
+        Delta Lake's own writer leaves that to the operating system.
+        """
+        folders = {folder for file in files for folder in file.parents if folder.is_relative_to(self.local)}
+        for path in (*files, *folders):
+            descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+            try:
+                os.fsync(descriptor)
+            finally:
+                os.close(descriptor)
+
+    def paths(self, table: str, files: Mapping[str, int]) -> list[str]:
+        for file, fault in self.damaged(table, files).items():
+            raise DamagedError(f"{self.uri(table)}/{file} {fault}")
         return [str(self.local / table / file) for file in files]
+
+    def damaged(self, table: str, files: Mapping[str, int]) -> dict[str, str]:
+        def size(path: Path) -> int | None:
+            try:
+                return path.stat().st_size
+            except FileNotFoundError:
+                return None
+
+        return _damaged(files, {file: size(self.local / table / file) for file in files})
+
+    def original(self, table: str, file: str, scratch: Path) -> Path:
+        return self.local / table / file
+
+    def log(self, table: str) -> Iterator[bytes]:
+        for entry in sorted((self.local / table / "_delta_log").glob("*.json"), reverse=True):
+            yield entry.read_bytes()
 
     def sizes(self, table: str) -> dict[str, int]:
         folder = self.local / table
@@ -85,6 +143,11 @@ class LocalStorage:
 
     def remove(self, table: str) -> None:
         shutil.rmtree(self.local / table)
+
+    def set_aside(self, table: str) -> str:
+        place = self.local / f"{table}.damaged-{datetime.now(UTC):%Y%m%dT%H%M%S}"
+        (self.local / table).rename(place)
+        return str(place)
 
     def forget_copies(self) -> None:
         """There are none."""
@@ -138,10 +201,35 @@ class BucketStorage:
             for done in [pool.submit(upload, *file) for file in files]:
                 done.result()
 
-    def paths(self, table: str, files: Sequence[str]) -> list[str]:
+    def keep_commits(self, table: str, versions: Iterable[int]) -> None:
+        """A store that has taken an object keeps it."""
+
+    def paths(self, table: str, files: Mapping[str, int]) -> list[str]:
         with clear_errors(self, f"reading {self.uri(table)}"):
-            found = self._cache.paths([f"{table}/{file}" for file in files], self._download)
+            try:
+                found = self._cache.paths({f"{table}/{file}": size for file, size in files.items()}, self._download)
+            except Exception:
+                # What is missing the libraries say in many ways; what is there is not the store's fault.
+                for file, fault in self.damaged(table, files).items():
+                    raise DamagedError(f"{self.uri(table)}/{file} {fault}") from None
+                raise
         return [str(path) for path in found]
+
+    def damaged(self, table: str, files: Mapping[str, int]) -> dict[str, str]:
+        return _damaged(files, self.sizes(table)) if files else {}
+
+    def original(self, table: str, file: str, scratch: Path) -> Path:
+        target = scratch / Path(file).name
+        with clear_errors(self, f"reading {self.uri(table)}"):
+            self._download(f"{table}/{file}", target)
+        return target
+
+    def log(self, table: str) -> Iterator[bytes]:
+        with clear_errors(self, f"reading the log of {self.uri(table)}"), temporary_folder() as scratch:
+            entries = [key for key in self._remote.sizes(self._key(table, "_delta_log/")) if key.endswith(".json")]
+            for number, key in enumerate(sorted(entries, reverse=True)):
+                self._remote.download(key, scratch / str(number))
+                yield (scratch / str(number)).read_bytes()
 
     def sizes(self, table: str) -> dict[str, int]:
         folder = self._key(table, "")
@@ -149,6 +237,10 @@ class BucketStorage:
             found = self._remote.sizes(folder)
         listed = {key.removeprefix(folder): size for key, size in found.items()}
         return {name: size for name, size in listed.items() if not name.startswith("_delta_log/")}
+
+    def set_aside(self, table: str) -> str:
+        """A bucket has no folders that could be renamed: somebody has to move the objects."""
+        raise StorageError(f"Move everything below {self.uri(table)}/ to another place, or delete it; then try again")
 
     def forget_copies(self) -> None:
         self._cache.clear()
@@ -169,16 +261,28 @@ class BucketStorage:
         return self._make_files(self._bucket)
 
 
+def _damaged(files: Mapping[str, int], found: Mapping[str, int | None]) -> dict[str, str]:
+    faults = {}
+    for file, size in files.items():
+        held = found.get(file)
+        if held is None:
+            faults[file] = "is missing"
+        elif held != size:
+            faults[file] = f"has {held:,} bytes instead of {size:,}"
+    return faults
+
+
 @contextmanager
-def clear_errors(storage: Storage, doing: str) -> Iterator[None]:
+def clear_errors(storage: Storage, doing: str, but: str | None = None) -> Iterator[None]:
     """Inside, an error of a remote store becomes a `StorageError` that says what to do.
 
     The SDK's own text is left out: it may hold key IDs, tokens or signed URLs. Errors of a local directory,
-    conflicts, and those about the tables themselves pass as they are.
+    conflicts, and those about the tables themselves pass as they are; so do those with a text that `but` finds.
     """
     try:
         yield
     except Exception as error:
-        if not isinstance(storage, BucketStorage) or not is_of_a_store(error):
+        is_passed = isinstance(error, OperatorError) or (but is not None and re.search(but, str(error)))
+        if not isinstance(storage, BucketStorage) or is_passed or not is_of_a_store(error):
             raise
         raise StorageError(f"The storage location failed while {doing}: {meaning(error)}") from None

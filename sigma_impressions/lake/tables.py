@@ -7,18 +7,20 @@ names. What a killed process left behind is therefore never seen, and is replace
 
 from __future__ import annotations
 
+import re
 import uuid
-from collections.abc import Callable, Iterable
-from contextlib import suppress
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
 import polars as pl
 from deltalake import DeltaTable
-from deltalake.exceptions import CommitFailedError, TableNotFoundError
+from deltalake.exceptions import CommitFailedError, DeltaError, TableNotFoundError
 
 from sigma_impressions.clouds.backoff import Backoff
-from sigma_impressions.errors import InputsChanged, TablesError
+from sigma_impressions.errors import DamagedError, InputsChanged, TablesError
 from sigma_impressions.lake.schemas import EXPORT_FILES, SCHEMA_VERSION, Table
 from sigma_impressions.lake.storage import LocalStorage, Storage, clear_errors
 from sigma_impressions.lake.upgrades import upgrade
@@ -50,6 +52,14 @@ class StoredTable(DeltaTable):
         self.table = table
 
 
+@dataclass(frozen=True)
+class Held:
+    """What a derived table holds of a day: the fingerprints of its data files, and their rows."""
+
+    fingerprints: frozenset[str] = frozenset()
+    rows: int = 0
+
+
 class Tables:
     """The tables of one storage location, by default a local directory; created when they are first opened."""
 
@@ -57,7 +67,8 @@ class Tables:
         self.storage: Storage = LocalStorage(storage) if isinstance(storage, Path) else storage
         self._reading: dict[Table, StoredTable] = {}
         self._registries: dict[Table, tuple[int, pl.DataFrame]] = {}
-        self._fingerprints: dict[Table, tuple[int, dict[str, set[str]]]] = {}
+        self._held: dict[Table, tuple[int, dict[str, Held]]] = {}
+        self._intact: dict[Table, set[str]] = {}
 
     @property
     def root(self) -> Path:
@@ -77,7 +88,7 @@ class Tables:
         Open the tables that a decision depends on *before* the inputs of that decision are read, and commit
         with the same handle: a commit in between by another process is then found as a conflict.
         """
-        with clear_errors(self.storage, f"opening {self.location(table)}"):
+        with _clear_log_errors(self.storage, table):
             try:
                 handle = StoredTable(self.storage, table)
             except TableNotFoundError:
@@ -101,7 +112,7 @@ class Tables:
         if handle is None:
             handle = self._reading[table] = self.open(table)
         else:
-            with clear_errors(self.storage, f"opening {self.location(table)}"):
+            with _clear_log_errors(self.storage, table):
                 handle.update_incremental()
         return handle
 
@@ -125,6 +136,7 @@ class Tables:
                 raise_if_key_not_exists=False,
                 storage_options=self.storage.options(),
             )
+        self.storage.keep_commits(table.name, [0])
         return StoredTable(self.storage, table)
 
     def _upgraded(self, table: Table) -> StoredTable:
@@ -155,14 +167,26 @@ class Tables:
             self._registries[table] = (handle.version(), rows)
         return rows
 
-    def fingerprints(self, table: Table) -> dict[str, set[str]]:
-        """The fingerprints that the newest version of a derived table holds, see `partition_fingerprints`."""
+    def held(self, table: Table) -> dict[str, Held]:
+        """What the newest version of a derived table holds, per first partition value (ISO date), as its log says.
+
+        A data file that is missing or cut counts as not there. Each is looked at once.
+        """
         handle = self.newest(table)
-        version, found = self._fingerprints.get(table, (None, None))
+        version, found = self._held.get(table, (None, None))
         if found is None or version != handle.version():
-            found = partition_fingerprints(handle)
-            self._fingerprints[table] = (handle.version(), found)
+            day = table.partition_by[0]
+            files = self._intact_files(handle)
+            of_days = files.group_by(day).agg(pl.col("fingerprint"), pl.col("rows").sum())
+            found = {str(value): Held(frozenset(texts), rows) for value, texts, rows in of_days.iter_rows()}
+            self._held[table] = (handle.version(), found)
         return found
+
+    def _intact_files(self, handle: StoredTable) -> pl.DataFrame:
+        files, seen = files_of(handle), self._intact.setdefault(handle.table, set())
+        sizes = {file: size for file, size in sizes_of(files).items() if file not in seen}
+        seen |= sizes.keys() - self.storage.damaged(handle.table.name, sizes).keys()
+        return files.filter(pl.col("path").is_in(seen))
 
     def mark_edited(self) -> None:
         """Note that stored rows were edited in place, so that what was published of them is published anew."""
@@ -187,31 +211,41 @@ def scan(handle: StoredTable, column: str | None = None, values: Iterable[object
     if not files.height:
         return pl.LazyFrame(schema=schema)
     if not partitions:
-        return scan_files(handle, files["path"])
+        return scan_files(handle, files)
     # The log says what the partitions are; above the table, too, a folder may be called like one.
     return pl.concat(
-        scan_files(handle, of_one["path"])
+        scan_files(handle, of_one)
         .with_columns(pl.lit(value, schema[name]).alias(name) for name, value in zip(partitions, held, strict=True))
         .select(schema.names())
         for held, of_one in files.group_by(partitions, maintain_order=True)
     )
 
 
-def scan_files(handle: StoredTable, files: Iterable[str], include_file_paths: str | None = None) -> pl.LazyFrame:
-    """The rows of some data files of an opened table, without its partition columns.
+def scan_files(handle: StoredTable, files: pl.DataFrame, include_file_paths: str | None = None) -> pl.LazyFrame:
+    """The rows of some data files of an opened table, as `files_of` gives them, without its partition columns.
 
     Of a table in a bucket local copies are read, fetched now if they are not here yet; `include_file_paths` names a
     column for their paths.
     """
     table = handle.table
     return pl.scan_parquet(
-        handle.storage.paths(table.name, list(files)),
+        local_paths(handle, files),
         glob=False,
         hive_partitioning=False,
         schema={name: dtype for name, dtype in table.schema.items() if name not in table.partition_by},
         missing_columns="insert",
         include_file_paths=include_file_paths,
     )
+
+
+def local_paths(handle: StoredTable, files: pl.DataFrame) -> list[str]:
+    """Local paths of some of the data files that `files_of` gives. Raises `DamagedError` if one is missing or cut."""
+    return handle.storage.paths(handle.table.name, sizes_of(files))
+
+
+def sizes_of(files: pl.DataFrame) -> dict[str, int]:
+    """The bytes of data files as the log has them, by their paths; `files` are some of those that `files_of` gives."""
+    return dict(files.select("path", "size_bytes").iter_rows())
 
 
 def partition_fingerprints(handle: StoredTable) -> dict[str, set[str]]:
@@ -255,3 +289,20 @@ def retry_conflicts(attempt: Callable[[], T], backoff: Backoff = _CONFLICTS) -> 
         except (CommitFailedError, InputsChanged):
             backoff.pause(failures)
     return attempt()
+
+
+_BROKEN_LOG = "metadata or protocol|Json error|contiguous commit|Invalid Checkpoint|Gap between|Parquet error"
+"""What Delta Lake says of a log whose entries are missing or cut; all that it cannot do has the same class."""
+
+
+@contextmanager
+def _clear_log_errors(storage: Storage, table: Table) -> Iterator[None]:
+    """As `clear_errors`, for opening a table: a log that is broken becomes a `DamagedError`."""
+    location = storage.uri(table.name)
+    try:
+        with clear_errors(storage, f"opening {location}", but=_BROKEN_LOG):
+            yield
+    except DeltaError as error:
+        if re.search(_BROKEN_LOG, str(error)) is None:
+            raise
+        raise DamagedError(f"the log of {location} (_delta_log) lacks entries, or has broken ones") from None

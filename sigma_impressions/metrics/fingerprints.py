@@ -11,6 +11,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from functools import lru_cache
+from typing import Any
 
 import polars as pl
 
@@ -18,14 +19,15 @@ from sigma_impressions.errors import NothingComputed
 from sigma_impressions.lake.digests import digest
 from sigma_impressions.lake.schemas import (
     AS_OF_DATES,
-    DAILY_TABLES,
+    DAILY_IMPRESSIONS,
+    DAILY_TOTALS,
     EVENT_DATES,
     EXPORT_FILES,
     METRIC_TABLES,
     RESOURCE_SNAPSHOTS,
     Table,
 )
-from sigma_impressions.lake.tables import Tables
+from sigma_impressions.lake.tables import Held, Tables
 from sigma_impressions.windows import window
 
 DAILY_VERSION = 2
@@ -132,7 +134,7 @@ def closed_event_dates(tables: Tables) -> dict[date, str]:
 
 def built_event_dates(tables: Tables) -> dict[date, str]:
     """The event dates that are completely built, each with the fingerprint of what it was built from."""
-    return _complete(tables, EVENT_DATES, "event_date", dict.fromkeys(DAILY_TABLES, "rows"))
+    return _complete(tables, EVENT_DATES, "event_date", {DAILY_IMPRESSIONS: "rows", DAILY_TOTALS: None})
 
 
 @dataclass(frozen=True)
@@ -189,17 +191,26 @@ def built_as_of_dates(tables: Tables) -> dict[date, str]:
     return _complete(tables, AS_OF_DATES, "as_of_date", counts)
 
 
-def _complete(tables: Tables, registry: Table, day: str, counts: Mapping[Table, str]) -> dict[date, str]:
-    """The registered days that each table holds just as registered: with that fingerprint, or no rows where none were.
+def _complete(tables: Tables, registry: Table, day: str, counts: Mapping[Table, str | None]) -> dict[date, str]:
+    """The registered days that each table holds just as registered: with that fingerprint, and as many rows.
 
-    `counts` names for each table the column of the registry that counts its rows of the day.
+    `counts` names for each table the column of the registry that counts its rows of the day; of a table with none,
+    there are rows if the others have some. What is lost, broken, or registered twice is not complete.
     """
     registered = tables.registry(registry)
-    held = [(tables.fingerprints(table), count) for table, count in counts.items()]
-    return {
-        row[day]: row["fingerprint"]
-        for row in registered.iter_rows(named=True)
-        if all(
-            found.get(str(row[day]), set()) == ({row["fingerprint"]} if row[count] else set()) for found, count in held
-        )
-    }
+    held = [(tables.held(table), count) for table, count in counts.items()]
+    columns = [count for count in counts.values() if count]
+
+    def is_held(row: Mapping[str, Any]) -> bool:
+        expected = frozenset([row["fingerprint"]])
+        for found, count in held:
+            of_day = found.get(str(row[day]), Held())
+            are_any = any(row[column] for column in ([count] if count else columns))
+            if of_day.fingerprints != (expected if are_any else frozenset()):
+                return False
+            if count and of_day.rows != row[count]:
+                return False
+        return True
+
+    once = registered.filter(pl.col(day).is_unique())
+    return {row[day]: row["fingerprint"] for row in once.iter_rows(named=True) if is_held(row)}

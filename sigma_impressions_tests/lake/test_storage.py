@@ -186,8 +186,12 @@ def test_errors_of_the_local_disk_pass(monkeypatch: pytest.MonkeyPatch, tmp_path
 # --- The cache --------------------------------------------------------------------------------------------------
 
 
+SIZE = 100
+"""Bytes of each file that `fetch` fetches."""
+
+
 def fetch(name: str, target: Path) -> None:
-    target.write_bytes(name[:1].encode() * 100)
+    target.write_bytes(name[:1].encode() * SIZE)
 
 
 def fail(name: str, target: Path) -> None:
@@ -201,27 +205,38 @@ def files(folder: Path) -> set[str]:
 
 def test_a_file_is_fetched_once(tmp_path: Path) -> None:
     kept = FileCache(tmp_path / "files", 10**6)
-    (path,) = kept.paths(["t/p=1/a.parquet"], fetch)
+    (path,) = kept.paths({"t/p=1/a.parquet": SIZE}, fetch)
     assert path == tmp_path / "files" / "t" / "p=1" / "a.parquet"
     assert path.read_bytes() == b"t" * 100
-    assert FileCache(tmp_path / "files", 10**6).paths(["t/p=1/a.parquet"], fail) == [path]
+    assert FileCache(tmp_path / "files", 10**6).paths({"t/p=1/a.parquet": SIZE}, fail) == [path]
 
 
 def test_half_a_file_is_never_taken_for_one(tmp_path: Path) -> None:
     kept = FileCache(tmp_path / "files", 10**6)
     with pytest.raises(OSError, match="reset"):
-        kept.paths(["a", "b"], fail)
+        kept.paths({"a": SIZE, "b": SIZE}, fail)
     assert files(tmp_path) == set()
+
+
+def test_a_copy_that_was_cut_is_fetched_again(tmp_path: Path) -> None:
+    kept = FileCache(tmp_path / "files", 10**6)
+    (path,) = kept.paths({"a": SIZE}, fetch)
+    path.write_bytes(b"")
+    assert kept.paths({"a": SIZE}, fetch) == [path]
+    assert path.stat().st_size == SIZE
+    with pytest.raises(ValueError, match=r"^b has 100 bytes instead of 99$"):
+        kept.paths({"b": 99}, fetch)
+    assert files(tmp_path) == {"a"}
 
 
 def test_what_a_killed_process_has_fetched_by_half_goes(tmp_path: Path) -> None:
     (tmp_path / "c.0123.partial").write_bytes(b"half")
-    FileCache(tmp_path, 10**6).paths(["a"], fetch)
+    FileCache(tmp_path, 10**6).paths({"a": SIZE}, fetch)
     assert files(tmp_path) == {"a"}
 
 
 def used_before(folder: Path, *names: str) -> None:
-    FileCache(folder, 10**6).paths(names, fetch)
+    FileCache(folder, 10**6).paths(dict.fromkeys(names, SIZE), fetch)
     for number, name in enumerate(names):
         when = time.time() - 10_000 + number
         os.utime(folder / name, (when, when))
@@ -229,25 +244,25 @@ def used_before(folder: Path, *names: str) -> None:
 
 def test_the_files_used_longest_ago_go_first(tmp_path: Path) -> None:
     used_before(tmp_path, "a", "b", "c", "d")
-    FileCache(tmp_path, 250).paths(["new"], fetch)
+    FileCache(tmp_path, 250).paths({"new": SIZE}, fetch)
     assert files(tmp_path) == {"c", "d", "new"}
 
 
 def test_what_this_process_has_used_stays(tmp_path: Path) -> None:
     used_before(tmp_path, "a", "b")
-    FileCache(tmp_path, 10**6).paths(["a"], fetch)
-    FileCache(tmp_path, 0).paths(["new"], fetch)
+    FileCache(tmp_path, 10**6).paths({"a": SIZE}, fetch)
+    FileCache(tmp_path, 0).paths({"new": SIZE}, fetch)
     assert files(tmp_path) == {"a", "new"}
 
 
 def test_nothing_goes_while_somebody_else_has_paths(tmp_path: Path) -> None:
     used_before(tmp_path, "a", "b")
     reader = FileCache(tmp_path, 10**6)
-    reader.paths([], fetch)
-    FileCache(tmp_path, 0).paths([], fetch)
+    reader.paths({}, fetch)
+    FileCache(tmp_path, 0).paths({}, fetch)
     assert files(tmp_path) == {"a", "b"}
     del reader
-    FileCache(tmp_path, 0).paths([], fetch)
+    FileCache(tmp_path, 0).paths({}, fetch)
     assert files(tmp_path) == set()
 
 
@@ -255,6 +270,6 @@ def test_an_uploaded_file_need_not_be_fetched(tmp_path: Path) -> None:
     (tmp_path / "staged").write_bytes(b"x")
     kept = FileCache(tmp_path / "files", 10**6)
     kept.take(tmp_path / "staged", "t/a")
-    (path,) = kept.paths(["t/a"], fail)
+    (path,) = kept.paths({"t/a": 1}, fail)
     assert path.read_bytes() == b"x"
     assert path.stat().st_mtime + 1 >= cache._STARTED

@@ -136,15 +136,26 @@ def backfill(first: datetime, last: datetime, renormalize: bool, forget_missing_
     show_default=True,
     help="Days for which older versions of the tables, and what nothing refers to, are kept.",
 )
-def maintain(keep_days: int) -> None:
+@click.option("--verify", is_flag=True, help="First read every stored file: does it hold the bytes that were written?")
+@click.option(
+    "--drop-damaged",
+    is_flag=True,
+    help="First give up what is missing or broken. The next run reads the exports of it that the bucket still holds.",
+)
+def maintain(keep_days: int, verify: bool, drop_damaged: bool) -> None:
     """Merge small files of the tables, and delete what no kept version needs.
 
-    Once a week is enough. Results stay the same, and runs may be under way meanwhile. Exit code 0 or 1.
+    Once a week is enough. Results stay the same, and runs may be under way meanwhile, unless --drop-damaged is given.
+    Nothing is deleted while something stored is damaged. Exit code 0 or 1.
     """
     _settings()
-    from sigma_impressions.scan import maintain_all
+    from sigma_impressions.scan import maintain_all, refuse_under_way
 
-    failure = maintain_all(_console(), use_dagster_home(project_folder()), keep_days)
+    home = use_dagster_home(project_folder())
+    if drop_damaged and (reason := refuse_under_way(home)) is not None:
+        _fail(reason)
+    options = {"keep_days": keep_days, "verify_files": verify, "drop_damaged": drop_damaged}
+    failure = maintain_all(_console(), home, options)
     if failure is not None:
         _fail(failure)
 

@@ -46,7 +46,7 @@ class ScanOptions:
 
 @dataclass(frozen=True)
 class ScanResult:
-    """How a run ended: its ID, why it failed if it did, and what checks that did not pass say."""
+    """How a run ended: its ID, why it failed if it did, and what checks that did not pass, and block nothing, say."""
 
     run_id: str
     failure: str | None
@@ -73,10 +73,13 @@ def scan_all(
     return None
 
 
-def maintain_all(console: Console, dagster_home: Path, keep_days: int) -> str | None:
-    """Run the maintenance job, with progress on the console; its message if it failed, or None."""
+def maintain_all(console: Console, dagster_home: Path, options: Mapping[str, Any]) -> str | None:
+    """Run the maintenance job, with progress on the console; its message if it failed, or None.
+
+    `options` are those of the asset's run configuration.
+    """
     with _shown(console, dagster_home) as (definitions, instance):
-        ops = {MAINTENANCE_ASSET: {"config": {"keep_days": keep_days}}}
+        ops = {MAINTENANCE_ASSET: {"config": dict(options)}}
         result = _execute(definitions, instance, MAINTENANCE_JOB_NAME, {TRIGGER_TAG: "cli maintain"}, ops)
     return None if result.success else _failure(result)
 
@@ -127,6 +130,7 @@ def scan(
     findings = (
         f"{check.asset_key.to_user_string()}, {check.check_name}: {plain(check.description or 'did not pass')}"
         for check in _failed_checks(result)
+        if not check.blocking
     )
     return ScanResult(result.run_id, None if result.success else _failure(result), tuple(findings))
 
@@ -153,7 +157,10 @@ def _failed_checks(result: dg.ExecuteInProcessResult) -> list[dg.AssetCheckEvalu
 
 
 def _failure(result: dg.ExecuteInProcessResult) -> str:
-    """The message of the first failed step: the operator's sentence, or the innermost unexpected error, on a line."""
+    """What blocking checks say, or a failed step: the operator's sentence, or the innermost error, on a line."""
+    # Dagster's own message of it names the check alone.
+    if blocked := [check for check in _failed_checks(result) if check.blocking]:
+        return "; ".join(f"{check.check_name}: {plain(check.description or 'did not pass')}" for check in blocked)
     for event in result.all_events:
         if not event.is_step_failure:
             continue
@@ -165,9 +172,7 @@ def _failure(result: dg.ExecuteInProcessResult) -> str:
             error = error.cause
         reason = printable(error.message.strip()) if error is not None else "unknown error"
         return f"{event.step_key}: {reason}"
-    blocked = [check for check in _failed_checks(result) if check.blocking]
-    names = ", ".join(f"{check.asset_key.to_user_string()}: {check.check_name}" for check in blocked)
-    return f"A blocking check failed ({names})" if names else "The run did not finish; see its log in the Dagster UI"
+    return "The run did not finish; see its log in the Dagster UI"
 
 
 def chunks(first: date, last: date, size: int = MAX_DAYS_BACK) -> Iterator[list[date]]:

@@ -49,7 +49,10 @@ class Kind(enum.Enum):
 PLACES = ("bucket", "key", "version", "read_from")
 """Columns that say where something lies; they stay as they are, because nobody would find it otherwise."""
 
-_OF_THE_PROGRAM = ("file_id", "capture_id", "snapshot_id", "fingerprint", "rules_fingerprint", "content_digest")
+_OF_THE_PROGRAM = (
+    *("file_id", "capture_id", "snapshot_id", "fingerprint", "rules_fingerprint", "content_digest"),
+    *("table_name", "partition", "file", "captures"),
+)
 _WORDS = ("status", "reason", "resource_type")
 """Columns that hold what the program makes, or its own words."""
 

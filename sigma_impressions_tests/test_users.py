@@ -179,6 +179,7 @@ def test_every_column_of_texts_is_looked_at_unless_it_is_the_program_s_own() -> 
     assert left == {
         *("bucket", "key", "version", "read_from"),
         *("file_id", "capture_id", "snapshot_id", "fingerprint", "rules_fingerprint", "content_digest"),
+        *("table_name", "partition", "file", "captures"),
         *("status", "reason", "resource_type"),
     }
     ids = {name for name in columns if kind_of(name) is Kind.ID}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import date, timedelta
 from typing import Any
 
@@ -11,8 +11,10 @@ import polars as pl
 
 from sigma_impressions.defs.checks import ERROR, WARN, Check
 from sigma_impressions.defs.metadata import EXAMPLES, table_of
+from sigma_impressions.errors import DamagedError
 from sigma_impressions.exports.manifest import IS_RECENT, UNREADABLE
 from sigma_impressions.exports.reading.headers import is_of_header, likely_columns
+from sigma_impressions.lake.inventory import Damage
 from sigma_impressions.lake.schemas import REJECTED_ROWS
 from sigma_impressions.lake.tables import Tables
 from sigma_impressions.metrics.conservation import ROW_COUNTS, lost_rows
@@ -72,8 +74,28 @@ UNIFORM = Check(
     ERROR,
 )
 
+INTACT = Check(
+    "storage_is_intact",
+    "Captured rows, snapshots of the resources, and days whose single views were dropped are in the storage as they "
+    "were written. Nothing is published if they are not. If it is red: restore what the table names from a backup; or "
+    "read the exports of these days again, `sigma-impressions backfill --renormalize`; or give up what is lost, "
+    "`sigma-impressions maintain --drop-damaged`.",
+    ERROR,
+    blocking=True,
+)
+
 RAW_CHECKS = (FRESH,)
-NORMALIZED_CHECKS = (READABLE, ALL_READ, ADD_UP, GOOD_ROWS, ACCEPTED, CLEAR_HEADERS, EVENT_TYPES, UNIFORM)
+NORMALIZED_CHECKS = (INTACT, READABLE, ALL_READ, ADD_UP, GOOD_ROWS, ACCEPTED, CLEAR_HEADERS, EVENT_TYPES, UNIFORM)
+
+
+def storage_is_intact(key: dg.AssetKey, damages: Sequence[Damage]) -> dg.AssetCheckResult:
+    """Whether nothing that cannot be made again is missing or broken."""
+    return INTACT.result(
+        key,
+        None if not damages else str(DamagedError(*map(str, damages))),
+        damaged_places=len(damages),
+        damages=table_of([{"damage": str(damage)} for damage in damages[:EXAMPLES]], ["damage"]),
+    )
 
 
 def freshness(key: dg.AssetKey, newest: date | None, files: int, max_age_days: int, today: date) -> dg.AssetCheckResult:

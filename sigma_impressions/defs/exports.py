@@ -19,6 +19,7 @@ from sigma_impressions.defs.partitions import BACKFILL_POLICY
 from sigma_impressions.defs.runs import tag_run
 from sigma_impressions.exports.listing import Listing, file_id, sort_out
 from sigma_impressions.exports.manifest import Recorded, forget_missing, read_manifest, record_listing
+from sigma_impressions.lake.inventory import take_stock
 from sigma_impressions.lake.schemas import EXPORT_FILES, NORMALIZED_IMPRESSIONS, RAW_EXPORT_FILES
 from sigma_impressions.lake.tables import Tables
 from sigma_impressions.metrics.conservation import ROW_COUNTS
@@ -120,6 +121,7 @@ def build_export_assets(
                 days=days,
                 renormalize=days if config.renormalize else (),
             )
+            damages = take_stock(stored)
         files = stored.read(EXPORT_FILES).collect()
         touched = {*days, *(row["file_date"] for row in captured)}
         note_days(context, normalized_key, partitions, touched, _rows_per_day(files, touched))
@@ -130,6 +132,7 @@ def build_export_assets(
                 **column_lineage(NORMALIZED_IMPRESSIONS, {RAW_EXPORT_FILES.name: raw_key}),
             },
             check_results=[
+                checks.storage_is_intact(normalized_key, damages),
                 checks.readable(normalized_key, files),
                 checks.objects_were_read(normalized_key, of_the_run),
                 checks.rows_add_up(normalized_key, of_the_run),

@@ -10,9 +10,11 @@ from sigma_impressions.defs.failures import clear_failures
 from sigma_impressions.defs.logs import log_of
 from sigma_impressions.defs.metadata import documentation, table_of
 from sigma_impressions.defs.names import PLAIN_NAMES, Names
+from sigma_impressions.lake.repair import drop_damaged
 from sigma_impressions.upkeep import DEFAULT_KEEP_DAYS
 from sigma_impressions.upkeep.compact import maintain
 from sigma_impressions.upkeep.drop_detail import Dropped, drop_detail
+from sigma_impressions.upkeep.verify import verify_storage
 from sigma_impressions.wiring import tables
 
 MAINTENANCE_ASSET = "storage_maintenance"
@@ -26,6 +28,14 @@ class MaintenanceOptions(dg.Config):
         default=DEFAULT_KEEP_DAYS,
         ge=1,
         description="Days for which older versions of the tables, and what nothing refers to, are kept.",
+    )
+    drop_damaged: bool = Field(
+        default=False,
+        description="First give up what is missing or broken in the storage. What the bucket still holds is read again "
+        "by the next run. No run may be under way.",
+    )
+    verify_files: bool = Field(
+        default=False, description="Read every stored file, and fail if one does not hold what was written."
     )
 
 
@@ -48,7 +58,11 @@ def build_maintenance_assets(names: Names = PLAIN_NAMES) -> list[dg.AssetsDefini
     def storage_maintenance(context: dg.AssetExecutionContext, config: MaintenanceOptions) -> dg.MaterializeResult:  # type: ignore[type-arg]
         with clear_failures():
             settings = names.settings_of(context.resources)
-            stored, dropped = tables(settings), Dropped()
+            stored, dropped, given_up = tables(settings), Dropped(), 0
+            if config.drop_damaged:
+                given_up = drop_damaged(stored, log_of(context).warning)
+            if config.verify_files:
+                verify_storage(stored, log_of(context).info)
             if settings.keep_detail_days is not None:
                 dropped = drop_detail(
                     stored,
@@ -62,6 +76,7 @@ def build_maintenance_assets(names: Names = PLAIN_NAMES) -> list[dg.AssetsDefini
         return dg.MaterializeResult(
             metadata={
                 "tables": table_of(records, list(records[0])),
+                "given_up_places": given_up,
                 "dropped_detail_rows": dropped.rows,
                 "dropped_rejected_rows": dropped.rejected_rows,
                 "skipped_tables": sum(maintained.skipped for maintained in done),

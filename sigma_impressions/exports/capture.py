@@ -14,7 +14,7 @@ from typing import Any
 import polars as pl
 
 from sigma_impressions.clouds.objects import ObjectStore
-from sigma_impressions.errors import ObjectChanged, ObjectGone, ObjectUnreadable, StoreError
+from sigma_impressions.errors import DamagedError, ObjectChanged, ObjectGone, ObjectUnreadable, StoreError
 from sigma_impressions.exports.file_dates import KeyPattern, file_date
 from sigma_impressions.exports.listing import ExportFile
 from sigma_impressions.exports.manifest import (
@@ -31,6 +31,8 @@ from sigma_impressions.exports.reading.refused import RefusedFile
 from sigma_impressions.exports.reading.rules import ReadingRules
 from sigma_impressions.exports.reading.small_files import SmallFile, normalize_small_files
 from sigma_impressions.lake.commits import StagedFile, append_files, replace_rows
+from sigma_impressions.lake.inventory import captured_before
+from sigma_impressions.lake.repair import drop_damaged_captures
 from sigma_impressions.lake.schemas import EXPORT_FILES, NORMALIZED_IMPRESSIONS, REJECTED_ROWS
 from sigma_impressions.lake.scratch import scratch_folder
 from sigma_impressions.lake.tables import WORK_FOLDER, Tables, retry_conflicts, scan
@@ -83,18 +85,22 @@ def capture_pending(
 
     The files of the file dates in `days` come first, then those of other days, which an interrupted run had listed
     or another one is about to read. Files of the file dates in `renormalize` are read again where they still exist;
-    a file that does not keeps what was captured of it. The new rows of the registry `export_files` are returned.
+    a file that does not keeps what was captured of it, unless that is damaged. The new rows of the registry
+    `export_files` are returned.
 
     The bucket is opened only if there is a file to read. A file that the store does not let read is registered as
     `UNREADABLE` and stops no other. Raises `StoreError` when the bucket cannot be read, or none of the files of `days`
-    ever could; the files registered until then stay registered.
+    ever could; the files registered until then stay registered. Raises `DamagedError` at the end if rows are captured
+    of a file that is not registered and that the bucket does not hold any more.
     """
+    if renormalize:
+        drop_damaged_captures(tables, renormalize, report)
     pending = _pending(tables, renormalize)
     with scratch_folder(tables.root / WORK_FOLDER) as scratch:
         if not pending:
             # After the folders of dead processes were removed: this run may be the only one that gets here.
             return []
-        reader = _Reader(tables, open_store(), rules, pattern, scratch)
+        reader = _Reader(tables, open_store(), rules, pattern, scratch, captured_before(tables))
         first = [item for item in pending if item.again or item.file.file_date in days]
         captured = _capture(reader, first, report)
         if len(first) < len(pending):
@@ -102,6 +108,8 @@ def capture_pending(
             left = [item for item in _pending(tables, ()) if item.file.file_date not in days]
             captured += _capture(reader, left, report)
     _refuse_days_without_any(tables, days)
+    if reader.lost:
+        raise DamagedError(*sorted(reader.lost))
     return captured
 
 
@@ -226,13 +234,19 @@ class _Fetched:
 
 @dataclass(frozen=True)
 class _Reader:
-    """Fetches and normalizes groups of files; used by several threads at once."""
+    """Fetches and normalizes groups of files; used by several threads at once.
+
+    `captured` are the IDs of files that are not registered though rows of them are captured. Those of them that are
+    gone from the bucket are noted in `lost`.
+    """
 
     tables: Tables
     store: ObjectStore
     rules: ReadingRules
     pattern: KeyPattern | None
     scratch: Path
+    captured: frozenset[str]
+    lost: list[str] = field(default_factory=list)
 
     def read(self, group: Sequence[_Pending]) -> _Outcome:
         """Normalize files at the versions that were listed; where one is gone, the version that replaced it."""
@@ -283,6 +297,9 @@ class _Reader:
             return None
         if lost and pending.again:
             outcome.notes.append(f"{lost}; what was captured of it before is kept")
+        elif lost and pending.file.file_id in self.captured:
+            fault = f"{pending.file.object.key} is captured, not registered any more, and not in the bucket"
+            self.lost.append(f"export_files, file date {pending.file.file_date}: {fault}")
         elif lost:
             outcome.notes.append(lost)
             outcome.rows.append(

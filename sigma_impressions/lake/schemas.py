@@ -245,6 +245,17 @@ AS_OF_DATES = Table(
     ),
 )
 
+DATA_FILES = Table(
+    "data_files",
+    "What should be there: the data files of all that cannot be made again, with the captures whose rows they hold.",
+    _schema(
+        **_texts("table_name", "partition", "file"),
+        **_counts("size_bytes", "rows"),
+        captures=pl.List(pl.String),
+        noted_at=UTC_TIME,
+    ),
+)
+
 SNAPSHOT_TABLES = (SIGMA_RESOURCES, RESOURCE_HISTORY, WORKBOOK_ALIASES)
 """What a snapshot of the resources holds, in partitions of its own."""
 
@@ -261,4 +272,5 @@ ALL_TABLES = (
     RESOURCE_SNAPSHOTS,
     *METRIC_TABLES,
     AS_OF_DATES,
+    DATA_FILES,
 )

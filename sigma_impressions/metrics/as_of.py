@@ -12,6 +12,7 @@ import polars as pl
 
 from sigma_impressions.lake import engine
 from sigma_impressions.lake.engine import DEFAULT_LIMITS, Limits
+from sigma_impressions.lake.inventory import naming_damage
 from sigma_impressions.lake.schemas import (
     AS_OF_DATES,
     DAILY_TABLES,
@@ -46,13 +47,16 @@ def refresh_metrics(tables: Tables, as_of_dates: Collection[date], limits: Limit
 
     Raises `ConservationError` before anything of a date is written that does not add up.
     """
-    return retry_conflicts(lambda: _refresh(tables, as_of_dates, limits))
+    with naming_damage(tables):
+        return retry_conflicts(lambda: _refresh(tables, as_of_dates, limits))
 
 
 def stale_as_of_dates(tables: Tables, as_of_dates: Collection[date]) -> dict[date, AsOfDate]:
     """Which of the as-of dates asked for, and of those that have tables, are not up to date."""
     built = built_as_of_dates(tables)
-    known = set(tables.registry(AS_OF_DATES)["as_of_date"])
+    # Of those that the registry has lost, or a killed run did not register, the tables still tell.
+    held = {date.fromisoformat(day) for table in METRIC_TABLES for day in tables.held(table)}
+    known = set(tables.registry(AS_OF_DATES)["as_of_date"]) | held
     expected = expected_as_of_dates(tables, sorted(known | set(as_of_dates)))
     return {as_of: wanted for as_of, wanted in expected.items() if built.get(as_of) != wanted.fingerprint}
 

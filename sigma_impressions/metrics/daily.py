@@ -12,6 +12,7 @@ import polars as pl
 from sigma_impressions.errors import InputsChanged
 from sigma_impressions.lake import engine
 from sigma_impressions.lake.engine import DEFAULT_LIMITS, Limits
+from sigma_impressions.lake.inventory import naming_damage, require_intact
 from sigma_impressions.lake.schemas import (
     DAILY_IMPRESSIONS,
     DAILY_TABLES,
@@ -47,9 +48,11 @@ class Refreshed:
 def refresh_daily_impressions(tables: Tables, overlapping_exports: str, limits: Limits = DEFAULT_LIMITS) -> Refreshed:
     """Rebuild the event dates whose captured files changed, wherever they lie, and drop those that lost theirs.
 
-    Raises `ConservationError` before anything is written of dates that have fewer impressions than one of their files.
+    Raises `ConservationError` before anything is written of dates that have fewer impressions than one of their files,
+    and `DamagedError` if something is to be built and rows that were captured are missing or broken.
     """
-    return retry_conflicts(lambda: _refresh(tables, overlapping_exports, limits))
+    with naming_damage(tables):
+        return retry_conflicts(lambda: _refresh(tables, overlapping_exports, limits))
 
 
 def _refresh(tables: Tables, overlapping_exports: str, limits: Limits) -> Refreshed:
@@ -58,13 +61,15 @@ def _refresh(tables: Tables, overlapping_exports: str, limits: Limits) -> Refres
     built = built_event_dates(tables)
     expected = expected_event_dates(tables, overlapping_exports)
     stale = sorted(day for day, wanted in expected.items() if built.get(day) != wanted.fingerprint)
+    dropped = tuple(sorted(built.keys() - expected.keys()))
+    if stale or dropped:
+        require_intact(tables)
     if lost := [day for day in stale if expected[day].closed]:
         raise InputsChanged(
             f"The daily impressions of {lost[0]} are not those that were registered when its single views were "
             "dropped. If a maintenance is under way, try again after it; otherwise restore daily_impressions and "
             "event_dates from a backup."
         )
-    dropped = tuple(sorted(built.keys() - expected.keys()))
     if stale or dropped:
         with scratch_folder(tables.root / WORK_FOLDER) as scratch:
             for days in _batches({day: expected[day] for day in stale}):

@@ -19,6 +19,7 @@ from sigma_impressions.insights.thresholds import DEFAULT_RULES, InsightRules
 from sigma_impressions.lake import engine
 from sigma_impressions.lake.digests import digest
 from sigma_impressions.lake.engine import DEFAULT_LIMITS, Limits
+from sigma_impressions.lake.inventory import naming_damage, require_intact
 from sigma_impressions.lake.schemas import (
     AS_OF_DATES,
     DAILY_TABLES,
@@ -122,7 +123,8 @@ def publish_database(
         existing = _existing(target)
         if existing is not None and existing[0] == (chosen, contents.made_from):
             return Published(target, chosen, False, existing[1])
-        with scratch_folder(tables.root / WORK_FOLDER) as scratch:
+        require_intact(tables)
+        with naming_damage(tables), scratch_folder(tables.root / WORK_FOLDER) as scratch:
             with engine.folder_for_databases(scratch) as folder:
                 counts = _build(tables, contents, folder, limits)
                 shutil.move(folder / DATABASE_NAME, scratch / DATABASE_NAME)
@@ -230,6 +232,19 @@ def _export_files(registry: pl.DataFrame, as_of: date) -> pl.DataFrame:
     """Captured files of the 60 file dates up to the newest captured one, and those with rows in the window."""
     days = window(as_of)
     return registry.filter(IS_RECENT | pl.col("event_dates").list.eval(pl.element().is_in(days)).list.any())
+
+
+def is_readable(database: Path) -> bool:
+    """Whether a published database can be read to its last row; DuckDB compares what it reads with its checksums."""
+    import duckdb
+
+    try:
+        with engine.open_database(database) as connection:
+            for (name,) in connection.execute("SELECT table_name FROM duckdb_tables()").fetchall():
+                connection.execute(f"SELECT bit_xor(hash(row)) FROM {name} AS row").fetchall()
+    except duckdb.Error:
+        return False
+    return True
 
 
 def missing_database(database: Path) -> str:

@@ -13,11 +13,13 @@ from datetime import UTC, datetime, timedelta
 import polars as pl
 from deltalake.exceptions import CommitFailedError
 
-from sigma_impressions.lake.commits import delete_rows, replace_rows
+from sigma_impressions.lake.commits import delete_rows, merge_files, replace_rows
+from sigma_impressions.lake.inventory import require_intact, take_stock
 from sigma_impressions.lake.schemas import (
     ALL_TABLES,
     AS_OF_DATES,
     DAILY_TABLES,
+    DATA_FILES,
     EVENT_DATES,
     EXPORT_FILES,
     METRIC_TABLES,
@@ -54,7 +56,8 @@ class Maintained:
 def maintain(tables: Tables, keep: timedelta, report: Callable[[str], None]) -> list[Maintained]:
     """Maintain every table; the tables hold the same for all who read them by their registries.
 
-    `keep` is how long older versions, and rows and files that nothing refers to, are kept; at least a day.
+    `keep` is how long older versions, and rows and files that nothing refers to, are kept; at least a day. Raises
+    `DamagedError` if something is missing or broken.
     """
     if keep < timedelta(days=1):
         raise ValueError("what runs under way may still need is kept for at least a day")
@@ -62,15 +65,23 @@ def maintain(tables: Tables, keep: timedelta, report: Callable[[str], None]) -> 
         # Its start removes the temporary folders of dead processes.
         pass
     done = []
+    # What is damaged may still be put right, as long as nothing is deleted.
+    require_intact(tables)
     for table in _ORDER:
+        if table is DATA_FILES:
+            take_stock(tables)
         maintained = _maintain(tables, table, keep)
         report(_sentence(maintained))
         done.append(maintained)
     return done
 
 
-_ORDER = (RESOURCE_SNAPSHOTS, *(table for table in ALL_TABLES if table is not RESOURCE_SNAPSHOTS))
-"""The registry of the snapshots before the snapshots, so that both go in one round."""
+_ORDER = (
+    RESOURCE_SNAPSHOTS,
+    *(table for table in ALL_TABLES if table not in (RESOURCE_SNAPSHOTS, DATA_FILES)),
+    DATA_FILES,
+)
+"""The registry of the snapshots before the snapshots, so that both go in one round; that of the data files last."""
 
 
 def _maintain(tables: Tables, table: Table, keep: timedelta) -> Maintained:
@@ -80,8 +91,7 @@ def _maintain(tables: Tables, table: Table, keep: timedelta) -> Maintained:
         try:
             removed += _remove(tables, table, keep)
             handle = tables.open(table)
-            with clear_errors(tables.storage, f"compacting {tables.location(table)}"):
-                handle.optimize.compact()
+            merge_files(handle)
             deleted, freed = _vacuum(tables, table, keep)
         except CommitFailedError:
             # A run has changed the same rows in between: look again.
@@ -179,7 +189,7 @@ def _remove_dead_captures(tables: Tables, handle: StoredTable, keep: timedelta) 
     if not old.height:
         return 0
     capture = pl.concat_str("file_id", pl.lit(" "), "capture_id")
-    captures = scan_files(handle, old["path"]).select(capture=capture.unique()).collect()
+    captures = scan_files(handle, old).select(capture=capture.unique()).collect()
     dead = captures.join(registry.select(capture=capture), on="capture", how="anti")
     return delete_rows(handle, old, capture.is_in(dead["capture"].implode()))
 

@@ -23,10 +23,11 @@ from sigma_impressions.addresses import Person, is_address
 from sigma_impressions.errors import AddressesStored, UserUnknown
 from sigma_impressions.exports.reading.rules import holds_pseudonyms, pseudonymous_fingerprint
 from sigma_impressions.lake.commits import StagedFile, partition_of, replace_files
+from sigma_impressions.lake.inventory import require_intact, take_stock
 from sigma_impressions.lake.schemas import ALL_TABLES, EXPORT_FILES, REJECTED_ROWS, SIGMA_RESOURCES, Table
 from sigma_impressions.lake.scratch import locked, scratch_folder, temporary_folder
 from sigma_impressions.lake.storage import clear_errors
-from sigma_impressions.lake.tables import WORK_FOLDER, Tables, files_of, retry_conflicts, scan_files
+from sigma_impressions.lake.tables import WORK_FOLDER, Tables, files_of, local_paths, retry_conflicts, scan_files
 from sigma_impressions.publish.database import DATABASE_NAME, remove_database
 from sigma_impressions.report.write import remove_report
 from sigma_impressions.users import (
@@ -153,8 +154,8 @@ def _left(tables: Tables, person: Person) -> dict[str, int]:
         texts = [name for name, dtype in table.schema.items() if dtype == pl.String and kind_of(name) is not None]
         texts = [name for name in texts if name not in table.partition_by]
         held = [pl.col(name).filter(pl.col(name).map_batches(person.within, pl.Boolean)).n_unique() for name in texts]
-        for path in files_of(handle)["path"] if texts else ():
-            counts = scan_files(handle, [path]).select(held).collect().row(0, named=True)
+        for file in files_of(handle).iter_slices(1) if texts else ():
+            counts = scan_files(handle, file).select(held).collect().row(0, named=True)
             found.update({f"{table.name}.{name}": number for name, number in counts.items()})
     return dict(+found)
 
@@ -179,7 +180,8 @@ def _is_stored(tables: Tables, person: Person) -> bool:
     without = _Edit({Kind.USER: _by_series(others)}, {})
     for table in ALL_TABLES:
         if changes := _changes(table, without):
-            files = [path for path in tables.storage.sizes(table.name) if path.endswith(".parquet")]
+            sizes = tables.storage.sizes(table.name)
+            files = {path: size for path, size in sizes.items() if path.endswith(".parquet")}
             if any(_differs(path, changes) for path in tables.storage.paths(table.name, files)):
                 return True
     return False
@@ -190,6 +192,7 @@ def _is_stored(tables: Tables, person: Person) -> bool:
 
 def _edit(tables: Tables, edit: _Edit, report: Callable[[str], None]) -> list[Edited]:
     done = []
+    require_intact(tables)
     # Their start removes the temporary folders of dead processes, downloaded exports among them.
     with temporary_folder(), scratch_folder(tables.root / WORK_FOLDER) as scratch:
         for table in _ORDER:
@@ -199,6 +202,8 @@ def _edit(tables: Tables, edit: _Edit, report: Callable[[str], None]) -> list[Ed
                 report(f"{table.name}: {edited.changed_files:,} of {edited.files:,} files changed")
     # This and what follows also if nothing was changed: an earlier try may have been interrupted before it.
     tables.mark_edited()
+    # Before the logs go that tell that the files of before were removed.
+    take_stock(tables)
     for table in ALL_TABLES:
         retry_conflicts(partial(_purge, tables, table))
     report("older versions of all tables deleted")
@@ -221,7 +226,7 @@ def _edit_table(tables: Tables, table: Table, edit: _Edit, scratch: Path) -> Edi
     staged: dict[str, StagedFile] = {}
     if not changes:
         return Edited(table.name, 0, files.height)
-    paths = tables.storage.paths(table.name, files["path"].to_list())
+    paths = local_paths(handle, files)
     for file, path in zip(files.iter_rows(named=True), paths, strict=True):
         if not _differs(path, changes):
             continue

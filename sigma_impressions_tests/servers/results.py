@@ -14,6 +14,7 @@ from sigma_impressions.demo.generate import FILE_DATE_PATTERN, PREFIX, export_pe
 from sigma_impressions.exports.manifest import read_manifest
 from sigma_impressions.lake.schemas import (
     ALL_TABLES,
+    DATA_FILES,
     EXPORT_FILES,
     NORMALIZED_IMPRESSIONS,
     RAW_EXPORT_FILES,
@@ -25,8 +26,8 @@ from sigma_impressions.lake.schemas import (
 )
 from sigma_impressions.lake.tables import Tables
 
-# The demo's workbooks have no versions, so that table is empty.
-DELTA_TABLES = tuple(table for table in ALL_TABLES if table is not WORKBOOK_ALIASES)
+# The demo's workbooks have no versions, so that table is empty; names of data files are those of one run.
+DELTA_TABLES = tuple(table for table in ALL_TABLES if table not in (WORKBOOK_ALIASES, DATA_FILES))
 OF_A_RUN = {
     "capture_id",
     "fingerprint",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import random
 import re
+import shutil
 import subprocess
 from collections.abc import Mapping
 from datetime import date, timedelta
@@ -70,6 +71,27 @@ def test_days_in_any_order_and_grouping_give_the_same_tables(
     for day in days[:2]:
         Machine(together, env).run(pipeline([day]))
     assert state(together / "data") == before
+
+
+def test_a_run_over_a_damaged_storage_says_what_to_do_and_the_command_does_it(s3_bucket: Any, tmp_path: Path) -> None:
+    fill(s3_bucket, 3)
+    env = environment(tmp_path, settings(s3_bucket, tmp_path))
+    assert sigma_impressions("run", env=env).returncode == 0
+    before = contents(tmp_path / "data")
+    for folder in ("normalized_impressions", "resource_impressions"):
+        shutil.rmtree(tmp_path / "data" / folder)
+    named = "storage_is_intact: What is stored is damaged: normalized_impressions, file date"
+    for _ in range(2):
+        failed = sigma_impressions("run", env=env)
+        assert failed.returncode == 1
+        assert named in " ".join(failed.stderr.split())
+        assert "Traceback" not in failed.stdout + failed.stderr
+    assert sigma_impressions("maintain", "--verify", env=env).returncode == 1
+    given_up = sigma_impressions("maintain", "--drop-damaged", "--verify", env=env)
+    assert given_up.returncode == 0, given_up.stderr
+    assert "Given up: normalized_impressions, file date" in given_up.stdout
+    assert sigma_impressions("run", env=env).returncode == 0
+    assert_same(contents(tmp_path / "data"), before)
 
 
 def holding(folder: Path, secret: str) -> list[Path]:

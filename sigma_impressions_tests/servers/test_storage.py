@@ -18,7 +18,10 @@ from polars.testing import assert_frame_equal
 from rich.console import Console
 
 from sigma_impressions.check import Step, check_source
+from sigma_impressions.errors import DamagedError
 from sigma_impressions.lake.commits import replace_rows
+from sigma_impressions.lake.inventory import require_intact, take_stock, verify
+from sigma_impressions.lake.repair import drop_damaged
 from sigma_impressions.lake.schemas import (
     ALL_TABLES,
     DAILY_IMPRESSIONS,
@@ -26,7 +29,8 @@ from sigma_impressions.lake.schemas import (
     NORMALIZED_IMPRESSIONS,
     RESOURCE_SNAPSHOTS,
 )
-from sigma_impressions.lake.tables import Tables, retry_conflicts
+from sigma_impressions.lake.storage import BucketStorage
+from sigma_impressions.lake.tables import Tables, files_of, retry_conflicts, sizes_of
 from sigma_impressions.lake.tables import scan as scan_table
 from sigma_impressions.metrics.daily import refresh_daily_impressions
 from sigma_impressions.publish.database import DATABASE_NAME
@@ -148,6 +152,52 @@ def test_maintenance_in_a_bucket(remote_storage: RemoteStorage, tmp_path: Path) 
         assert len(stored.storage.sizes(NORMALIZED_IMPRESSIONS.name)) == 5
         for table in (EXPORT_FILES, NORMALIZED_IMPRESSIONS):
             assert_frame_equal(stored.read(table).collect(), before[table.name], check_row_order=False)
+
+
+def test_what_is_damaged_in_a_bucket_is_named_whatever_a_cache_still_holds(
+    remote_storage: RemoteStorage, tmp_path: Path
+) -> None:
+    settings = {
+        **remote_storage.environment,
+        "SIGMA_IMPRESSIONS_BUCKET_URI": "s3://not-read/",
+        "SIGMA_IMPRESSIONS_STORAGE": remote_storage.uri,
+    }
+    viewed = [Row(datetime(2026, 11, 20, 9, tzinfo=UTC), "ada@x", "wb1", None, 1, None)]
+    with machine(tmp_path / "first", settings) as stored:
+        for number in range(3):
+            capture(stored, f"file {number}", viewed)
+        require_intact(stored)
+        missing, changed, _ = files_of(stored.newest(NORMALIZED_IMPRESSIONS))["path"].sort()
+        assert isinstance(stored.storage, BucketStorage)
+        files = stored.storage._remote
+        # The same number of other bytes, which only reading finds.
+        local = Path(stored.storage.paths(NORMALIZED_IMPRESSIONS.name, {changed: bytes_of(stored, changed)})[0])
+        other = tmp_path / "other"
+        other.write_bytes(bytes(byte ^ 1 for byte in local.read_bytes()))
+        files.upload(other, stored.storage._key(NORMALIZED_IMPRESSIONS.name, changed))
+        require_intact(stored)
+        assert [damage.file for damage in verify(stored, [NORMALIZED_IMPRESSIONS])] == [changed]
+
+        files.delete(stored.storage._key(NORMALIZED_IMPRESSIONS.name, missing))
+        expected = f"normalized_impressions, file date 2026-11-20: {missing} is missing"
+        assert [str(damage) for damage in take_stock(stored)] == [expected]
+    with machine(tmp_path / "second", settings) as stored:
+        with pytest.raises(DamagedError, match=rf"{missing} is missing.* maintain --drop-damaged"):
+            stored.read(NORMALIZED_IMPRESSIONS).collect()
+        assert drop_damaged(stored, lambda line: None) == 3  # two files, and the registration of what they held
+        assert stored.read(NORMALIZED_IMPRESSIONS).collect().height == 1
+        assert take_stock(stored) == verify(stored) == []
+
+        stored.storage.remove(NORMALIZED_IMPRESSIONS.name)
+    with (
+        machine(tmp_path / "third", settings) as stored,
+        pytest.raises(DamagedError, match="not in the table any more"),
+    ):
+        require_intact(stored)
+
+
+def bytes_of(stored: Tables, file: str) -> int:
+    return sizes_of(files_of(stored.newest(NORMALIZED_IMPRESSIONS)))[file]
 
 
 @pytest.mark.parametrize("remote_storage", ["s3"], indirect=True)

@@ -1,0 +1,114 @@
+"""Give up what is damaged, so that the work goes on with what is left.
+
+Nothing that can still be read is lost: captures of which rows are missing are not registered any more, so their export
+files are read again if the bucket holds them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterable
+from functools import partial
+
+import polars as pl
+
+from sigma_impressions.errors import DamagedError
+from sigma_impressions.lake.commits import replace_files, replace_rows
+from sigma_impressions.lake.inventory import OF_CAPTURES, Damage, forget_unregistered, take_stock, verify
+from sigma_impressions.lake.schemas import (
+    ALL_TABLES,
+    AS_OF_DATES,
+    DAILY_TABLES,
+    DATA_FILES,
+    EVENT_DATES,
+    EXPORT_FILES,
+    NORMALIZED_IMPRESSIONS,
+    RESOURCE_SNAPSHOTS,
+    SIGMA_RESOURCES,
+    SNAPSHOT_TABLES,
+    Table,
+)
+from sigma_impressions.lake.tables import Tables, files_of, retry_conflicts, scan
+
+_ROUNDS = 10
+"""What is given up may show more that is lost with it, as snapshots of as-of dates; more rounds would be a fault."""
+
+
+def drop_damaged(tables: Tables, report: Callable[[str], None]) -> int:
+    """Give up everything that is missing or broken, to the last changed byte; how many places that were.
+
+    No run may be under way: what it has not registered yet would count as lost.
+    """
+    dropped = 0
+    for table in ALL_TABLES:
+        try:
+            tables.open(table)
+        except DamagedError:
+            place = tables.storage.set_aside(table.name)
+            report(f"{table.name}: its log is broken; everything of it was moved to {place}")
+            dropped += 1
+    dropped += _drop(tables, verify(tables), lambda damage: True, report)
+    retry_conflicts(lambda: forget_unregistered(tables))
+    return dropped
+
+
+def drop_damaged_captures(tables: Tables, file_dates: Collection[object], report: Callable[[str], None]) -> int:
+    """Give up captured rows of some file dates that are missing or broken; how many places that were."""
+    days = {str(day) for day in file_dates}
+    changed = verify(tables, OF_CAPTURES, "file_date", days)
+    return _drop(tables, changed, lambda damage: damage.table in OF_CAPTURES and damage.partition in days, report)
+
+
+def _drop(
+    tables: Tables, damages: Iterable[Damage], is_wanted: Callable[[Damage], bool], report: Callable[[str], None]
+) -> int:
+    dropped = 0
+    for _ in range(_ROUNDS):
+        for damage in damages:
+            report(f"Given up: {damage}")
+            retry_conflicts(partial(_give_up, tables, damage))
+            dropped += 1
+        damages = [damage for damage in take_stock(tables) if is_wanted(damage)]
+        if not damages:
+            break
+    return dropped
+
+
+def _give_up(tables: Tables, damage: Damage) -> None:
+    if damage.file is not None:
+        _remove_files(tables, damage.table, pl.col("path") == damage.file)
+        _delete(tables, DATA_FILES, "file", [damage.file])
+        if damage.table in DAILY_TABLES:
+            _open_again(tables, damage.partition)
+    elif damage.table is NORMALIZED_IMPRESSIONS:
+        _delete(tables, EXPORT_FILES, "capture_id", damage.ids)
+    elif damage.table is SIGMA_RESOURCES:
+        _delete(tables, RESOURCE_SNAPSHOTS, "snapshot_id", damage.ids)
+        for table in SNAPSHOT_TABLES:
+            _remove_files(tables, table, pl.col("snapshot_id").is_in(damage.ids))
+        _delete(tables, DATA_FILES, "partition", damage.ids)
+    elif damage.table is RESOURCE_SNAPSHOTS:
+        _delete(tables, AS_OF_DATES, "snapshot_id", damage.ids)
+    elif damage.table is EVENT_DATES:
+        _delete(tables, DATA_FILES, "partition", damage.ids)
+    elif damage.table is EXPORT_FILES:
+        handle = tables.open(EXPORT_FILES)
+        twice = scan(handle).filter(pl.col("file_id").is_in(damage.ids)).sort("captured_at").collect()
+        replace_rows(handle, "file_id", damage.ids, twice.unique("file_id", keep="last"))
+        forget_unregistered(tables)
+
+
+def _remove_files(tables: Tables, table: Table, which: pl.Expr) -> None:
+    handle = tables.open(table)
+    replace_files(handle, files_of(handle).filter(which), [])
+
+
+def _delete(tables: Tables, table: Table, column: str, values: Collection[str]) -> None:
+    replace_rows(tables.open(table), column, values, table.no_rows())
+
+
+def _open_again(tables: Tables, day: str) -> None:
+    """What was counted of a day whose single views were dropped is lost: the day is counted of what is left."""
+    handle = tables.open(EVENT_DATES)
+    registered = scan(handle).filter(pl.col("event_date").cast(pl.String) == day).collect()
+    replace_rows(handle, "event_date", registered["event_date"], EVENT_DATES.no_rows())
+    _delete(tables, DATA_FILES, "partition", [day])

@@ -1,0 +1,28 @@
+"""Read everything that is stored, and find the bytes that are not those that were written."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from sigma_impressions.errors import DamagedError
+from sigma_impressions.lake.inventory import take_stock, verify
+from sigma_impressions.lake.tables import Tables
+from sigma_impressions.publish.database import DATABASE_NAME, is_readable, remove_database
+
+
+def verify_storage(tables: Tables, report: Callable[[str], None]) -> None:
+    """Compare every data file with the digest in its name, and what should be there with what is.
+
+    A published database that cannot be read is removed, so that the next run publishes it anew. Raises `DamagedError`
+    at the end if anything of the tables is damaged; all of it is reported before.
+    """
+    database = tables.root / DATABASE_NAME
+    if database.exists() and not is_readable(database):
+        remove_database(database)
+        report(f"{database} was damaged and is removed; the next run publishes it again")
+    found = dict.fromkeys(map(str, [*take_stock(tables), *verify(tables)]))
+    for damage in found:
+        report(f"Damaged: {damage}")
+    if found:
+        raise DamagedError(*found)
+    report("verified: every data file holds the bytes that were written")

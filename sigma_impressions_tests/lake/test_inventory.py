@@ -1,0 +1,188 @@
+"""What is missing or broken in the storage is named, table and day, and put right by the ways that the message says."""
+
+from __future__ import annotations
+
+import random
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from sigma_impressions.errors import DamagedError
+from sigma_impressions.lake.inventory import Damage, take_stock, verify
+from sigma_impressions.lake.repair import drop_damaged
+from sigma_impressions.lake.schemas import (
+    ALL_TABLES,
+    DAILY_IMPRESSIONS,
+    DATA_FILES,
+    EXPORT_FILES,
+    NORMALIZED_IMPRESSIONS,
+    REJECTED_ROWS,
+    SIGMA_RESOURCES,
+    Table,
+)
+from sigma_impressions.lake.tables import Tables, files_of
+from sigma_impressions.upkeep.verify import verify_storage
+from sigma_impressions_tests.lake.test_damage import World, one_more_run, right, world
+
+pytestmark = pytest.mark.slow
+
+__all__ = ["right", "world"]
+
+
+@pytest.fixture
+def hurt(world: World, tmp_path: Path) -> World:
+    return world.copy(tmp_path / "storage")
+
+
+def log_of(world: World, table: Table) -> list[Path]:
+    return sorted((world.folder / table.name / "_delta_log").glob("*.json"))
+
+
+def active(world: World, table: Table) -> list[Path]:
+    return [world.folder / table.name / path for path in files_of(Tables(world.folder).open(table))["path"]]
+
+
+def no_more_exports(world: World) -> None:
+    world.bucket.objects.clear()
+
+
+def lose_folder(table: Table) -> Callable[[World], None]:
+    return lambda world: shutil.rmtree(world.folder / table.name)
+
+
+def lose_commits(table: Table, commits: int) -> Callable[[World], None]:
+    def lose(world: World) -> None:
+        # As an old backup has it: without a newer checkpoint too.
+        for path in log_of(world, table)[-commits:]:
+            path.unlink()
+
+    return lose
+
+
+def empty_last_commit(table: Table) -> Callable[[World], None]:
+    return lambda world: log_of(world, table)[-1].write_bytes(b"") and None
+
+
+@pytest.mark.parametrize(
+    ("lose", "named"),
+    [
+        (
+            lose_folder(NORMALIZED_IMPRESSIONS),
+            r"normalized_impressions, file date 2026-11-\d\d: file_date=\S+parquet is ",
+        ),
+        (empty_last_commit(NORMALIZED_IMPRESSIONS), "normalized_impressions, file date 2026-11-20: "),
+        (lose_folder(REJECTED_ROWS), "rejected_rows, file date 2026-11-13: "),
+        (lose_folder(SIGMA_RESOURCES), "sigma_resources, snapshot [0-9a-f]{32}: "),
+        (lose_folder(EXPORT_FILES), r"export_files, file date 2026-11-13: 13-\w+\.csv is captured, not registered any"),
+        (lose_commits(EXPORT_FILES, 1), r"export_files, file date 2026-11-20: 20-\w+\.csv is captured, not registered"),
+        (lose_folder(DAILY_IMPRESSIONS), "daily_impressions, event date 2026-11-11: "),
+    ],
+    ids=["rows", "last commit", "rejected", "resources", "registry", "old registry", "closed days"],
+)
+def test_what_is_lost_is_named_and_nothing_is_published(hurt: World, lose: Callable[[World], None], named: str) -> None:
+    no_more_exports(hurt)
+    lose(hurt)
+    before = (hurt.folder / "sigma_impressions.duckdb").read_bytes()
+    for _ in range(2):  # It does not go away by itself.
+        with pytest.raises(DamagedError, match=named):
+            hurt.run(19, 20)
+    assert (hurt.folder / "sigma_impressions.duckdb").read_bytes() == before
+    drop_damaged(Tables(hurt.folder), lambda line: None)
+    hurt.run(19, 20)
+    assert take_stock(Tables(hurt.folder)) == []
+
+
+def flip(path: Path, position: int) -> None:
+    content = bytearray(path.read_bytes())
+    content[position] ^= 0xFF
+    path.write_bytes(content)
+
+
+@pytest.mark.parametrize("fault", ["removed", "cut", "flipped"])
+def test_a_broken_file_of_captured_rows_is_replaced_by_reading_the_exports_again(
+    hurt: World, right: dict[str, Any], fault: str
+) -> None:
+    (file,) = [path for path in active(hurt, NORMALIZED_IMPRESSIONS) if "2026-11-19" in str(path)]
+    if fault == "removed":
+        file.unlink()
+    elif fault == "cut":
+        file.write_bytes(file.read_bytes()[:100])
+    else:
+        flip(file, 20)
+    one_more = hurt.copy(hurt.folder.with_name("again"))
+    if fault != "flipped":
+        with pytest.raises(
+            DamagedError, match=r"normalized_impressions, file date 2026-11-19: .* (is missing|has 100 b)"
+        ):
+            one_more_run(hurt)
+    one_more.put(20, (20, "zoe@x", "wb2"), (19, "zoe@x", "wb1"))
+    one_more.run(19, 20, renormalize=True)
+    assert one_more.numbers() == right
+
+
+def test_what_the_bucket_still_holds_is_read_again_after_it_was_given_up(hurt: World, right: dict[str, Any]) -> None:
+    for table in (NORMALIZED_IMPRESSIONS, SIGMA_RESOURCES):
+        lose_folder(table)(hurt)
+    said: list[str] = []
+    assert drop_damaged(Tables(hurt.folder), said.append) == len(said) > 3
+    one_more_run(hurt)
+    found = hurt.numbers()
+    assert {name: found[name] for name in ("user_activity", "files")} == {
+        # Those of the closed days are not in the bucket's files only.
+        name: right[name]
+        for name in ("user_activity", "files")
+    }
+
+
+def test_an_error_of_a_library_at_a_flipped_byte_names_the_file(hurt: World) -> None:
+    (file,) = [path for path in active(hurt, NORMALIZED_IMPRESSIONS) if "2026-11-19" in str(path)]
+    for position in range(4, 400, 3):
+        flip(file, position)
+    with pytest.raises(DamagedError, match=rf"normalized_impressions, file date 2026-11-19: \S+{file.name} "):
+        one_more_run(hurt)
+
+
+def test_every_flipped_byte_is_found(hurt: World) -> None:
+    choose = random.Random(7)
+    for table in ALL_TABLES:
+        for path in choose.sample(active(hurt, table), k=min(2, len(active(hurt, table)))):
+            content = path.read_bytes()
+            for _ in range(3):
+                flip(path, choose.randrange(len(content)))
+                (found,) = verify(Tables(hurt.folder), [table])
+                assert (found.table, found.fault) == (table, "does not hold the bytes any more that were written")
+                assert str(path).endswith(str(found.file))
+                path.write_bytes(content)
+    verify_storage(Tables(hurt.folder), lambda line: None)
+
+
+def test_a_damaged_database_is_removed_and_published_again(hurt: World) -> None:
+    database, before = hurt.folder / "sigma_impressions.duckdb", hurt.numbers()
+    size = database.stat().st_size
+    for position in range(size // 3, size, size // 40):
+        flip(database, position)
+    said: list[str] = []
+    verify_storage(Tables(hurt.folder), said.append)
+    assert "was damaged and is removed" in said[0]
+    hurt.run(20)
+    assert hurt.numbers() == before
+
+
+def test_a_storage_of_before_is_taken_as_it_is(hurt: World, right: dict[str, Any]) -> None:
+    noted = Tables(hurt.folder).read(DATA_FILES).collect()
+    shutil.rmtree(hurt.folder / DATA_FILES.name)
+    assert take_stock(Tables(hurt.folder)) == []
+    columns = ["table_name", "partition", "file", "size_bytes", "rows"]
+    again = Tables(hurt.folder).read(DATA_FILES).collect()
+    assert again.select(columns).sort(columns).equals(noted.select(columns).unique().sort(columns))
+    one_more_run(hurt)
+    assert hurt.numbers() == right
+
+
+def test_a_damage_says_where_it_is() -> None:
+    damage = Damage(NORMALIZED_IMPRESSIONS, "2026-11-20", "is missing", "file_date=2026-11-20/a.parquet")
+    assert str(damage) == "normalized_impressions, file date 2026-11-20: file_date=2026-11-20/a.parquet is missing"
+    assert str(Damage(EXPORT_FILES, "", "is registered twice")) == "export_files: is registered twice"

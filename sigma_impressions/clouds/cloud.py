@@ -13,11 +13,21 @@ from sigma_impressions.quiet import without_debug_lines
 class RemoteFiles(Protocol):
     """What a bucket's SDK has to do for the files of tables; keys are whole object names."""
 
+    @property
+    def objects(self) -> ObjectStore:
+        """The same bucket, to read an object at one version."""
+
     def upload(self, file: Path, key: str) -> None:
         """Store a local file; the object appears when it is complete."""
 
     def download(self, key: str, file: Path) -> None:
         """Copy an object to a local file."""
+
+    def replace(self, file: Path, key: str, version: str | None) -> str:
+        """Store a local file in the place of an object's version, or where there is no object: None.
+
+        The new version. Raises `ObjectChanged` if the object is at another version, or is not there any more.
+        """
 
     def sizes(self, prefix: str) -> dict[str, int]:
         """The objects under a prefix, with their bytes."""

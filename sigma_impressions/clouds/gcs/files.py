@@ -5,6 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from google.api_core.exceptions import PreconditionFailed
+
+from sigma_impressions.clouds.gcs.objects import GcsStore
+from sigma_impressions.clouds.objects import uri
+from sigma_impressions.errors import ObjectChanged
+
 
 class GcsFiles:
     """`RemoteFiles` over a Google Cloud Storage client."""
@@ -12,6 +18,7 @@ class GcsFiles:
     def __init__(self, client: Any, bucket: str) -> None:
         self._bucket = client.bucket(bucket)
         self._client = client
+        self.objects = GcsStore(client, bucket)
 
     def upload(self, file: Path, key: str) -> None:
         """Needs storage.objects.create."""
@@ -21,6 +28,18 @@ class GcsFiles:
     def download(self, key: str, file: Path) -> None:
         """Needs storage.objects.get."""
         self._bucket.blob(key).download_to_filename(str(file), raw_download=True)
+
+    def replace(self, file: Path, key: str, version: str | None) -> str:
+        """Needs storage.objects.create, and storage.objects.delete where there is a version to replace."""
+        blob = self._bucket.blob(key)
+        try:
+            # Generation 0 is that of no object.
+            blob.upload_from_filename(
+                str(file), content_type="application/octet-stream", if_generation_match=int(version or 0)
+            )
+        except PreconditionFailed:
+            raise ObjectChanged(f"{uri('gs', self._bucket.name, key)} was overwritten by somebody else") from None
+        return str(blob.generation)
 
     def sizes(self, prefix: str) -> dict[str, int]:
         """Needs storage.objects.list."""

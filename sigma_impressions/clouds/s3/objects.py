@@ -175,7 +175,7 @@ class S3Store:
 
     def _is_current(self, item: StoredObject) -> bool:
         """Whether the object still is at its version, as the store says without sending it."""
-        return _version(self._head(item.key).get("ETag", "")) == item.version
+        return version_of(self._head(item.key).get("ETag", "")) == item.version
 
     def download(self, item: StoredObject, target: Path) -> None:
         """Needs s3:GetObject."""
@@ -194,7 +194,7 @@ class S3Store:
                 raise meaning from None
             response = self._get_unconditionally(request)
         with closing(response["Body"]) as body:
-            if _version(response.get("ETag", item.version)) != item.version:
+            if version_of(response.get("ETag", item.version)) != item.version:
                 # A store that does not know If-Match, unless it says that it is the same version all the same.
                 if not self._is_current(item):
                     raise self._changed(item.key)
@@ -226,7 +226,7 @@ class S3Store:
                 f"The endpoint {self._host()} lists {uri('s3', self.bucket, key)} without an ETag, so that "
                 f"nothing tells one version of it from the next. {_ENDPOINT_ADVICE}"
             )
-        return StoredObject(self.bucket, key, _version(entry["ETag"]), size, entry["LastModified"].astimezone(UTC))
+        return StoredObject(self.bucket, key, version_of(entry["ETag"]), size, entry["LastModified"].astimezone(UTC))
 
     def _meaning_of_head(self, error: Exception, key: str) -> Exception:
         """What an error of `head_object` means: its answer has no body, so that a GET has to tell the reason."""
@@ -373,6 +373,6 @@ def _region_advice(error: sdk.ClientError) -> str:
     return _REGION_ADVICE
 
 
-def _version(etag: str) -> str:
+def version_of(etag: str) -> str:
     """The version that an ETag names: a weak one (`W/"…"`), as proxies make it, is taken by its value."""
     return etag.removeprefix("W/").strip('"')

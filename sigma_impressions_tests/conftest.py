@@ -218,16 +218,24 @@ class RemoteStorage:
     environment: dict[str, str]
 
 
+@pytest.fixture
+def s3_storage(s3_server: EmbeddedObjectStore, s3_client: Any) -> RemoteStorage:
+    name = f"tables-{uuid.uuid4().hex[:12]}"
+    s3_client.create_bucket(Bucket=name)
+    return RemoteStorage(f"s3://{name}/usage", s3_server.environment())
+
+
+@pytest.fixture
+def gcs_storage(gcs_tables_server: GcsServer) -> RemoteStorage:
+    name = f"tables-{uuid.uuid4().hex[:12]}"
+    gcs_tables_server.client().create_bucket(name)
+    return RemoteStorage(f"gs://{name}/usage", gcs_tables_server.environment())
+
+
 @pytest.fixture(params=["s3", "gcs"])
 def remote_storage(request: pytest.FixtureRequest) -> RemoteStorage:
-    name = f"tables-{uuid.uuid4().hex[:12]}"
-    if request.param == "s3":
-        server: EmbeddedObjectStore = request.getfixturevalue("s3_server")
-        request.getfixturevalue("s3_client").create_bucket(Bucket=name)
-        return RemoteStorage(f"s3://{name}/usage", server.environment())
-    emulator: GcsServer = request.getfixturevalue("gcs_tables_server")
-    emulator.client().create_bucket(name)
-    return RemoteStorage(f"gs://{name}/usage", emulator.environment())
+    found: RemoteStorage = request.getfixturevalue(f"{request.param}_storage")
+    return found
 
 
 def _wait_for_answer(url: str, process: subprocess.Popen[bytes], seconds: float = 30) -> None:

@@ -12,7 +12,7 @@ import re
 import shutil
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
@@ -20,19 +20,23 @@ from typing import Protocol
 
 from sigma_impressions.clouds.cloud import RemoteFiles
 from sigma_impressions.clouds.faults import is_of_a_store, meaning
-from sigma_impressions.errors import DamagedError, OperatorError, StorageError
+from sigma_impressions.errors import DamagedError, InputsChanged, ObjectChanged, ObjectGone, OperatorError, StorageError
 from sigma_impressions.lake.cache import FileCache
+from sigma_impressions.lake.copies import PublishedCopy, remove_published, state_of
 from sigma_impressions.lake.digests import digest
-from sigma_impressions.lake.scratch import temporary_folder
+from sigma_impressions.lake.scratch import locked, put_in_place, temporary_folder
 
 _UPLOADS = 4
+
+_FETCHES = 10
+"""How often a published file is read that is overwritten while it is read."""
 
 
 class Storage(Protocol):
     """Where the tables lie, each in the folder of its name."""
 
     local: Path
-    """Folder of this machine for what is not shared: the work folder, locks, the published database."""
+    """Folder of this machine for what is not shared: the work folder, locks, copies of what is published."""
 
     def uri(self, table: str) -> str:
         """Where a table lies, as `deltalake` takes it and as it may be shown."""
@@ -72,6 +76,26 @@ class Storage(Protocol):
 
     def forget_copies(self) -> None:
         """Delete this machine's copies of the tables' files; who reads them meanwhile fails."""
+
+    # Published files lie beside the folders of the tables, each under its name. Others may publish at any time.
+
+    def fetch(self, name: str) -> str | None:
+        """Bring the file of this name in `local` up to what is published, and tell its version; None if nothing is.
+
+        The file is complete at any time, and never followed by an older one. It may be newer than what is told.
+        """
+
+    def publish(self, name: str, file: Path, replaces: str | None) -> None:
+        """Move a local file, on the file system of `local`, to the place of this version of what is published.
+
+        None is for the place where nothing is published. Raises `InputsChanged` if something else is there.
+        """
+
+    def withdraw(self, name: str) -> None:
+        """Delete what is published under this name, and this machine's copy of it."""
+
+    def forget_copy(self, name: str) -> bool:
+        """Delete this machine's copy of what is published; False if there is none, as it is published here."""
 
 
 class LocalStorage:
@@ -151,6 +175,22 @@ class LocalStorage:
 
     def forget_copies(self) -> None:
         """There are none."""
+
+    def fetch(self, name: str) -> str | None:
+        return state_of(self.local / name)
+
+    def publish(self, name: str, file: Path, replaces: str | None) -> None:
+        target = self.local / name
+        with locked(_lock_of(target)):
+            if state_of(target) != replaces:
+                raise _overtaken(str(target))
+            put_in_place(file, target)
+
+    def withdraw(self, name: str) -> None:
+        remove_published(self.local / name)
+
+    def forget_copy(self, name: str) -> bool:
+        return False
 
 
 class BucketStorage:
@@ -250,8 +290,51 @@ class BucketStorage:
             for key in self._remote.sizes(self._key(table, "")):
                 self._remote.delete(key)
 
+    def fetch(self, name: str) -> str | None:
+        with clear_errors(self, f"reading {self.uri(name)}"), self._copy(name) as copy:
+            for _ in range(_FETCHES):
+                try:
+                    found = self._remote.objects.stat(self._key_of(name))
+                except ObjectGone:
+                    copy.drop()
+                    return None
+                if not copy.is_at(found.version):
+                    with suppress(ObjectChanged, ObjectGone), copy.replaced(found.version) as partial:
+                        self._remote.objects.download(found, partial)
+                if copy.is_at(found.version):
+                    return found.version
+        raise StorageError(f"{self.uri(name)} was overwritten each time that it was read. Try again")
+
+    def publish(self, name: str, file: Path, replaces: str | None) -> None:
+        with clear_errors(self, f"publishing {self.uri(name)}"), self._copy(name) as copy:
+            try:
+                version = self._remote.replace(file, self._key_of(name), replaces)
+            except ObjectChanged:
+                raise _overtaken(self.uri(name)) from None
+            copy.put(file, version)
+
+    def withdraw(self, name: str) -> None:
+        with clear_errors(self, f"deleting {self.uri(name)}"), self._copy(name) as copy:
+            self._remote.delete(self._key_of(name))
+            copy.drop()
+
+    def forget_copy(self, name: str) -> bool:
+        with self._copy(name) as copy:
+            copy.drop()
+        return True
+
+    @contextmanager
+    def _copy(self, name: str) -> Iterator[PublishedCopy]:
+        """This machine's copy of a published file; nobody else replaces it meanwhile."""
+        self.local.mkdir(parents=True, exist_ok=True)
+        with locked(_lock_of(self.local / name)):
+            yield PublishedCopy(self.local / name)
+
+    def _key_of(self, name: str) -> str:
+        return f"{self._prefix}{name}"
+
     def _download(self, name: str, target: Path) -> None:
-        self._remote.download(f"{self._prefix}{name}", target)
+        self._remote.download(self._key_of(name), target)
 
     def _key(self, table: str, relative: str) -> str:
         return f"{self._prefix}{table}/{relative}"
@@ -270,6 +353,15 @@ def _damaged(files: Mapping[str, int], found: Mapping[str, int | None]) -> dict[
         elif held != size:
             faults[file] = f"has {held:,} bytes instead of {size:,}"
     return faults
+
+
+def _lock_of(published: Path) -> Path:
+    """What is locked while a published file is replaced: never while one is made, so that nobody waits long."""
+    return published.with_name(f".{published.name}.lock")
+
+
+def _overtaken(where: str) -> InputsChanged:
+    return InputsChanged(f"Another process has published {where} in between.")
 
 
 @contextmanager

@@ -203,12 +203,10 @@ def export_datahub(target: str | None, platform_instance: str | None) -> None:
 def export_tables_to(form: Literal["csv", "parquet"], folder: Path) -> None:
     """Write every table of the published database to a file of its own, as CSV or Parquet."""
     from sigma_impressions.destinations.files import export_tables
-    from sigma_impressions.publish.database import DATABASE_NAME, missing_database
+    from sigma_impressions.publish.database import published_database
     from sigma_impressions.wiring import storage
 
-    database = storage(_settings()).local / DATABASE_NAME
-    if not database.is_file():
-        _fail(missing_database(database))
+    database = published_database(storage(_settings()))
     try:
         for written in export_tables(database, folder, form):
             _say(f"{written.path}: {written.rows:,} rows")
@@ -235,7 +233,7 @@ def report(show: bool, target: Path | None) -> None:
     from sigma_impressions.wiring import storage
 
     try:
-        written = write_report(storage(settings).local, settings.name)
+        written = write_report(storage(settings), settings.name)
     except OSError as error:
         _fail(f"The report cannot be written: {error.strerror}")
     shown = target or written.path
@@ -375,7 +373,7 @@ def _fail(message: str) -> NoReturn:
 def _edit_users(settings: Settings, edit: Callable[[Tables], list[Edited]]) -> bool:
     """Edit stored users and publish again; whether a table held something to edit."""
     from sigma_impressions.publish.settle import publish_settled
-    from sigma_impressions.report.write import write_report
+    from sigma_impressions.report.write import report_companion, write_report
     from sigma_impressions.scan import refuse_under_way
     from sigma_impressions.wiring import insight_rules, query_limits, tables
 
@@ -392,11 +390,12 @@ def _edit_users(settings: Settings, edit: Callable[[Tables], list[Edited]]) -> b
             report=_say,
             limits=query_limits(settings),
             rules=insight_rules(settings),
+            companion=report_companion(stored.storage, settings.name, _say),
         )
     except NothingComputed:
         _say("Nothing is published yet.")
     else:
-        written = write_report(stored.root, settings.name)
+        written = write_report(stored.storage, settings.name)
         _say(f"{published.path}: published again, as of {published.as_of}")
         _say(f"{written.path}: written again")
     return any(table.changed_files for table in edited)

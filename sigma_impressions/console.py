@@ -18,7 +18,7 @@ from rich.text import Text
 from sigma_impressions.exports.manifest import UNREADABLE
 from sigma_impressions.lake.schemas import EXPORT_FILES
 from sigma_impressions.lake.tables import Tables
-from sigma_impressions.publish.database import DATABASE_NAME, publication_figures, top_workbooks
+from sigma_impressions.publish.database import DATABASE_NAME, publication_figures, published_database, top_workbooks
 from sigma_impressions.terminal import say
 from sigma_impressions.texts import value
 from sigma_impressions.windows import LONGEST_WINDOW
@@ -75,7 +75,7 @@ def _captured_since(tables: Tables, started: datetime) -> dict[str, int]:
 def print_summary(console: Console, tables: Tables, started: datetime) -> None:
     """What was captured since `started`, and the main figures of the published result."""
     captured = _captured_since(tables, started)
-    database = tables.root / DATABASE_NAME
+    database = published_database(tables.storage)
     held = publication_figures(database)
     unreadable = f", {captured['unreadable']:,} could not be read" if captured["unreadable"] else ""
     lines = [
@@ -97,7 +97,9 @@ def print_summary(console: Console, tables: Tables, started: datetime) -> None:
         say(console, f"{label:<22}{said}")
     _print_top(console, database)
     console.print()
-    say(console, f"Results: {database}")
+    say(console, f"Results: {tables.storage.uri(DATABASE_NAME)}")
+    if str(database) != tables.storage.uri(DATABASE_NAME):
+        say(console, f"Its copy on this machine: {database}")
 
 
 def _print_top(console: Console, database: Path) -> None:

@@ -11,6 +11,7 @@ from sigma_impressions.defs.observations import WorkbookKey, dagster_sigma_key, 
 from sigma_impressions.lake.schemas import METRIC_TABLES
 from sigma_impressions.publish.database import DATABASE_NAME, top_workbooks
 from sigma_impressions.publish.settle import publish_settled
+from sigma_impressions.report.write import report_companion
 from sigma_impressions.wiring import insight_rules, query_limits, tables
 
 DATABASE_ASSET = "sigma_impressions_database"
@@ -29,34 +30,35 @@ def build_publish_assets(
         kinds={"duckdb"},
         description=(
             f"`{DATABASE_NAME}`: one complete, consistent result in a DuckDB file, made anew beside the old one and "
-            "moved into place. Open it read-only at any time. Holds the newest as-of date, or the one asked for: the "
-            "metric tables, and what is popular, underused and active. "
-            "Updated at the end of every run, if anything has changed. If it fails: the file before it stays."
+            "put in its place, with its report. Open it read-only at any time. Holds the newest as-of date, or the one "
+            "asked for: the metric tables, and what is popular, underused and active. Updated at the end "
+            "of every run, if anything has changed. If it fails: the file before it stays."
         ),
     )
     def sigma_impressions_database(context: dg.AssetExecutionContext, config: AsOf) -> dg.MaterializeResult:  # type: ignore[type-arg]
         with clear_failures():
             asked = config.day()
             settings = names.settings_of(context.resources)
+            stored, log = tables(settings), log_of(context)
             published = publish_settled(
-                tables(settings),
+                stored,
                 settings.overlapping_exports,
                 as_of_dates=[asked] if asked else [],
                 as_of=asked,
-                report=log_of(context).info,
+                report=log.info,
                 limits=query_limits(settings),
                 rules=insight_rules(settings),
+                companion=report_companion(stored.storage, settings.name, log.warning),
             )
-        log_of(context).info(
-            f"{published.path}: as of {published.as_of}, {'published' if published.is_new else 'already up to date'}"
-        )
+        where = stored.storage.uri(DATABASE_NAME)
+        log.info(f"{where}: as of {published.as_of}, {'published' if published.is_new else 'already up to date'}")
         if settings.workbook_observations:
             for observation in usage_observations(context.instance, published.path, workbook_key):
                 context.log_event(observation)
         top = top_workbooks(published.path)
         return dg.MaterializeResult(
             metadata={
-                "database": dg.MetadataValue.path(str(published.path)),
+                "database": dg.MetadataValue.path(where),
                 "as_of": str(published.as_of),
                 "is_new": published.is_new,
                 "top_workbooks": table_of(top.to_dicts(), top.columns),

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from pathlib import Path
@@ -31,7 +33,8 @@ from sigma_impressions.lake.schemas import (
     SIGMA_RESOURCES,
     SNAPSHOT_TABLES,
 )
-from sigma_impressions.lake.scratch import locked, put_in_place, scratch_folder
+from sigma_impressions.lake.scratch import locked, scratch_folder
+from sigma_impressions.lake.storage import Storage
 from sigma_impressions.lake.tables import WORK_FOLDER, Tables
 from sigma_impressions.metrics.fingerprints import (
     AsOfDate,
@@ -93,17 +96,28 @@ class _Contents:
         return f"{self.inputs.fingerprint} {digest(parts)}"
 
 
+Companion = Callable[[Path], Callable[[], None]]
+"""Makes what goes with a database, given the path of one that is built and not published yet; what it returns
+publishes it, once the database is."""
+
+
 def publish_database(
-    tables: Tables, as_of: date | None = None, limits: Limits = DEFAULT_LIMITS, rules: InsightRules = DEFAULT_RULES
+    tables: Tables,
+    as_of: date | None = None,
+    limits: Limits = DEFAULT_LIMITS,
+    rules: InsightRules = DEFAULT_RULES,
+    companion: Companion | None = None,
 ) -> Published:
-    """Build the database of an as-of date (default: the newest one computed) and move it into place.
+    """Build the database of an as-of date (default: the newest one computed) and publish it, with its companion.
 
     A reader that holds the old file open keeps it; a new reader gets the new one, complete. Raises
-    `InputsChanged` if the as-of date is not up to date (any more), and `NothingComputed` if there is none.
+    `InputsChanged` if the as-of date is not up to date (any more), or somebody else has published meanwhile, and
+    `NothingComputed` if there is no as-of date.
     """
-    target = tables.root / DATABASE_NAME
-    # One publisher at a time, so that an older result never replaces a newer one.
-    with locked(tables.root / f".{DATABASE_NAME}.lock"):
+    storage, target = tables.storage, tables.root / DATABASE_NAME
+    with _publishing(storage):
+        # Before anything else is read: what is published in the place of this one has seen all that this one has.
+        replaced = fetch_database(storage)
         chosen = as_of or newest_as_of(tables)
         built, daily = built_as_of_dates(tables), built_event_dates(tables)
         expected = expected_as_of_dates(tables, {chosen, *built}, daily)
@@ -128,9 +142,12 @@ def publish_database(
             with engine.folder_for_databases(scratch) as folder:
                 counts = _build(tables, contents, folder, limits)
                 shutil.move(folder / DATABASE_NAME, scratch / DATABASE_NAME)
+            publish_companion = companion(scratch / DATABASE_NAME) if companion is not None else None
             # What somebody has left who wrote to the one before, which would keep everybody from opening the new one.
             _changes_of(target).unlink(missing_ok=True)
-            put_in_place(scratch / DATABASE_NAME, target)
+            storage.publish(DATABASE_NAME, scratch / DATABASE_NAME, replaced)
+            if publish_companion is not None:
+                publish_companion()
     return Published(target, chosen, True, counts)
 
 
@@ -153,10 +170,33 @@ def _changes_of(database: Path) -> Path:
     return database.with_name(f"{database.name}.wal")
 
 
-def remove_database(database: Path) -> None:
-    """Remove a published database, with what somebody may have written to it."""
-    for file in (database, _changes_of(database)):
-        file.unlink(missing_ok=True)
+def fetch_database(storage: Storage) -> str | None:
+    """Bring this machine's copy of the published database up to date; its version, None if none is published."""
+    changes = _changes_of(storage.local / DATABASE_NAME)
+    # Somebody has written to the copy, which is none any more.
+    if changes.exists() and storage.forget_copy(DATABASE_NAME):
+        changes.unlink(missing_ok=True)
+    return storage.fetch(DATABASE_NAME)
+
+
+def published_database(storage: Storage) -> Path:
+    """The published database, as a file of this machine. Raises `NothingComputed` if none is published."""
+    if fetch_database(storage) is None:
+        raise NothingComputed(missing_database(storage.uri(DATABASE_NAME)))
+    return storage.local / DATABASE_NAME
+
+
+def remove_database(storage: Storage) -> None:
+    """Remove the published database, with what somebody may have written to it."""
+    with _publishing(storage):
+        storage.withdraw(DATABASE_NAME)
+        _changes_of(storage.local / DATABASE_NAME).unlink(missing_ok=True)
+
+
+def _publishing(storage: Storage) -> AbstractContextManager[None]:
+    """One publisher of a machine at a time: of two at once, one would have built for nothing."""
+    storage.local.mkdir(parents=True, exist_ok=True)
+    return locked(storage.local / ".publishing.lock")
 
 
 def _existing(target: Path) -> tuple[tuple[date, str], dict[str, int]] | None:
@@ -247,9 +287,9 @@ def is_readable(database: Path) -> bool:
     return True
 
 
-def missing_database(database: Path) -> str:
-    """What to tell somebody who asks for a database before one is published."""
-    return f"There is no {database} yet. sigma-impressions run publishes it."
+def missing_database(where: str) -> str:
+    """What to tell somebody who asks for the database before one is published."""
+    return f"There is no {where} yet. sigma-impressions run publishes it."
 
 
 def top_workbooks(database: Path, most: int = 5) -> pl.DataFrame:

@@ -149,7 +149,7 @@ def _connected(database: Path) -> Iterator[duckdb.DuckDBPyConnection]:
     import duckdb
 
     if not database.is_file():
-        raise ReportError(missing_database(database))
+        raise ReportError(missing_database(str(database)))
     with engine.open_database(database) as connection:
         try:
             yield connection

@@ -25,10 +25,10 @@ from sigma_impressions.exports.reading.rules import holds_pseudonyms, pseudonymo
 from sigma_impressions.lake.commits import StagedFile, partition_of, replace_files
 from sigma_impressions.lake.inventory import require_intact, take_stock
 from sigma_impressions.lake.schemas import ALL_TABLES, EXPORT_FILES, REJECTED_ROWS, SIGMA_RESOURCES, Table
-from sigma_impressions.lake.scratch import locked, scratch_folder, temporary_folder
+from sigma_impressions.lake.scratch import scratch_folder, temporary_folder
 from sigma_impressions.lake.storage import clear_errors
 from sigma_impressions.lake.tables import WORK_FOLDER, Tables, files_of, local_paths, retry_conflicts, scan_files
-from sigma_impressions.publish.database import DATABASE_NAME, remove_database
+from sigma_impressions.publish.database import remove_database
 from sigma_impressions.report.write import remove_report
 from sigma_impressions.users import (
     FORGOTTEN_PREFIX,
@@ -208,9 +208,8 @@ def _edit(tables: Tables, edit: _Edit, report: Callable[[str], None]) -> list[Ed
         retry_conflicts(partial(_purge, tables, table))
     report("older versions of all tables deleted")
     tables.storage.forget_copies()
-    with locked(tables.root / f".{DATABASE_NAME}.lock"):
-        remove_database(tables.root / DATABASE_NAME)
-    remove_report(tables.root)
+    remove_database(tables.storage)
+    remove_report(tables.storage)
     return done
 
 

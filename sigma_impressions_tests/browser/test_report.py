@@ -11,6 +11,7 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, BrowserContext, Locator, Page, Request, expect
 
+from sigma_impressions.lake.storage import LocalStorage
 from sigma_impressions.publish.database import DATABASE_NAME
 from sigma_impressions.report.write import REPORT_NAME, write_report
 from sigma_impressions_tests.browser.conftest import ARTEFACTS
@@ -66,7 +67,7 @@ def seen(browser: Browser) -> Iterator[Seen]:
 
 def report_of(folder: Path, *size: int, hostile: bool = False) -> Path:
     publish(folder / DATABASE_NAME, *size, hostile=hostile)
-    return write_report(folder, "Acme <b>Sigma</b>" if hostile else "Acme").path
+    return write_report(LocalStorage(folder), "Acme <b>Sigma</b>" if hostile else "Acme").path
 
 
 @pytest.fixture(scope="module")

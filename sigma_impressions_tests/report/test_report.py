@@ -19,6 +19,7 @@ import pytest
 from sigma_impressions.defs.report import build_report_assets
 from sigma_impressions.defs.sigma_source import SigmaSource
 from sigma_impressions.errors import ReportError
+from sigma_impressions.lake.storage import LocalStorage
 from sigma_impressions.publish.database import DATABASE_NAME
 from sigma_impressions.report import render
 from sigma_impressions.report.preview import preview
@@ -36,7 +37,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A published database with hostile names, and the report of it."""
     path = tmp_path_factory.mktemp("storage")
     publish(path / DATABASE_NAME, WORKBOOKS, ELEMENTS, USERS, hostile=True)
-    assert write_report(path, HOSTILE[0]).is_new
+    assert write_report(LocalStorage(path), HOSTILE[0]).is_new
     return path
 
 
@@ -172,39 +173,39 @@ def test_the_page_may_reach_nothing(page: str) -> None:
 
 def test_it_is_written_again_only_if_the_database_changed(tmp_path: Path) -> None:
     publish(tmp_path / DATABASE_NAME, 3, 1, 2)
-    assert write_report(tmp_path, "Usage").is_new
+    assert write_report(LocalStorage(tmp_path), "Usage").is_new
     before = (tmp_path / REPORT_NAME).stat()
-    assert not write_report(tmp_path, "Usage").is_new
+    assert not write_report(LocalStorage(tmp_path), "Usage").is_new
     after = (tmp_path / REPORT_NAME).stat()
     # Not the time of the last access: the file is read to see what it was made from.
     assert (after.st_ino, after.st_size, after.st_mtime_ns) == (before.st_ino, before.st_size, before.st_mtime_ns)
-    assert write_report(tmp_path, "Another name").is_new
+    assert write_report(LocalStorage(tmp_path), "Another name").is_new
     with duckdb.connect(str(tmp_path / DATABASE_NAME)) as connection:
         connection.execute("UPDATE publication SET made_from = 'something else'")
-    assert write_report(tmp_path, "Another name").is_new
+    assert write_report(LocalStorage(tmp_path), "Another name").is_new
     assert "something else" in (tmp_path / REPORT_NAME).read_text(encoding="utf-8")
 
 
 def test_a_report_that_fails_leaves_the_one_before(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     publish(tmp_path / DATABASE_NAME, 3, 1, 2)
-    write_report(tmp_path, "Usage")
+    write_report(LocalStorage(tmp_path), "Usage")
     before = (tmp_path / REPORT_NAME).read_bytes()
     # A text that cannot be encoded fails in the middle of writing.
     monkeypatch.setattr(render, "render", lambda *_: "complete\ud800")
     with pytest.raises(UnicodeEncodeError):
-        write_report(tmp_path, "Another name")
+        write_report(LocalStorage(tmp_path), "Another name")
     assert (tmp_path / REPORT_NAME).read_bytes() == before
     assert not list(tmp_path.glob(".*.partial"))
 
 
 def test_without_a_database_it_says_what_to_do(tmp_path: Path) -> None:
     with pytest.raises(ReportError, match=r"There is no .* yet\. sigma-impressions run publishes it"):
-        write_report(tmp_path / "data", "Usage")
+        write_report(LocalStorage(tmp_path / "data"), "Usage")
     publish(tmp_path / DATABASE_NAME, 3, 1, 2)
     with duckdb.connect(str(tmp_path / DATABASE_NAME)) as connection:
         connection.execute("DROP TABLE usage_summary")
     with pytest.raises(ReportError, match="published by another version"):
-        write_report(tmp_path, "Usage")
+        write_report(LocalStorage(tmp_path), "Usage")
 
 
 def test_a_usual_week_begins_with_the_first_export() -> None:
@@ -220,7 +221,7 @@ def test_a_usual_week_begins_with_the_first_export() -> None:
 
 def test_nothing_at_all_can_be_reported(tmp_path: Path) -> None:
     publish(tmp_path / DATABASE_NAME, 0, 0, 0)
-    written = write_report(tmp_path, "Usage")
+    written = write_report(LocalStorage(tmp_path), "Usage")
     data = unpacked(written.path.read_text(encoding="utf-8"))
     assert data["workbooks"]["name"] == data["users"]["user"] == []
     assert "Impressions of the last 28 days, at most 0 a day" in preview(read_headlines(tmp_path / DATABASE_NAME))
@@ -233,10 +234,10 @@ def test_copies_and_removal(folder: Path, tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError):
         copy_report(folder / REPORT_NAME, tmp_path / "none" / "mail.html")
     publish(tmp_path / DATABASE_NAME, 3, 1, 2)
-    write_report(tmp_path, "Usage")
+    write_report(LocalStorage(tmp_path), "Usage")
     (tmp_path / f".{REPORT_NAME}.{'0' * 32}.partial").write_text("of a process that was killed")
-    remove_report(tmp_path)
-    assert {path.name for path in tmp_path.iterdir()} == {DATABASE_NAME, f".{REPORT_NAME}.lock", "mail.html"}
+    remove_report(LocalStorage(tmp_path))
+    assert {path.name for path in tmp_path.iterdir()} == {".work", DATABASE_NAME, f".{REPORT_NAME}.lock", "mail.html"}
 
 
 def materialized(folder: Path) -> dict[str, Any]:

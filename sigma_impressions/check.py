@@ -100,6 +100,7 @@ def _check_storage(settings: Settings) -> Step:
     where = settings.storage if is_remote else str(stored.root)
     try:
         rows = _written_at_once(stored)
+        newer_stays = not isinstance(stored.storage, BucketStorage) or stored.storage.refuses_the_overtaken()
     except OperatorError as error:
         return Step("storage", False, str(error))
     except OSError as error:
@@ -113,6 +114,14 @@ def _check_storage(settings: Settings) -> Step:
             f"{where} can be written, but of two commits at once only {rows} stayed: the store ignores "
             "conditional writes (If-None-Match), so runs at the same time would lose rows. Use another store, or a "
             "local directory",
+        )
+    if not newer_stays:
+        return Step(
+            "storage",
+            False,
+            f"{where} can be written, but the store replaces an object at any version (it ignores If-Match), so of "
+            "machines that publish at the same time the older result could stay. Use another store, or a local "
+            "directory",
         )
     copies = f"; local copies in {stored.root}" if is_remote else ""
     return Step("storage", True, f"{where} can be written{copies}")

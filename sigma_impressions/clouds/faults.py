@@ -30,7 +30,7 @@ _MEANINGS = (
         r"\b301\b|PermanentRedirect|AuthorizationHeaderMalformed|Missing region|IllegalLocationConstraint",
         "the bucket lies in another region. Set SIGMA_IMPRESSIONS_AWS_REGION, or AWS_REGION, to the bucket's",
     ),
-    (r"\b501\b|NotImplemented", "the store does not know conditional writes, which commits of the tables need"),
+    (r"\b501\b|NotImplemented", "the store does not know conditional writes, which commits and publications need"),
 )
 
 

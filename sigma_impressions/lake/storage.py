@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import re
 import shutil
+import uuid
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
@@ -322,6 +323,25 @@ class BucketStorage:
         with self._copy(name) as copy:
             copy.drop()
         return True
+
+    def refuses_the_overtaken(self) -> bool:
+        """Whether the store replaces an object only at the version that it has. Nothing is left of what is tried."""
+        key = self._key_of(f"check-{uuid.uuid4().hex}")
+        with clear_errors(self, f"publishing in {self.location}"), temporary_folder() as folder:
+
+            def replace(content: str, version: str | None) -> str:
+                (folder / content).write_text(content)
+                return self._remote.replace(folder / content, key, version)
+
+            try:
+                first = replace("first", None)
+                replace("second", first)
+                replace("third", first)
+            except ObjectChanged:
+                return True
+            finally:
+                self._remote.delete(key)
+        return False
 
     @contextmanager
     def _copy(self, name: str) -> Iterator[PublishedCopy]:

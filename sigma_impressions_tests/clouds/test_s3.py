@@ -19,6 +19,7 @@ from moto.server import ThreadedMotoServer
 from sigma_impressions.clouds.backoff import Backoff
 from sigma_impressions.clouds.objects import Interrupted, StoredObject, download_resuming
 from sigma_impressions.clouds.s3 import S3
+from sigma_impressions.clouds.s3.files import S3Files
 from sigma_impressions.clouds.s3.objects import S3Store, client_config, parse_time
 from sigma_impressions.errors import ObjectChanged, ObjectGone, StoreError
 from sigma_impressions.exports.listing import is_export_key
@@ -542,3 +543,47 @@ def test_an_endpoint_that_is_no_url_is_told_in_a_sentence(
 def test_an_endpoint_that_is_a_url_is_taken(value: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AWS_ENDPOINT_URL_S3", value)
     assert S3("id", "secret").table_options()["aws_endpoint_url"] == value
+
+
+# --- replacing an object ------------------------------------------------------------------------------------
+
+
+def at(version: str) -> Answer:
+    """The answer of a store whose object is at a version."""
+    return Answer(200, BODY, {"ETag": f'"{version}"', "Last-Modified": "Sun, 01 Mar 2026 00:00:00 GMT"})
+
+
+@pytest.mark.parametrize(
+    ("status", "code", "version", "there"),
+    [
+        (412, "PreconditionFailed", ETAG, "another"),
+        (412, "PreconditionFailed", None, ETAG),
+        (409, "ConditionalRequestConflict", ETAG, ETAG),
+        (404, "NoSuchKey", ETAG, None),
+    ],
+)
+def test_who_was_overtaken_is_told(
+    status: int, code: str, version: str | None, there: str | None, tmp_path: Path
+) -> None:
+    def answer(request: Request) -> Answer:
+        if request.method == "PUT":
+            return Answer(status, failure(code))
+        return Answer(404, failure("NoSuchKey")) if there is None else at(there)
+
+    (tmp_path / "file").write_bytes(BODY)
+    with http_stub(answer) as stub, pytest.raises(ObjectChanged, match=f"s3://{BUCKET}/a was overwritten") as raised:
+        S3Files(client(stub.url), BUCKET).replace(tmp_path / "file", "a", version)
+    sent = stub.requests[0]
+    assert (sent.headers.get("if-match"), sent.headers.get("if-none-match"), sent.body) == (
+        (f'"{version}"', None, BODY) if version else (None, "*", BODY)
+    )
+    assert_no_secret(raised.value, KEY_ID, SECRET, TOKEN)
+
+
+def test_a_store_that_refuses_the_version_that_it_has_is_told_as_such(tmp_path: Path) -> None:
+    def answer(request: Request) -> Answer:
+        return Answer(412, failure("PreconditionFailed")) if request.method == "PUT" else at(ETAG)
+
+    (tmp_path / "file").write_bytes(BODY)
+    with http_stub(answer) as stub, pytest.raises(StoreError, match=r"refuses to replace .* nobody could publish"):
+        S3Files(client(stub.url), BUCKET).replace(tmp_path / "file", "a", ETAG)

@@ -141,3 +141,55 @@ def _pipeline(days: Sequence[date]) -> None:
     refresh_daily_impressions(stored, settings.overlapping_exports)
     refresh_metrics(stored, days)
     publish_settled(stored, settings.overlapping_exports, days, None, report=print)
+
+
+def publisher(name: str, files: int) -> Work:
+    """Capture one file after the other, of which there are no rows, and publish after each."""
+    return _publisher, (name, files)
+
+
+def _publisher(name: str, files: int) -> None:
+    from sigma_impressions.publish.settle import publish_settled
+    from sigma_impressions.report.write import report_companion
+    from sigma_impressions.settings.read import environment_values, read_settings
+    from sigma_impressions.wiring import tables
+    from sigma_impressions_tests.metrics.captured import capture
+
+    stored = tables(read_settings(environment_values(os.environ)))
+    companion = report_companion(stored.storage, "Usage", _fail)
+    for number in range(files):
+        capture(stored, f"{name} {number}", [])
+        publish_settled(stored, "largest", [], None, report=print, companion=companion)
+
+
+def reader(files: int) -> Work:
+    """Read the published pair again and again, until it shows so many files; it never shows an older one."""
+    return _reader, (files,)
+
+
+def _reader(files: int) -> None:
+    import duckdb
+
+    from sigma_impressions.report.write import published_pair
+    from sigma_impressions.settings.read import environment_values, read_settings
+    from sigma_impressions.wiring import storage
+
+    stored = storage(read_settings(environment_values(os.environ)))
+    seen = [(datetime.min.replace(tzinfo=UTC), 0)]
+    while seen[-1][1] < files:
+        with published_pair(stored) as pair:
+            # In its bottom the page tells of all inputs, as the database does.
+            assert pair.publication.made_from in pair.report.read_text(encoding="utf-8")
+            with duckdb.connect(str(pair.database), read_only=True) as connection:
+                ((counted,),) = connection.execute("SELECT count(*) FROM export_files").fetchall()
+        found = pair.publication.published_at, counted
+        if found != seen[-1]:
+            assert found[0] > seen[-1][0], f"{found} after {seen}"
+            assert found[1] >= seen[-1][1], f"{found} after {seen}"
+            seen.append(found)
+        time.sleep(0.1)
+    print(f"{len(seen) - 1} publications were read")
+
+
+def _fail(message: str) -> None:
+    raise AssertionError(message)

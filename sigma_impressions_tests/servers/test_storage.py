@@ -18,6 +18,7 @@ from polars.testing import assert_frame_equal
 from rich.console import Console
 
 from sigma_impressions.check import Step, check_source
+from sigma_impressions.clouds.s3.files import S3Files
 from sigma_impressions.errors import DamagedError
 from sigma_impressions.lake.commits import replace_rows
 from sigma_impressions.lake.inventory import require_intact, take_stock, verify
@@ -254,6 +255,23 @@ def test_the_check_tells_whether_the_tables_can_be_written(
     wrong = step({**remote_storage.environment, "AWS_SECRET_ACCESS_KEY": "not-the-secret-of-this-key"})
     assert wrong.passed is False
     assert "credentials were not accepted" in wrong.message
+
+
+@pytest.mark.parametrize("remote_storage", ["s3"], indirect=True)
+def test_the_check_tells_of_a_store_that_would_let_an_older_result_stay(
+    remote_storage: RemoteStorage, s3_bucket: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def replace(self: S3Files, file: Path, key: str, version: str | None) -> str:
+        self.upload(file, key)
+        return self.objects.stat(key).version
+
+    monkeypatch.setattr(S3Files, "replace", replace)
+    wanted = {"SIGMA_IMPRESSIONS_BUCKET_URI": s3_bucket.uri, "SIGMA_IMPRESSIONS_STORAGE": remote_storage.uri}
+    with machine(tmp_path, {**remote_storage.environment, **wanted}):
+        (step,) = [step for step in check_source(environment_values(os.environ)) if step.name == "storage"]
+    assert step.passed is False
+    assert "ignores If-Match" in step.message
+    assert s3_bucket.client.list_objects_v2(Bucket=remote_storage.uri.split("/")[2])["KeyCount"] == 0
 
 
 def test_of_two_writers_of_one_version_one_has_a_conflict(remote_storage: RemoteStorage, tmp_path: Path) -> None:

@@ -372,8 +372,9 @@ def _fail(message: str) -> NoReturn:
 
 def _edit_users(settings: Settings, edit: Callable[[Tables], list[Edited]]) -> bool:
     """Edit stored users and publish again; whether a table held something to edit."""
+    from sigma_impressions.publish.database import DATABASE_NAME
     from sigma_impressions.publish.settle import publish_settled
-    from sigma_impressions.report.write import report_companion, write_report
+    from sigma_impressions.report.write import REPORT_NAME, report_companion, write_report
     from sigma_impressions.scan import refuse_under_way
     from sigma_impressions.wiring import insight_rules, query_limits, tables
 
@@ -395,9 +396,9 @@ def _edit_users(settings: Settings, edit: Callable[[Tables], list[Edited]]) -> b
     except NothingComputed:
         _say("Nothing is published yet.")
     else:
-        written = write_report(stored.storage, settings.name)
-        _say(f"{published.path}: published again, as of {published.as_of}")
-        _say(f"{written.path}: written again")
+        write_report(stored.storage, settings.name)
+        _say(f"{stored.storage.uri(DATABASE_NAME)}: published again, as of {published.as_of}")
+        _say(f"{stored.storage.uri(REPORT_NAME)}: written again")
     return any(table.changed_files for table in edited)
 
 

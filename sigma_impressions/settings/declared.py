@@ -118,7 +118,7 @@ class Settings:
     )
     cache: str = _setting(
         parse.local_directory,
-        "Local directory for tables in a bucket: copies of data files, temporary files, and the published DuckDB file.",
+        "Local directory for tables in a bucket: copies of data files and of what is published, and temporary files.",
         Group.STORAGE,
         default="data/cache",
         path=True,

@@ -194,7 +194,8 @@ class GcsStore:
             return StoreError(message) if action == "list" else ObjectUnreadable(message, "access denied")
         if status == 404 and (action == "list" or "bucket does not exist" in str(error).lower()):
             return StoreError(
-                f"The bucket {self.bucket} does not exist ({doing}). Correct the name in SIGMA_IMPRESSIONS_BUCKET_URI"
+                f"The bucket {self.bucket} does not exist ({doing}). Correct the name in "
+                "SIGMA_IMPRESSIONS_BUCKET_URI, or that of the tables in SIGMA_IMPRESSIONS_STORAGE"
             )
         if status == 404:
             return ObjectGone(f"{shown} does not exist any more")

@@ -275,7 +275,8 @@ class S3Store:
         if code == "NoSuchBucket":
             return StoreError(
                 f"The bucket {self.bucket} does not exist ({doing}). Correct the name in "
-                "SIGMA_IMPRESSIONS_BUCKET_URI; if it is right, check that the endpoint is the store that has it"
+                "SIGMA_IMPRESSIONS_BUCKET_URI, or that of the tables in SIGMA_IMPRESSIONS_STORAGE; if it is right, "
+                "check that the endpoint is the store that has it"
             )
         if code in _GONE:
             return ObjectGone(f"{shown} does not exist any more")

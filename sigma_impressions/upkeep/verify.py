@@ -7,7 +7,7 @@ from collections.abc import Callable
 from sigma_impressions.errors import DamagedError
 from sigma_impressions.lake.inventory import take_stock, verify
 from sigma_impressions.lake.tables import Tables
-from sigma_impressions.publish.database import DATABASE_NAME, is_readable, remove_database
+from sigma_impressions.publish.database import DATABASE_NAME, fetch_database, is_readable, remove_database
 
 
 def verify_storage(tables: Tables, report: Callable[[str], None]) -> None:
@@ -16,10 +16,12 @@ def verify_storage(tables: Tables, report: Callable[[str], None]) -> None:
     A published database that cannot be read is removed, so that the next run publishes it anew. Raises `DamagedError`
     at the end if anything of the tables is damaged; all of it is reported before.
     """
-    database = tables.root / DATABASE_NAME
-    if database.exists() and not is_readable(database):
-        remove_database(database)
-        report(f"{database} was damaged and is removed; the next run publishes it again")
+    storage = tables.storage
+    # What is published, not what this machine once fetched.
+    storage.forget_copy(DATABASE_NAME)
+    if fetch_database(storage) is not None and not is_readable(storage.local / DATABASE_NAME):
+        remove_database(storage)
+        report(f"{storage.uri(DATABASE_NAME)} was damaged and is removed; the next run publishes it again")
     found = dict.fromkeys(map(str, [*take_stock(tables), *verify(tables)]))
     for damage in found:
         report(f"Damaged: {damage}")

@@ -142,7 +142,12 @@ def backfill(first: datetime, last: datetime, renormalize: bool, forget_missing_
     is_flag=True,
     help="First give up what is missing or broken. The next run reads the exports of it that the bucket still holds.",
 )
-def maintain(keep_days: int, verify: bool, drop_damaged: bool) -> None:
+@click.option(
+    "--drop-future",
+    is_flag=True,
+    help="First remove as-of dates and resource snapshots later than now, which a run with a wrong clock has left.",
+)
+def maintain(keep_days: int, verify: bool, drop_damaged: bool, drop_future: bool) -> None:
     """Merge small files of the tables, and delete what no kept version needs.
 
     Once a week is enough. Results stay the same, and runs may be under way meanwhile, unless --drop-damaged is given.
@@ -154,7 +159,12 @@ def maintain(keep_days: int, verify: bool, drop_damaged: bool) -> None:
     home = use_dagster_home(project_folder())
     if drop_damaged and (reason := refuse_under_way(home)) is not None:
         _fail(reason)
-    options = {"keep_days": keep_days, "verify_files": verify, "drop_damaged": drop_damaged}
+    options = {
+        "keep_days": keep_days,
+        "verify_files": verify,
+        "drop_damaged": drop_damaged,
+        "drop_future": drop_future,
+    }
     failure = maintain_all(_console(), home, options)
     if failure is not None:
         _fail(failure)

@@ -6,7 +6,7 @@ import logging
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 
 import dagster as dg
@@ -64,8 +64,9 @@ class Progress(logging.Handler):
         return console_progress
 
 
-def _captured_since(tables: Tables, started: datetime) -> dict[str, int]:
-    rows = tables.read(EXPORT_FILES).filter(pl.col("captured_at") >= started).collect()
+def captured_between(tables: Tables, started: datetime, ended: datetime) -> dict[str, int]:
+    """How many files were captured in a time, and their rows."""
+    rows = tables.read(EXPORT_FILES).filter(pl.col("captured_at").is_between(started, ended)).collect()
     counts = {name: int(rows[name].sum()) for name in ("rows", "accepted", "rejected", "skipped")}
     statuses = Counter(rows["status"])
     unreadable, refused = statuses[UNREADABLE], statuses["refused"]
@@ -74,7 +75,7 @@ def _captured_since(tables: Tables, started: datetime) -> dict[str, int]:
 
 def print_summary(console: Console, tables: Tables, started: datetime) -> None:
     """What was captured since `started`, and the main figures of the published result."""
-    captured = _captured_since(tables, started)
+    captured = captured_between(tables, started, datetime.now(UTC))
     database = published_database(tables.storage)
     held = publication_figures(database)
     unreadable = f", {captured['unreadable']:,} could not be read" if captured["unreadable"] else ""

@@ -12,6 +12,7 @@
       InputsChanged               yes     another process has rebuilt what was about to be read
       NothingComputed             no      what is asked for has not been computed yet
       AddressesStored             no      addresses are stored, pseudonyms are wanted
+      ClockBehind                 no      a clock of this machine that is behind what the tables hold
       UserUnknown                 no      who is to be forgotten is nobody
       ConservationError           no      numbers that do not add up
       ResourcesUnreadable         no      the snapshot file of the resources
@@ -129,6 +130,10 @@ class AddressesStored(OperatorError, again=False):
             "The tables hold e-mail addresses from before SIGMA_IMPRESSIONS_USERS was set to pseudonym. Run "
             "sigma-impressions pseudonymize, which turns them into pseudonyms; until then nothing is captured"
         )
+
+
+class ClockBehind(OperatorError, again=False):
+    """The clock of this machine is behind what the tables hold, so it does not tell what is of the future."""
 
 
 class UserUnknown(OperatorError, again=False):

@@ -14,6 +14,7 @@ from sigma_impressions.lake.repair import drop_damaged
 from sigma_impressions.upkeep import DEFAULT_KEEP_DAYS
 from sigma_impressions.upkeep.compact import maintain
 from sigma_impressions.upkeep.drop_detail import Dropped, drop_detail
+from sigma_impressions.upkeep.future import drop_future, left_in_future
 from sigma_impressions.upkeep.verify import verify_storage
 from sigma_impressions.wiring import tables
 
@@ -37,6 +38,11 @@ class MaintenanceOptions(dg.Config):
     verify_files: bool = Field(
         default=False, description="Read every stored file, and fail if one does not hold what was written."
     )
+    drop_future: bool = Field(
+        default=False,
+        description="Remove what is later than now first: as-of dates and resource snapshots that a run has left whose "
+        "clock was ahead.",
+    )
 
 
 def build_maintenance_assets(names: Names = PLAIN_NAMES) -> list[dg.AssetsDefinition]:
@@ -58,17 +64,20 @@ def build_maintenance_assets(names: Names = PLAIN_NAMES) -> list[dg.AssetsDefini
     def storage_maintenance(context: dg.AssetExecutionContext, config: MaintenanceOptions) -> dg.MaterializeResult:  # type: ignore[type-arg]
         with clear_failures():
             settings = names.settings_of(context.resources)
-            stored, dropped, given_up = tables(settings), Dropped(), 0
+            stored, dropped, now, given_up = tables(settings), Dropped(), datetime.now(UTC), 0
             if config.drop_damaged:
                 given_up = drop_damaged(stored, log_of(context).warning)
             if config.verify_files:
                 verify_storage(stored, log_of(context).info)
+            left = drop_future(stored, now, log_of(context).info) if config.drop_future else left_in_future(stored, now)
+            if left.sentence is not None and not config.drop_future:
+                log_of(context).warning(left.sentence)
             if settings.keep_detail_days is not None:
                 dropped = drop_detail(
                     stored,
                     settings.keep_detail_days,
                     settings.overlapping_exports,
-                    datetime.now(UTC),
+                    now,
                     log_of(context).info,
                 )
             done = maintain(stored, timedelta(days=config.keep_days), log_of(context).info)
@@ -79,6 +88,8 @@ def build_maintenance_assets(names: Names = PLAIN_NAMES) -> list[dg.AssetsDefini
                 "given_up_places": given_up,
                 "dropped_detail_rows": dropped.rows,
                 "dropped_rejected_rows": dropped.rejected_rows,
+                "future_as_of_dates": len(left.as_of_dates),
+                "future_resource_snapshots": len(left.snapshots),
                 "skipped_tables": sum(maintained.skipped for maintained in done),
                 **{
                     name: sum(record[name] for record in records)

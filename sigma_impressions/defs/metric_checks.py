@@ -11,6 +11,7 @@ from sigma_impressions.defs.checks import ERROR, Check
 from sigma_impressions.defs.metadata import EXAMPLES, table_of
 from sigma_impressions.metrics.conservation import unbalanced, uncovered
 from sigma_impressions.metrics.weekdays import compared_days, unusual_days
+from sigma_impressions.upkeep.future import Future
 from sigma_impressions.windows import WINDOW_DAYS
 
 COVERED = Check(
@@ -40,8 +41,14 @@ MATCHED = Check(
     "Warns when more than SIGMA_IMPRESSIONS_UNMATCHED_WARN_PERCENT of the impressions of 60 days have no "
     "resource: the largest ones and their share. If it is yellow: renew sigma_resources.",
 )
+CLOCKS = Check(
+    "clocks_are_right",
+    "Warns when the tables hold what is later than now, which a run has left whose clock was ahead. None of it is "
+    "published. If it is yellow: look at the clocks, then run `sigma-impressions maintain --drop-future`.",
+)
 
 DAILY_CHECKS = (COVERED, USUAL)
+METRIC_CHECKS = (CONSERVED, CLOCKS)
 
 
 def files_are_covered(key: dg.AssetKey, event_dates: pl.DataFrame) -> dg.AssetCheckResult:
@@ -93,6 +100,17 @@ def impressions_are_conserved(key: dg.AssetKey, as_of_dates: pl.DataFrame) -> dg
         if wrong
         else None,
         figures=table_of(as_of_dates.sort("as_of_date").tail(EXAMPLES).select(columns)),
+    )
+
+
+def clocks_are_right(key: dg.AssetKey, found: Future) -> dg.AssetCheckResult:
+    """Whether the tables hold nothing that is later than now."""
+    return CLOCKS.result(
+        key,
+        found.sentence,
+        as_of_dates=len(found.as_of_dates),
+        resource_snapshots=len(found.snapshots),
+        export_files=found.files,
     )
 
 

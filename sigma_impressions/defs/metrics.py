@@ -32,6 +32,7 @@ from sigma_impressions.lake.tables import Tables
 from sigma_impressions.metrics.as_of import read_as_of, refresh_metrics
 from sigma_impressions.metrics.daily import refresh_daily_impressions
 from sigma_impressions.upkeep.drop_detail import late_files
+from sigma_impressions.upkeep.future import left_in_future
 from sigma_impressions.windows import WINDOW_DAYS
 from sigma_impressions.wiring import query_limits, tables
 
@@ -145,7 +146,7 @@ def build_metric_assets(
         partitions_def=partitions,
         backfill_policy=BACKFILL_POLICY,
         check_specs=[
-            checks.CONSERVED.spec(keys[RESOURCE_IMPRESSIONS.name]),
+            *(check.spec(keys[RESOURCE_IMPRESSIONS.name]) for check in checks.METRIC_CHECKS),
             checks.MATCHED.spec(keys[UNMATCHED_IMPRESSIONS.name]),
         ],
     )
@@ -161,14 +162,20 @@ def build_metric_assets(
         figures = _as_of_figures(as_of_dates)
         newest = max(asked)
         unmatched = read_as_of(stored, UNMATCHED_IMPRESSIONS, newest)
+        results_key, unmatched_key = keys[RESOURCE_IMPRESSIONS.name], keys[UNMATCHED_IMPRESSIONS.name]
         results = {
-            RESOURCE_IMPRESSIONS.name: checks.impressions_are_conserved(keys[RESOURCE_IMPRESSIONS.name], as_of_dates),
-            UNMATCHED_IMPRESSIONS.name: checks.impressions_are_matched(
-                keys[UNMATCHED_IMPRESSIONS.name],
-                unmatched,
-                as_of_dates.filter(pl.col("as_of_date") == newest),
-                settings.unmatched_warn_percent,
-            ),
+            RESOURCE_IMPRESSIONS.name: [
+                checks.impressions_are_conserved(results_key, as_of_dates),
+                checks.clocks_are_right(results_key, left_in_future(stored, datetime.now(UTC))),
+            ],
+            UNMATCHED_IMPRESSIONS.name: [
+                checks.impressions_are_matched(
+                    unmatched_key,
+                    unmatched,
+                    as_of_dates.filter(pl.col("as_of_date") == newest),
+                    settings.unmatched_warn_percent,
+                )
+            ],
         }
         for table in METRIC_TABLES:
             key = keys[table.name]
@@ -181,7 +188,7 @@ def build_metric_assets(
                     "table": location(stored, table),
                     **column_lineage(table, {DAILY_IMPRESSIONS.name: daily_key, SIGMA_RESOURCES.name: resources_key}),
                 },
-                check_results=[results[table.name]] if table.name in results else [],
+                check_results=results.get(table.name, []),
             )
 
     return [daily_impressions, metrics]

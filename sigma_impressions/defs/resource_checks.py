@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 import dagster as dg
 import polars as pl
 
+from sigma_impressions.clock import latest
 from sigma_impressions.defs.checks import Check
 from sigma_impressions.defs.metadata import EXAMPLES, table_of
 from sigma_impressions.upstream.discovery import Unread
@@ -50,13 +51,20 @@ def elements_are_read(key: dg.AssetKey, unread: Sequence[Unread]) -> dg.AssetChe
 
 def resource_age(key: dg.AssetKey, written: datetime, max_age_days: int, now: datetime) -> dg.AssetCheckResult:
     """Whether the resources were written within the largest age."""
-    age = now - written
+    age, said = now - written, None
+    if written > latest(now):
+        said = (
+            f"The resources are of {written:%Y-%m-%d %H:%M} UTC, and it is {now:%Y-%m-%d %H:%M} UTC here, so that "
+            "nobody would notice that they grow old. Set the clock right that is wrong."
+        )
+    elif age > timedelta(days=max_age_days):
+        said = (
+            f"The resources are of {written:%Y-%m-%d %H:%M} UTC, {age.days} days old. Impressions of newer workbooks "
+            "are unmatched. Look whether the upstream Sigma integration still runs."
+        )
     return FRESH.result(
         key,
-        None
-        if age <= timedelta(days=max_age_days)
-        else f"The resources are of {written:%Y-%m-%d %H:%M} UTC, {age.days} days old. Impressions of newer workbooks "
-        "are unmatched. Look whether the upstream Sigma integration still runs.",
+        said,
         written_at=dg.MetadataValue.timestamp(written),
         age_days=age / timedelta(days=1),
         max_age_days=max_age_days,
@@ -71,7 +79,7 @@ def resource_shrinkage(
     `snapshots` is the registry of the snapshots; `found` are the workbooks and the elements of now.
     """
     before = snapshots.filter(pl.col("taken_at") < now - _COMPARED).sort("taken_at").tail(1)
-    compared = pl.concat([before, snapshots.filter(pl.col("taken_at") >= now - _COMPARED)])
+    compared = pl.concat([before, snapshots.filter(pl.col("taken_at").is_between(now - _COMPARED, latest(now)))])
     figures = []
     for kind, count in zip(("workbooks", "elements"), found, strict=True):
         most = max([count, *compared[kind].to_list()])

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import date
+from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -67,7 +67,7 @@ def entity_usage(tables: Tables, limits: Limits = DEFAULT_LIMITS) -> Iterator[En
 
     Raises `NothingComputed` if there is no as-of date yet, `InputsChanged` if another process restates days meanwhile.
     """
-    as_of = newest_as_of(tables)
+    as_of = newest_as_of(tables, datetime.now(UTC).date())
     days = {day: fingerprint for day, fingerprint in built_event_dates(tables).items() if day <= as_of}
     snapshot_id = expected_as_of_dates(tables, [as_of])[as_of].snapshot_id
     first = window(as_of)[0]

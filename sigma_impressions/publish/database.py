@@ -118,7 +118,7 @@ def publish_database(
     with _publishing(storage):
         # Before anything else is read: what is published in the place of this one has seen all that this one has.
         replaced = fetch_database(storage)
-        chosen = as_of or newest_as_of(tables)
+        chosen = as_of or newest_as_of(tables, datetime.now(UTC).date())
         built, daily = built_as_of_dates(tables), built_event_dates(tables)
         expected = expected_as_of_dates(tables, {chosen, *built}, daily)
         if built.get(chosen) != expected[chosen].fingerprint:
@@ -151,11 +151,16 @@ def publish_database(
     return Published(target, chosen, True, counts)
 
 
-def newest_as_of(tables: Tables) -> date:
-    """The newest as-of date that is computed; raises `NothingComputed` if there is none."""
-    newest = tables.registry(AS_OF_DATES)["as_of_date"].max()
+def newest_as_of(tables: Tables, today: date) -> date:
+    """The newest as-of date that is computed, up to today; raises `NothingComputed` if there is none.
+
+    Later ones are of a run whose clock was ahead (`upkeep/future.py`).
+    """
+    computed = tables.registry(AS_OF_DATES)["as_of_date"]
+    newest = computed.filter(computed <= today).max()
     if newest is None:
-        raise NothingComputed("No as-of date is computed yet; materialize resource_impressions first.")
+        later = f" up to today, {today}; there are only later ones, from {min(computed)} on" if len(computed) else ""
+        raise NothingComputed(f"No as-of date is computed yet{later}; materialize resource_impressions first.")
     assert isinstance(newest, date)
     return newest
 

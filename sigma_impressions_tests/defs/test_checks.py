@@ -23,6 +23,7 @@ from sigma_impressions.defs.export_checks import (
     settings_are_uniform,
 )
 from sigma_impressions.defs.metric_checks import (
+    clocks_are_right,
     files_are_covered,
     impressions_are_conserved,
     impressions_are_matched,
@@ -35,6 +36,7 @@ from sigma_impressions.lake.schemas import RAW_EXPORT_FILES, REJECTED_ROWS, UNMA
 from sigma_impressions.lake.tables import Tables
 from sigma_impressions.metrics.weekdays import compared_days, unusual_days
 from sigma_impressions.texts import plain
+from sigma_impressions.upkeep.future import Future
 from sigma_impressions.windows import WINDOW_DAYS
 from sigma_impressions.wiring import tables
 
@@ -269,13 +271,29 @@ def test_resources_are_fresh_up_to_the_largest_age(days: int, passed: bool) -> N
     assert resource_age(RESOURCES_KEY, NOW - timedelta(days=days), 7, NOW).passed is passed
 
 
+def test_resources_of_the_future_are_not_fresh() -> None:
+    assert resource_age(RESOURCES_KEY, NOW + timedelta(minutes=5), 7, NOW).passed
+    result = resource_age(RESOURCES_KEY, NOW + timedelta(days=365), 7, NOW)
+    assert (result.passed, result.severity) == (False, YELLOW)
+    assert "Set the clock right" in str(result.description)
+
+
+def test_what_lies_in_the_future_is_yellow() -> None:
+    assert clocks_are_right(RESOURCES_KEY, Future(NOW, (), (), 0, None)).passed
+    result = clocks_are_right(RESOURCES_KEY, Future(NOW, (TODAY + timedelta(days=365),), (), 0, None))
+    assert (result.passed, result.severity) == (False, YELLOW)
+    assert "1 as-of date up to 2027-11-23" in plain(str(result.description))
+    assert result.metadata["as_of_dates"].value == 1
+
+
 @pytest.mark.parametrize(
     ("found", "passed"),
     [((100, 1000), True), ((80, 1000), True), ((79, 1000), False), ((100, 700), False), ((300, 3000), True)],
 )
 def test_resources_may_shrink_up_to_the_threshold(found: tuple[int, int], passed: bool) -> None:
     # The largest was in use for longer than a week when the week began, the one before does not count any more.
-    ages, workbooks, elements = [30, 9, 2], [500, 100, 90], [9000, 1000, 900]
+    # One of the future, which a clock has left that was ahead, does not count either.
+    ages, workbooks, elements = [30, 9, 2, -365], [500, 100, 90, 400], [9000, 1000, 900, 4000]
     snapshots = pl.DataFrame(
         {"taken_at": [NOW - timedelta(days=age) for age in ages], "workbooks": workbooks, "elements": elements}
     )

@@ -1,0 +1,144 @@
+"""What a run has left whose clock was ahead: to be named, and to be dropped.
+
+Nothing of it is used before its time has come: no as-of date later than today is published, and no snapshot of a later
+time is one of today. When its time has come it would be used, old as it is then.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection
+from dataclasses import dataclass
+from datetime import UTC, date, datetime
+from functools import partial
+
+import polars as pl
+
+from sigma_impressions.clock import latest
+from sigma_impressions.errors import ClockBehind
+from sigma_impressions.lake.commits import delete_rows, replace_rows
+from sigma_impressions.lake.schemas import (
+    AS_OF_DATES,
+    EVENT_DATES,
+    EXPORT_FILES,
+    METRIC_TABLES,
+    RAW_EXPORT_FILES,
+    RESOURCE_SNAPSHOTS,
+    SNAPSHOT_TABLES,
+    Table,
+)
+from sigma_impressions.lake.tables import Tables, files_of, retry_conflicts, scan
+
+_TIMES_OF_FILES = ((EXPORT_FILES, "file_id", "captured_at"), (RAW_EXPORT_FILES, "file_id", "first_seen_at"))
+_SET_BACK = (*_TIMES_OF_FILES, (EVENT_DATES, "event_date", "detail_dropped_at"))
+"""Tables whose rows stay, with what tells the rows apart, and a time that is compared with others."""
+
+
+@dataclass(frozen=True)
+class Future:
+    """What the tables hold of a time later than `now`.
+
+    `files` counts the export files that were listed or captured then. `newest_object` is when the last one of all was
+    written, if that is later too: the store has set it, so it is the clock of this machine that is wrong.
+    """
+
+    now: datetime
+    as_of_dates: tuple[date, ...]
+    snapshots: tuple[datetime, ...]
+    files: int
+    newest_object: datetime | None
+
+    @property
+    def sentence(self) -> str | None:
+        """What is wrong and what to do; None if nothing is."""
+        if self.newest_object is not None:
+            return (
+                f"An export file was written at {_minute(self.newest_object)}, and here it is {_minute(self.now)}: "
+                "the clock of this machine is behind, or that of the store is ahead. Set it right, then run again."
+            )
+        if not (self.as_of_dates or self.snapshots or self.files):
+            return None
+        return (
+            f"The tables hold what is later than now, {_minute(self.now)}: {self._counts()}. The clock of a run was "
+            "ahead. Before its time nothing of it is published; sigma-impressions maintain --drop-future removes it. "
+            "If it is the clock of this machine that is behind, set it right instead."
+        )
+
+    def _counts(self) -> str:
+        kinds = (
+            (len(self.as_of_dates), "as-of date", max(map(str, self.as_of_dates), default="")),
+            (len(self.snapshots), "resource snapshot", max(map(_minute, self.snapshots), default="")),
+            (self.files, "export file", ""),
+        )
+        return ", ".join(
+            f"{count:,} {noun}{'' if count == 1 else 's'}{f' up to {last}' if last else ''}"
+            for count, noun, last in kinds
+            if count
+        )
+
+
+def left_in_future(tables: Tables, now: datetime) -> Future:
+    """What the tables hold of a time later than now."""
+    as_of_dates = tables.registry(AS_OF_DATES)["as_of_date"]
+    files = [
+        tables.read(table).filter(pl.col(time) > latest(now)).select(name) for table, name, time in _TIMES_OF_FILES
+    ]
+    newest = tables.read(RAW_EXPORT_FILES).select(pl.col("last_modified").max()).collect().item()
+    return Future(
+        now,
+        tuple(as_of_dates.filter(as_of_dates > latest(now).astimezone(UTC).date()).sort()),
+        tuple(_snapshots(tables.registry(RESOURCE_SNAPSHOTS), now)["taken_at"].sort()),
+        pl.concat(files).collect().n_unique(),
+        newest if newest is not None and newest > latest(now) else None,
+    )
+
+
+def drop_future(tables: Tables, now: datetime, report: Callable[[str], None]) -> Future:
+    """Drop as-of dates and snapshots of the future, and set back to now the times that others are compared with.
+
+    What there was of them is returned. Raises `ClockBehind` if an export file is of the future too: then it is not the
+    tables that are wrong.
+    """
+    found = left_in_future(tables, now)
+    if found.newest_object is not None:
+        raise ClockBehind(f"Nothing was dropped. {found.sentence}")
+    snapshot_ids = set(_snapshots(tables.registry(RESOURCE_SNAPSHOTS), now)["snapshot_id"])
+    # The registries first: what they do not name is read by nobody.
+    for tables_with, column, values in (
+        ((AS_OF_DATES, *METRIC_TABLES), "as_of_date", set(found.as_of_dates)),
+        ((RESOURCE_SNAPSHOTS, *SNAPSHOT_TABLES), "snapshot_id", snapshot_ids),
+    ):
+        for table in tables_with:
+            retry_conflicts(partial(_drop, tables, table, column, values))
+    for table, name, time in _SET_BACK:
+        retry_conflicts(partial(_set_back, tables, table, name, time, now))
+    report(
+        f"of the future: {len(found.as_of_dates):,} as-of dates and {len(found.snapshots):,} resource snapshots "
+        f"dropped; {found.files:,} export files have the time of now"
+    )
+    return found
+
+
+def _snapshots(registry: pl.DataFrame, now: datetime) -> pl.DataFrame:
+    return registry.filter(pl.col("taken_at") > latest(now))
+
+
+def _drop(tables: Tables, table: Table, column: str, values: Collection[object]) -> None:
+    handle = tables.open(table)
+    if column in table.partition_by:
+        delete_rows(handle, files_of(handle, column, values))
+    elif values:
+        delete_rows(handle, files_of(handle), pl.col(column).is_in(list(values)))
+
+
+def _set_back(tables: Tables, table: Table, name: str, time: str, now: datetime) -> None:
+    handle = tables.open(table)
+    rows = scan(handle)
+    # All rows of a name, as they are replaced together.
+    later = rows.filter((pl.col(time) > latest(now)).any().over(name))
+    changed = later.with_columns(pl.when(pl.col(time) > now).then(pl.lit(now)).otherwise(time).alias(time)).collect()
+    if changed.height:
+        replace_rows(handle, name, changed[name].unique(), changed)
+
+
+def _minute(moment: datetime) -> str:
+    return f"{moment.astimezone(UTC):%Y-%m-%d %H:%M} UTC"

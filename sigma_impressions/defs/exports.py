@@ -17,7 +17,7 @@ from sigma_impressions.defs.metadata import EXAMPLES, definition_metadata, locat
 from sigma_impressions.defs.names import PLAIN_NAMES, Names
 from sigma_impressions.defs.partitions import BACKFILL_POLICY
 from sigma_impressions.defs.runs import tag_run
-from sigma_impressions.exports.listing import Listing, file_id, sort_out
+from sigma_impressions.exports.listing import Listing, file_id, not_yet_read, sort_out
 from sigma_impressions.exports.manifest import Recorded, forget_missing, read_manifest, record_listing
 from sigma_impressions.lake.inventory import take_stock
 from sigma_impressions.lake.schemas import EXPORT_FILES, NORMALIZED_IMPRESSIONS, RAW_EXPORT_FILES
@@ -171,6 +171,8 @@ def _log_listing(
             f"{len(listing.undated)} keys do not match SIGMA_IMPRESSIONS_FILE_DATE_PATTERN; their last-modified day "
             f"is taken, for example {listing.undated[0]}"
         )
+    if later := not_yet_read(listing.last_day, datetime.now(UTC).date()):
+        log_of(context).warning(later)
     if recorded.overwritten:
         log_of(context).warning(
             f"{len(recorded.overwritten)} exports were overwritten, for example {recorded.overwritten[0].object.key}. "

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import date
+from datetime import date, timedelta
 
 from sigma_impressions.clouds.objects import StoredObject
 from sigma_impressions.exports.file_dates import KeyPattern, file_date
@@ -47,13 +47,15 @@ class Listing:
     """What one listing of the prefix has shown.
 
     `files` are the export files of the file dates asked for, `other_days` the IDs of those of other file dates;
-    `ignored` and `undated` are keys that are no export and keys that `file_date_pattern` did not match.
+    `ignored` and `undated` are keys that are no export and keys that `file_date_pattern` did not match. `last_day` is
+    the last file date of all.
     """
 
     files: list[ExportFile] = field(default_factory=list)
     other_days: set[str] = field(default_factory=set)
     ignored: list[str] = field(default_factory=list)
     undated: list[str] = field(default_factory=list)
+    last_day: date | None = None
 
 
 def sort_out(objects: Iterable[StoredObject], days: Collection[date], pattern: KeyPattern | None) -> Listing:
@@ -64,11 +66,24 @@ def sort_out(objects: Iterable[StoredObject], days: Collection[date], pattern: K
             listing.undated.append(item.key)
         if day is None:
             listing.ignored.append(item.key)
-        elif day in days:
+            continue
+        listing.last_day = max(day, listing.last_day or day)
+        if day in days:
             listing.files.append(ExportFile(item, day))
         else:
             listing.other_days.add(file_id(item))
     return listing
+
+
+def not_yet_read(last_day: date | None, today: date) -> str | None:
+    """What to say if there are export files of a day that has not come, which no run reads before; else None."""
+    # In some time zones a day begins half a day earlier than in UTC, and a key may hold their date.
+    if last_day is None or last_day <= today + timedelta(days=1):
+        return None
+    return (
+        f"There are export files of {last_day}, and today is {today} (UTC): they are not read before that day. Is the "
+        "clock of this machine behind, that of the store ahead, or SIGMA_IMPRESSIONS_FILE_DATE_PATTERN wrong?"
+    )
 
 
 @dataclass(frozen=True)

@@ -15,9 +15,10 @@ from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from typing import Any, Literal
 
+from sigma_impressions.clock import latest
 from sigma_impressions.clouds.objects import StoredObject
 from sigma_impressions.exports.file_dates import KeyPattern, listing_start
-from sigma_impressions.exports.listing import Survey, survey
+from sigma_impressions.exports.listing import Survey, not_yet_read, survey
 from sigma_impressions.lake.digests import digest
 from sigma_impressions.windows import MAX_DAYS_BACK, nothing_to_scan
 
@@ -51,7 +52,11 @@ class ScanRun:
 
     def is_waited_for(self, now: datetime) -> bool:
         """Whether the run may still finish, so that nobody else should begin the same."""
-        return self.state == "under way" and now - self.created < LONGEST_WAIT
+        return self.state == "under way" and not self.is_of_future(now) and now - self.created < LONGEST_WAIT
+
+    def is_of_future(self, now: datetime) -> bool:
+        """Whether a clock that was ahead has dated the run: it would be the newest one for as long."""
+        return self.created > latest(now)
 
 
 @dataclass(frozen=True)
@@ -194,7 +199,7 @@ def decide(rules: Rules, cursor_text: str | None, world: World, now: datetime) -
     days = look_back(cursor, rules, today)
     if not days:
         return Decision(None, nothing_to_scan(rules.start_date), cursor.write(source_id))
-    runs = world.runs()
+    runs = [run for run in world.runs() if not run.is_of_future(now)]
     start = _start(cursor, rules, days)
     seen = survey(world.listing(start), rules.pattern)
     older = _older(seen, rules, days[0]) if start is None else frozenset()
@@ -213,8 +218,9 @@ def decide(rules: Rules, cursor_text: str | None, world: World, now: datetime) -
             f" Without a match of SIGMA_IMPRESSIONS_FILE_DATE_PATTERN: {_number(seen.undated, 'key')}; the "
             "last-modified day is taken."
         )
-    if beyond:
-        message += f" {beyond}"
+    for sentence in (not_yet_read(max(seen.days, default=None), today), beyond):
+        if sentence:
+            message += f" {sentence}"
     changed = beyond if remembered.older != cursor.older else None
     return Decision(request, message, remembered.write(source_id), changed)
 
@@ -223,11 +229,11 @@ def look_back(cursor: Cursor, rules: Rules, today: date) -> list[date]:
     """The file dates that a tick looks at, oldest first.
 
     Those of `days back`; after an outage from the day of the last tick on; and days that were not settled then.
-    At most six, and all six without a cursor.
+    At most six, and all six without a cursor, or with one of a tick whose clock was ahead.
     """
     oldest = today - timedelta(days=MAX_DAYS_BACK - 1)
     first = today - timedelta(days=rules.days_back - 1)
-    if not cursor.days:
+    if max(cursor.days, default=date.max) > today:
         first = oldest
     else:
         first = min([first, max(cursor.days), *(day for day, digest in cursor.days.items() if digest is None)])
@@ -327,8 +333,8 @@ def _ask(findings: _Findings, runs: Sequence[ScanRun], world: World, now: dateti
     if waiting:
         run = waiting[0]
         return None, f"{what} Waiting for run {run.run_id} over {_period(run.first, run.last)} to end."
-    tries = world.attempts(findings.request_id)
-    if tries:
+    asked = world.attempts(findings.request_id)
+    if tries := [run for run in asked if not run.is_of_future(now)]:
         ended = max(run.ended or run.created + LONGEST_WAIT for run in tries)
         again = ended + _PAUSES[min(len(tries), len(_PAUSES)) - 1]
         if now < again:
@@ -337,7 +343,7 @@ def _ask(findings: _Findings, runs: Sequence[ScanRun], world: World, now: dateti
                 f"The next try is at {again:%Y-%m-%d %H:%M} UTC, or as soon as the files change."
             )
     days = tuple(first + timedelta(days=n) for n in range((last - first).days + 1))
-    run_key = f"{findings.request_id}-{tries[0].run_id if tries else 'first'}"
+    run_key = f"{findings.request_id}-{(tries or asked)[0].run_id if asked else 'first'}"
     return Request(days, findings.request_id, run_key), f"{what} Asking for a run over {_period(first, last)}."
 
 

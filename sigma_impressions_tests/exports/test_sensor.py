@@ -314,6 +314,53 @@ def test_what_lies_beyond_six_days_is_named_with_the_backfill_until_it_is_captur
     assert "backfill" not in model.tick().message
 
 
+# --- Clocks that were wrong ---------------------------------------------------------------------------------
+
+
+def test_after_a_clock_that_was_ahead_all_six_days_are_looked_at() -> None:
+    model = settled(Model())
+    model.now += timedelta(days=4)
+    late = model.export(days_ago(-1))
+    model.now += timedelta(days=365)
+    model.tick()
+    model.now -= timedelta(days=365)
+    decision = model.tick()
+    assert decision.request is not None
+    assert decision.request.days == (model.day(late),)
+
+
+@pytest.mark.parametrize("state", ["under way", "failed", "succeeded"])
+def test_a_run_of_a_clock_that_was_ahead_holds_nothing_up(state: str) -> None:
+    model = settled(Model())
+    model.export(TODAY)
+    asked = model.look().request
+    assert asked is not None
+    model.now += timedelta(days=365)
+    left = model.start(TODAY, TODAY, asked.request_id)
+    if state != "under way":
+        model.end(left, state)
+        model.captured.clear()
+    model.now -= timedelta(days=365)
+    again = model.tick().request
+    assert again is not None
+    assert again.run_key != asked.run_key, "Dagster launches no key twice"
+    model.end(next(run for run in model.under_way() if run != left), "succeeded")
+    assert model.tick().request is None
+    model.captured.clear()
+    model.export(TODAY, "another.csv")
+    assert model.tick().request is not None
+
+
+def test_files_of_a_day_that_has_not_come_are_named() -> None:
+    model = Model()
+    model.export(days_ago(-1))
+    assert "There are export files of" not in model.tick().message
+    model.export(days_ago(-2))
+    decision = model.tick()
+    assert decision.request is None
+    assert "There are export files of 2026-11-25, and today is 2026-11-23 (UTC)" in decision.message
+
+
 def test_days_before_the_first_partition_are_left_alone() -> None:
     model = Model(rules(start=days_ago(1)))
     model.export(days_ago(3))

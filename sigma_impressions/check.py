@@ -7,7 +7,7 @@ import uuid
 from collections.abc import Generator, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import UTC, date, datetime
 from pathlib import Path
 
 import polars as pl
@@ -18,15 +18,18 @@ from sigma_impressions.errors import (
     ObjectChanged,
     ObjectGone,
     OperatorError,
+    OtherSource,
     SettingsError,
+    StorageError,
     StoreError,
 )
 from sigma_impressions.exports.listing import dated
 from sigma_impressions.exports.reading.normalize import NormalizedFile, normalize_file
 from sigma_impressions.exports.reading.parquet import scan_frame
 from sigma_impressions.exports.reading.refused import RefusalReason, RefusedFile
+from sigma_impressions.exports.source import refuse_other_source
 from sigma_impressions.lake.commits import append_rows
-from sigma_impressions.lake.schemas import Table
+from sigma_impressions.lake.schemas import AS_OF_DATES, RAW_EXPORT_FILES, Table
 from sigma_impressions.lake.scratch import remove_work_folder, temporary_folder
 from sigma_impressions.lake.storage import BucketStorage
 from sigma_impressions.lake.tables import WORK_FOLDER, Tables
@@ -34,6 +37,7 @@ from sigma_impressions.project import dagster_home, project_folder
 from sigma_impressions.settings.declared import Settings
 from sigma_impressions.settings.read import misspelt, read_settings
 from sigma_impressions.texts import VALUE, printable, value
+from sigma_impressions.upkeep.future import left_in_future
 from sigma_impressions.upstream.contract import ELEMENT, counted
 from sigma_impressions.upstream.discovery import list_workbooks
 from sigma_impressions.upstream.snapshot_file import read_snapshot
@@ -45,6 +49,7 @@ from sigma_impressions.wiring import (
     resources_bucket,
     resources_location,
     sigma_credentials,
+    source,
     tables,
 )
 
@@ -81,9 +86,26 @@ def check_source(values: Mapping[str, str | None]) -> Iterator[Step]:
     unused = [f"{problem.environment_variable} {problem.message}" for problem in misspelt(os.environ)]
     yield Step("settings", True, ". ".join([used, *unused]))
     yield _check_storage(settings)
+    yield from _check_tables(settings)
     with temporary_folder() as folder:
         viewed = yield from _check_exports(settings, folder)
         yield from _check_resources(settings, viewed)
+
+
+def _check_tables(settings: Settings) -> Iterator[Step]:
+    """What is wrong with what the tables hold, if there are any: another source's exports, or a time to come."""
+    stored = tables(settings)
+    # A storage that cannot be read has failed the step before.
+    with suppress(OSError, DeltaError, StorageError):
+        try:
+            if stored.exists(RAW_EXPORT_FILES):
+                refuse_other_source(stored, source(settings))
+            future = left_in_future(stored, datetime.now(UTC)).sentence if stored.exists(AS_OF_DATES) else None
+        except OtherSource as error:
+            yield Step("tables", False, str(error))
+        else:
+            if future is not None:
+                yield Step("tables", False, future)
 
 
 def _failed(name: str, message: str) -> Iterator[Step]:

@@ -35,6 +35,11 @@ _RENORMALIZE = click.option(
 _FORGET_MISSING_FILES = click.option(
     "--forget-missing-files", is_flag=True, help="Stop counting files of these days that the bucket no longer holds."
 )
+_SOURCE_MOVED = click.option(
+    "--source-moved",
+    is_flag=True,
+    help="The exports have moved: take over the tables, which hold those of another bucket or prefix.",
+)
 _OBJECTS_BETWEEN_COLLECTIONS = 50_000
 
 
@@ -81,7 +86,10 @@ def main() -> None:
 @click.option("--days-back", type=int, help=f"File dates to scan, counting today: 1 to {MAX_DAYS_BACK}.")
 @_RENORMALIZE
 @_FORGET_MISSING_FILES
-def run(as_of: datetime | None, days_back: int | None, renormalize: bool, forget_missing_files: bool) -> None:
+@_SOURCE_MOVED
+def run(
+    as_of: datetime | None, days_back: int | None, renormalize: bool, forget_missing_files: bool, source_moved: bool
+) -> None:
     """Scan the last days now and publish the metrics.
 
     Reads the export files of the last days (SIGMA_IMPRESSIONS_DAYS_BACK, default 3) that are not captured yet, counts,
@@ -97,7 +105,7 @@ def run(as_of: datetime | None, days_back: int | None, renormalize: bool, forget
         _fail(nothing_to_scan(settings.start_date))
     from sigma_impressions.scan import ScanOptions
 
-    options = ScanOptions(as_of.date() if as_of else today, renormalize, forget_missing_files)
+    options = ScanOptions(as_of.date() if as_of else today, renormalize, forget_missing_files, source_moved)
     _scan(settings, [days], options, "cli run")
 
 
@@ -106,7 +114,10 @@ def run(as_of: datetime | None, days_back: int | None, renormalize: bool, forget
 @click.option("--to", "last", type=_DAY, required=True, help="Last file date, included.")
 @_RENORMALIZE
 @_FORGET_MISSING_FILES
-def backfill(first: datetime, last: datetime, renormalize: bool, forget_missing_files: bool) -> None:
+@_SOURCE_MOVED
+def backfill(
+    first: datetime, last: datetime, renormalize: bool, forget_missing_files: bool, source_moved: bool
+) -> None:
     """Scan the file dates from one day to another, in runs of at most six days.
 
     Interrupted, it is started again with the same days: what was captured is not read again.
@@ -124,7 +135,7 @@ def backfill(first: datetime, last: datetime, renormalize: bool, forget_missing_
         )
     from sigma_impressions.scan import ScanOptions, chunks
 
-    options = ScanOptions(renormalize=renormalize, forget_missing_files=forget_missing_files)
+    options = ScanOptions(None, renormalize, forget_missing_files, source_moved)
     _scan(settings, list(chunks(begin, end)), options, "cli backfill")
 
 

@@ -12,6 +12,7 @@
       InputsChanged               yes     another process has rebuilt what was about to be read
       NothingComputed             no      what is asked for has not been computed yet
       AddressesStored             no      addresses are stored, pseudonyms are wanted
+      OtherSource                 no      tables that hold the exports of another source
       ClockBehind                 no      a clock of this machine that is behind what the tables hold
       UserUnknown                 no      who is to be forgotten is nobody
       ConservationError           no      numbers that do not add up
@@ -130,6 +131,10 @@ class AddressesStored(OperatorError, again=False):
             "The tables hold e-mail addresses from before SIGMA_IMPRESSIONS_USERS was set to pseudonym. Run "
             "sigma-impressions pseudonymize, which turns them into pseudonyms; until then nothing is captured"
         )
+
+
+class OtherSource(OperatorError, again=False):
+    """The storage holds the exports of another bucket or prefix; the message names both."""
 
 
 class ClockBehind(OperatorError, again=False):

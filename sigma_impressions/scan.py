@@ -32,12 +32,15 @@ class ScanOptions:
     as_of: date | None = None
     renormalize: bool = False
     forget_missing_files: bool = False
+    source_moved: bool = False
 
     def ops(self) -> dict[str, Any]:
         """The options as Dagster configuration of the steps."""
         as_of = {"config": {"as_of": self.as_of.isoformat()}} if self.as_of else {}
         return {
-            "raw_export_files": {"config": {"forget_missing_files": self.forget_missing_files}},
+            "raw_export_files": {
+                "config": {"forget_missing_files": self.forget_missing_files, "source_moved": self.source_moved}
+            },
             "normalized_impressions": {"config": {"renormalize": self.renormalize}},
             "metrics": as_of,
             "sigma_impressions_database": as_of,

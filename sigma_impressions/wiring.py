@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from sigma_impressions.destinations.datahub import DataHub
     from sigma_impressions.exports.file_dates import KeyPattern
     from sigma_impressions.exports.reading.rules import ReadingRules
+    from sigma_impressions.exports.source import Source
     from sigma_impressions.lake.engine import Limits
     from sigma_impressions.lake.tables import Tables
     from sigma_impressions.upstream.sigma_api import Credentials
@@ -39,6 +40,13 @@ def cloud(settings: Settings, scheme: str) -> Cloud:
 def object_store(settings: Settings) -> ObjectStore:
     """The bucket of the exports. Raises `StoreError` if no client can be made."""
     return cloud(settings, settings.bucket_uri.scheme).objects(settings.bucket_uri.bucket)
+
+
+def source(settings: Settings) -> Source:
+    """Whose exports the tables are to hold."""
+    from sigma_impressions.exports.source import Source
+
+    return Source(str(settings.bucket_uri), settings.bucket_uri.bucket, settings.bucket_uri.prefix)
 
 
 def storage(settings: Settings) -> Storage:

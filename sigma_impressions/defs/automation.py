@@ -20,10 +20,11 @@ from sigma_impressions.defs.runs import (
 )
 from sigma_impressions.exports.manifest import uncaptured_files
 from sigma_impressions.exports.sensor import Rules, Stored, World, decide
+from sigma_impressions.exports.source import refuse_other_source
 from sigma_impressions.publish.settle import is_complete
 from sigma_impressions.settings.declared import Settings
 from sigma_impressions.windows import nothing_to_scan, scanned_days
-from sigma_impressions.wiring import file_date_pattern, object_store, tables
+from sigma_impressions.wiring import file_date_pattern, object_store, source, tables
 
 SENSOR_NAME = "new_export_files"
 SCHEDULE_NAME = "daily_scan"
@@ -54,6 +55,7 @@ def build_sensor(
         with clear_ticks():
             settings = names.settings_of(context.resources)
             store, stored = object_store(settings), tables(settings)
+            refuse_other_source(stored, source(settings))
             # A run whose process was killed is not waited for.
             end_dead_runs(context.instance)
             decision = decide(

@@ -19,13 +19,14 @@ from sigma_impressions.defs.partitions import BACKFILL_POLICY
 from sigma_impressions.defs.runs import tag_run
 from sigma_impressions.exports.listing import Listing, file_id, not_yet_read, sort_out
 from sigma_impressions.exports.manifest import Recorded, forget_missing, read_manifest, record_listing
+from sigma_impressions.exports.source import claim_tables, refuse_other_source
 from sigma_impressions.lake.inventory import take_stock
 from sigma_impressions.lake.schemas import EXPORT_FILES, NORMALIZED_IMPRESSIONS, RAW_EXPORT_FILES
 from sigma_impressions.lake.tables import Tables
 from sigma_impressions.metrics.conservation import ROW_COUNTS
 from sigma_impressions.settings.declared import Settings
 from sigma_impressions.upkeep.edit_users import refuse_stored_addresses
-from sigma_impressions.wiring import file_date_pattern, object_store, reading_rules, tables
+from sigma_impressions.wiring import file_date_pattern, object_store, reading_rules, source, tables
 
 
 class ListingOptions(dg.Config):
@@ -33,6 +34,9 @@ class ListingOptions(dg.Config):
 
     forget_missing_files: bool = False
     """Drop captured files of the run's days that the bucket does not hold any more. They stop counting."""
+
+    source_moved: bool = False
+    """The exports have moved: take over the tables, which hold those of another bucket or prefix."""
 
 
 class NormalizationOptions(dg.Config):
@@ -66,8 +70,9 @@ def build_export_assets(
         with clear_failures():
             settings = names.settings_of(context.resources)
             tag_run(context, str(settings.bucket_uri))
-            store, stored = object_store(settings), tables(settings)
-            days = days_of(context)
+            stored = tables(settings)
+            claim_tables(stored, source(settings), moved=config.source_moved)
+            store, days = object_store(settings), days_of(context)
             listing = sort_out(store.list(settings.bucket_uri.prefix), set(days), file_date_pattern(settings))
             recorded = record_listing(stored, listing, datetime.now(UTC))
             forgotten = forget_missing(stored, listing, days) if config.forget_missing_files else []
@@ -109,6 +114,7 @@ def build_export_assets(
         with clear_failures():
             settings = names.settings_of(context.resources)
             stored, rules = tables(settings), reading_rules(settings)
+            refuse_other_source(stored, source(settings))
             if rules.pseudonyms is not None:
                 refuse_stored_addresses(stored)
             days = days_of(context)

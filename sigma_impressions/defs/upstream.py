@@ -13,6 +13,7 @@ from sigma_impressions.defs.metadata import definition_metadata, location, previ
 from sigma_impressions.defs.names import PLAIN_NAMES, Names
 from sigma_impressions.defs.resource_checks import RESOURCE_CHECKS, elements_are_read, resource_age, resource_shrinkage
 from sigma_impressions.defs.runs import TRIGGER_TAG, range_tags
+from sigma_impressions.exports.source import refuse_other_source
 from sigma_impressions.lake.schemas import RESOURCE_SNAPSHOTS, SIGMA_RESOURCES
 from sigma_impressions.settings.declared import Settings
 from sigma_impressions.upkeep.edit_users import refuse_stored_addresses
@@ -27,6 +28,7 @@ from sigma_impressions.wiring import (
     resources_location,
     resources_modified,
     sigma_credentials,
+    source,
     tables,
 )
 
@@ -97,6 +99,7 @@ def _snapshot_asset(
         with clear_failures():
             settings = names.settings_of(context.resources)
             stored = tables(settings)
+            refuse_other_source(stored, source(settings))
             where, found = _read(settings, log_of(context).info)
             resources, aliases, users = found.resources, found.aliases, pseudonyms(settings)
             unread = pl.Series([workbook.workbook_url_id for workbook in found.unread], dtype=pl.String)

@@ -42,6 +42,9 @@ T = TypeVar("T")
 _EDITION_KEY = "sigma_impressions.edition"
 """Table property that changes when stored rows were edited in place."""
 
+_SOURCE_KEY = "sigma_impressions.source"
+"""Property of the manifest: the bucket and prefix whose export files it holds."""
+
 
 class StoredTable(DeltaTable):
     """An opened table, at one version; it knows its description, and the storage that its files lie in."""
@@ -103,6 +106,11 @@ class Tables:
             )
         return self._upgraded(table)
 
+    def exists(self, table: Table) -> bool:
+        """Whether the table is there; to look at it creates it otherwise."""
+        with clear_errors(self.storage, f"opening {self.location(table)}"):
+            return DeltaTable.is_deltatable(self.location(table), storage_options=self.storage.options())
+
     def newest(self, table: Table) -> StoredTable:
         """The table at its newest version, to read from at once; not to commit with, see `open`.
 
@@ -148,7 +156,7 @@ class Tables:
             if version < SCHEMA_VERSION:
                 upgrade(handle, table.name, table.schema, version, SCHEMA_VERSION)
                 # Last, so that an upgrade that was interrupted is begun again.
-                handle.alter.set_table_properties({_SCHEMA_VERSION_KEY: str(SCHEMA_VERSION)}, raise_if_not_exists=False)
+                _set_property(handle, _SCHEMA_VERSION_KEY, str(SCHEMA_VERSION))
             return handle
 
         with clear_errors(self.storage, f"upgrading {self.location(table)}"):
@@ -192,8 +200,7 @@ class Tables:
         """Note that stored rows were edited in place, so that what was published of them is published anew."""
 
         def attempt() -> None:
-            handle = self.open(EXPORT_FILES)
-            handle.alter.set_table_properties({_EDITION_KEY: uuid.uuid4().hex}, raise_if_not_exists=False)
+            _set_property(self.open(EXPORT_FILES), _EDITION_KEY, uuid.uuid4().hex)
 
         with clear_errors(self.storage, f"writing to {self.location(EXPORT_FILES)}"):
             retry_conflicts(attempt)
@@ -201,6 +208,20 @@ class Tables:
     def edition(self) -> str:
         """A text that differs after each edit of stored rows; empty before the first."""
         return str(self.newest(EXPORT_FILES).metadata().configuration.get(_EDITION_KEY, ""))
+
+
+def source_of(manifest: StoredTable) -> str | None:
+    """The source whose export files an opened manifest holds, as `note_source` noted it; None before."""
+    return manifest.metadata().configuration.get(_SOURCE_KEY)
+
+
+def note_source(manifest: StoredTable, source: str) -> None:
+    """Note whose export files an opened manifest holds. Who has opened it before cannot commit to it any more."""
+    _set_property(manifest, _SOURCE_KEY, source)
+
+
+def _set_property(handle: StoredTable, key: str, value: str) -> None:
+    handle.alter.set_table_properties({key: value}, raise_if_not_exists=False)
 
 
 def scan(handle: StoredTable, column: str | None = None, values: Iterable[object] = ()) -> pl.LazyFrame:

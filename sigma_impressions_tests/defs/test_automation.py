@@ -16,6 +16,7 @@ import dagster as dg
 import pytest
 from dagster._core.definitions.sensor_definition import SensorExecutionData
 
+from sigma_impressions.check import check_source
 from sigma_impressions.defs.build import JOB_NAME, build_definitions
 from sigma_impressions.defs.failures import TickFailed
 from sigma_impressions.defs.runs import (
@@ -30,8 +31,12 @@ from sigma_impressions.defs.runs import (
 )
 from sigma_impressions.defs.sigma_source import SigmaSource
 from sigma_impressions.demo.generate import resources
+from sigma_impressions.demo.object_store import EmbeddedObjectStore
+from sigma_impressions.lake.schemas import ALL_TABLES, EXPORT_FILES
+from sigma_impressions.lake.tables import Tables
 from sigma_impressions.scan import ScanOptions, scan
-from sigma_impressions_tests.conftest import LISTER, READER
+from sigma_impressions.settings.read import environment_values
+from sigma_impressions_tests.conftest import LISTER, READER, new_bucket
 
 TODAY = datetime.now(UTC).date()
 EXPORT = b"Request Time,User Email,Workbook URL ID\n%s,a@example.com,2opi6VLEne4BaPyj00US50\n"
@@ -92,9 +97,10 @@ class Deployment:
         assert not result.run_requests
         return str(result.skip_message)
 
-    def run(self, tags: Mapping[str, str]) -> bool:
-        job = build_definitions().resolve_job_def(JOB_NAME)
-        return job.execute_in_process(instance=self.instance, tags=dict(tags), raise_on_error=False).success
+    def run(self, tags: Mapping[str, str], options: ScanOptions | None = None) -> bool:
+        job, config = build_definitions().resolve_job_def(JOB_NAME), {"ops": options.ops() if options else {}}
+        done = job.execute_in_process(config, instance=self.instance, tags=dict(tags), raise_on_error=False)
+        return done.success
 
 
 # --- As they are defined ------------------------------------------------------------------------------------
@@ -330,3 +336,38 @@ def test_a_run_from_the_ui_says_its_source_and_trigger(
         assert deployed.run({**range_tags([TODAY]), **given})
         newest = instance.get_runs(limit=1)[0]
         assert (newest.tags[SOURCE_TAG], newest.tags[TRIGGER_TAG]) == (f"{s3_bucket.uri}sigma/", trigger)
+
+
+@pytest.mark.slow
+def test_another_source_over_the_same_storage_is_refused(
+    s3_server: EmbeddedObjectStore,
+    s3_client: Any,
+    tmp_path: Path,
+    instance: dg.DagsterInstance,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    ours, other = new_bucket(s3_server, s3_client), new_bucket(s3_server, s3_client)
+    deployed = Deployment(ours, tmp_path, instance, monkeypatch)
+    deployed.put(TODAY)
+    tags = deployed.asked()
+    assert tags is not None
+    assert deployed.run(tags)
+    stored = Tables(tmp_path / "data")
+    before = {table: stored.open(table).version() for table in ALL_TABLES}
+
+    deployed.bucket = other
+    deployed.set({"SIGMA_IMPRESSIONS_BUCKET_URI": f"{other.uri}sigma"})
+    deployed.put(TODAY, "of-others.csv")
+    resources().head(1).write_parquet(tmp_path / "sigma_resources.parquet")
+    with pytest.raises(TickFailed, match=rf"holds export files of {ours.uri}sigma/, .* is {other.uri}sigma/"):
+        deployed.tick()
+    assert not deployed.run(tags)
+    assert {table: stored.open(table).version() for table in ALL_TABLES} == before, "Its resources are none of ours"
+    (found,) = [step for step in check_source(environment_values(os.environ)) if step.name == "tables"]
+    assert not found.passed
+    assert f"{other.uri}sigma/" in found.message
+
+    assert deployed.run(tags, ScanOptions(source_moved=True))
+    assert deployed.run(tags)
+    assert stored.read(EXPORT_FILES).collect().height == 2
+    assert "All of them are captured" in deployed.said()

@@ -78,6 +78,13 @@ def query_limits(settings: Settings) -> Limits:
     return Limits(settings.memory_gigabytes, local_path(settings.spill) if settings.spill else None)
 
 
+def database_mode(settings: Settings) -> int:
+    """Who may read the published database."""
+    from sigma_impressions.publish.database import GROUP_READS, OWNER_READS
+
+    return GROUP_READS if settings.database_access == "group" else OWNER_READS
+
+
 def insight_rules(settings: Settings) -> InsightRules:
     """What is called underused, and which users are power and regular ones."""
     return InsightRules(settings.underused_below_users, settings.power_user_days, settings.regular_user_days)

@@ -12,7 +12,7 @@ from sigma_impressions.lake.schemas import METRIC_TABLES
 from sigma_impressions.publish.database import DATABASE_NAME, top_workbooks
 from sigma_impressions.publish.settle import publish_settled
 from sigma_impressions.report.write import report_companion
-from sigma_impressions.wiring import insight_rules, query_limits, tables
+from sigma_impressions.wiring import database_mode, insight_rules, query_limits, tables
 
 DATABASE_ASSET = "sigma_impressions_database"
 
@@ -49,6 +49,7 @@ def build_publish_assets(
                 limits=query_limits(settings),
                 rules=insight_rules(settings),
                 companion=report_companion(stored.storage, settings.name, log.warning),
+                mode=database_mode(settings),
             )
         where = stored.storage.uri(DATABASE_NAME)
         log.info(f"{where}: as of {published.as_of}, {'published' if published.is_new else 'already up to date'}")

@@ -95,19 +95,26 @@ def replacing(target: Path) -> Iterator[Path]:
 def put_in_place(file: Path, target: Path) -> None:
     """Move a file to a path in the same file system; a file of this user there hands on its mode and group.
 
-    So a report that its owner has opened to a web server stays open to it. A link at `target` is replaced, and what
-    it leads to stays as it is; so is a file of somebody else, whose mode means nothing.
+    So a report that its owner has opened to a web server stays open to it. A file that its owner made read-only stays
+    that: then nobody may write it, and those may read it who could read the one or the other. A link at `target` is
+    replaced, and what it leads to stays as it is; so is a file of somebody else, whose mode means nothing.
     """
     if _is_own(target, stat.S_ISREG):
-        found = target.lstat()
+        found, own = target.lstat(), file.stat().st_mode & 0o777
         mode = found.st_mode & 0o777
         try:
             os.chown(file, -1, found.st_gid)
         except PermissionError:
             # What the one group may do is nothing for the other.
             mode &= ~0o070
-        file.chmod(mode)
+        file.chmod(mode if own & 0o200 else mode & 0o444 | own)
     file.replace(target)
+
+
+def make_read_only(file: Path, readers: int) -> None:
+    """Let nobody write a file of this user any more, and `readers`, a mode such as 0440, read it besides who may now."""
+    if _is_own(file, stat.S_ISREG):
+        file.chmod(file.lstat().st_mode & 0o444 | readers)
 
 
 def sweep_partials(target: Path) -> None:

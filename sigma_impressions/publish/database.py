@@ -33,7 +33,7 @@ from sigma_impressions.lake.schemas import (
     SIGMA_RESOURCES,
     SNAPSHOT_TABLES,
 )
-from sigma_impressions.lake.scratch import locked, scratch_folder
+from sigma_impressions.lake.scratch import locked, make_read_only, scratch_folder
 from sigma_impressions.lake.storage import Storage
 from sigma_impressions.lake.tables import WORK_FOLDER, Tables
 from sigma_impressions.metrics.fingerprints import (
@@ -52,6 +52,9 @@ DATABASE_NAME = "sigma_impressions.duckdb"
 
 OLDEST_CLIENT = "1.2.0"
 """The oldest version of DuckDB that opens the published database: many drivers and BI tools bring one of their own."""
+
+OWNER_READS, GROUP_READS = 0o400, 0o440
+"""The modes that the published database may have."""
 
 PUBLICATION_VERSION = 4
 """Raised when the database shows the same inputs in another way, so that it is made anew."""
@@ -107,10 +110,13 @@ def publish_database(
     limits: Limits = DEFAULT_LIMITS,
     rules: InsightRules = DEFAULT_RULES,
     companion: Companion | None = None,
+    *,
+    mode: int = OWNER_READS,
 ) -> Published:
     """Build the database of an as-of date (default: the newest one computed) and publish it, with its companion.
 
-    A reader that holds the old file open keeps it; a new reader gets the new one, complete. Raises
+    A reader that holds the old file open keeps it; a new reader gets the new one, complete. By its `mode` nobody may
+    write to it: DuckDB does unless it is told otherwise, and what it leaves is in the way of all others. Raises
     `InputsChanged` if the as-of date is not up to date (any more), or somebody else has published meanwhile, and
     `NothingComputed` if there is no as-of date.
     """
@@ -136,6 +142,7 @@ def publish_database(
         )
         existing = _existing(target)
         if existing is not None and existing[0] == (chosen, contents.made_from):
+            make_read_only(target, mode)
             return Published(target, chosen, False, existing[1])
         require_intact(tables)
         with naming_damage(tables), scratch_folder(tables.root / WORK_FOLDER) as scratch:
@@ -145,6 +152,7 @@ def publish_database(
             publish_companion = companion(scratch / DATABASE_NAME) if companion is not None else None
             # What somebody has left who wrote to the one before, which would keep everybody from opening the new one.
             _changes_of(target).unlink(missing_ok=True)
+            (scratch / DATABASE_NAME).chmod(mode)
             storage.publish(DATABASE_NAME, scratch / DATABASE_NAME, replaced)
             if publish_companion is not None:
                 publish_companion()
@@ -181,7 +189,9 @@ def fetch_database(storage: Storage) -> str | None:
     # Somebody has written to the copy, which is none any more.
     if changes.exists() and storage.forget_copy(DATABASE_NAME):
         changes.unlink(missing_ok=True)
-    return storage.fetch(DATABASE_NAME)
+    version = storage.fetch(DATABASE_NAME)
+    make_read_only(storage.local / DATABASE_NAME, OWNER_READS)
+    return version
 
 
 def published_database(storage: Storage) -> Path:

@@ -12,7 +12,7 @@ from sigma_impressions.lake.tables import Tables
 from sigma_impressions.metrics.as_of import refresh_metrics, stale_as_of_dates
 from sigma_impressions.metrics.daily import refresh_daily_impressions
 from sigma_impressions.metrics.fingerprints import built_event_dates, expected_fingerprints
-from sigma_impressions.publish.database import Companion, Published, publish_database
+from sigma_impressions.publish.database import OWNER_READS, Companion, Published, publish_database
 
 _ROUNDS = 20
 """More rounds than that mean that another process captures files without a pause; the result is then its task."""
@@ -28,6 +28,7 @@ def publish_settled(
     limits: Limits = DEFAULT_LIMITS,
     rules: InsightRules = DEFAULT_RULES,
     companion: Companion | None = None,
+    mode: int = OWNER_READS,
 ) -> Published:
     """Publish, and look at the inputs once more: if they grew meanwhile, compute and publish again.
 
@@ -36,7 +37,7 @@ def publish_settled(
     published: Published | None = None
     for _ in range(_ROUNDS):
         try:
-            published = publish_database(tables, as_of, limits, rules, companion)
+            published = publish_database(tables, as_of, limits, rules, companion, mode=mode)
         except InputsChanged as change:
             report(f"{change} Computing again.")
         else:
@@ -45,7 +46,7 @@ def publish_settled(
             report("Another run has captured files in the meantime. Computing again.")
         refresh_daily_impressions(tables, overlapping_exports, limits)
         refresh_metrics(tables, as_of_dates, limits)
-    return published or publish_database(tables, as_of, limits, rules, companion)
+    return published or publish_database(tables, as_of, limits, rules, companion, mode=mode)
 
 
 def is_complete(tables: Tables, overlapping_exports: str, file_dates: Collection[date]) -> bool:

@@ -116,6 +116,13 @@ class Settings:
         default="data",
         path=True,
     )
+    database_access: Literal["owner", "group"] = _setting(
+        parse.one_of("owner", "group"),
+        "Who may read the published DuckDB file: `owner`, the user who runs the pipeline, or `group`, the file's group "
+        "too. Nobody may write to it.",
+        Group.STORAGE,
+        default="owner",
+    )
     cache: str = _setting(
         parse.local_directory,
         "Local directory for tables in a bucket: copies of data files and of what is published, and temporary files.",

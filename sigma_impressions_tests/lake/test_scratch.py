@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from sigma_impressions.lake.scratch import locked, replacing, scratch_folder, sweep_partials
+from sigma_impressions.lake.scratch import locked, put_in_place, replacing, scratch_folder, sweep_partials
 
 
 @pytest.mark.slow
@@ -70,6 +70,31 @@ def test_a_file_that_was_opened_to_others_stays_open(tmp_path: Path) -> None:
         assert mode(partial) == 0o600
         partial.write_text("after")
     assert (target.read_text(), mode(target)) == ("after", 0o644)
+
+
+@pytest.mark.parametrize(
+    ("before", "made", "after"),
+    [
+        (None, 0o400, 0o400),
+        (0o600, 0o400, 0o400),
+        (0o640, 0o400, 0o440),
+        (0o666, 0o400, 0o444),
+        (0o400, 0o440, 0o440),
+        (0o440, 0o400, 0o440),
+        (0o400, 0o600, 0o400),
+    ],
+)
+def test_a_file_that_is_made_read_only_keeps_its_readers(
+    before: int | None, made: int, after: int, tmp_path: Path
+) -> None:
+    file, target = tmp_path / "new", tmp_path / "usage.duckdb"
+    if before is not None:
+        target.touch()
+        target.chmod(before)
+    file.touch()
+    file.chmod(made)
+    put_in_place(file, target)
+    assert mode(target) == after
 
 
 def test_no_link_is_followed(tmp_path: Path) -> None:

@@ -198,6 +198,7 @@ def test_defaults() -> None:
         aws_session_token=None,
         aws_region=None,
         storage="data",
+        database_access="owner",
         cache="data/cache",
         cache_gigabytes=20,
         memory_gigabytes=1,
@@ -418,7 +419,7 @@ def test_settings_come_from_their_environment_variables() -> None:
 
 
 def test_settings_are_described_for_a_form() -> None:
-    assert len({setting.variable for setting in SETTINGS}) == len(SETTINGS) == 44
+    assert len({setting.variable for setting in SETTINGS}) == len(SETTINGS) == 45
     assert all(setting.help for setting in SETTINGS)
     assert all(setting.default is None for setting in SETTINGS if setting.secret)
 

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal, NoReturn
 import click
 
 from sigma_impressions.errors import NothingComputed, OperatorError
+from sigma_impressions.output import output_may_fail
 from sigma_impressions.owner_only import for_owner_only
 from sigma_impressions.project import ENV_FILE, project_folder, use_dagster_home
 from sigma_impressions.upkeep import DEFAULT_KEEP_DAYS
@@ -45,6 +46,10 @@ _OBJECTS_BETWEEN_COLLECTIONS = 50_000
 
 class _Commands(click.Group):
     """Commands whose errors that an operator can mend are printed, without a traceback; exit code 1."""
+
+    def main(self, *args: Any, **kwargs: Any) -> Any:
+        with output_may_fail():
+            return super().main(*args, **kwargs)
 
     def invoke(self, ctx: click.Context) -> Any:
         try:

@@ -112,7 +112,7 @@ def put_in_place(file: Path, target: Path) -> None:
 
 
 def make_read_only(file: Path, readers: int) -> None:
-    """Let nobody write a file of this user any more, and `readers`, a mode such as 0440, read it besides who may now."""
+    """Let nobody write a file of this user any more, and those of a mode such as 0440 read it besides who may now."""
     if _is_own(file, stat.S_ISREG):
         file.chmod(file.lstat().st_mode & 0o444 | readers)
 

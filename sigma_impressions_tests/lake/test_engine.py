@@ -7,7 +7,7 @@ from pathlib import Path
 import duckdb
 import pytest
 
-from sigma_impressions.lake.engine import connect, open_database, quoted
+from sigma_impressions.lake.engine import Limits, connect, open_database, quoted
 
 
 @pytest.fixture
@@ -45,3 +45,12 @@ def test_what_needs_an_extension_fails(tmp_path: Path) -> None:
             connection.execute("FROM read_parquet('https://127.0.0.1:9/x.parquet')")
         with pytest.raises(duckdb.InvalidInputException, match="locked"):
             connection.execute("SET autoload_known_extensions = true")
+
+
+@pytest.mark.parametrize("name", ["spill [1]", "spill*", "it's {a,b}?"])
+def test_a_folder_to_spill_to_may_have_any_name(name: str, tmp_path: Path) -> None:
+    folder = tmp_path / name
+    with connect(tmp_path, Limits(memory_gigabytes=1, spill_to=folder)) as connection:
+        ((spill,),) = connection.execute("SELECT value FROM duckdb_settings() WHERE name = 'temp_directory'").fetchall()
+        assert Path(spill).parent == folder
+        assert Path(spill).is_dir()

@@ -121,6 +121,22 @@ def test_a_long_text_in_a_column_that_is_not_read_is_no_matter(tmp_path: Path) -
     csv.field_size_limit(max(previous, csv.field_size_limit()))
 
 
+@pytest.mark.parametrize("ending", [".parquet", ".csv", ".ndjson"])
+@pytest.mark.parametrize("name", ["resources[1]", "resources*", "resource?1", "resources{1,2}", "**"])
+def test_a_path_is_no_pattern(name: str, ending: str, tmp_path: Path) -> None:
+    def write(name: str, workbook: str) -> Path:
+        path = tmp_path / f"{name}{ending}"
+        rows = frame({**WORKBOOK, "workbook_url_id": workbook})
+        {".parquet": rows.write_parquet, ".csv": rows.write_csv, ".ndjson": rows.write_ndjson}[ending](path.open("wb"))
+        return path
+
+    for other in ("resources1", "resources2"):
+        write(other, "another")
+    with pytest.raises(ResourcesUnreadable, match="There is no file"):
+        read_snapshot(str(tmp_path / f"{name}{ending}"))
+    assert read_snapshot(str(write(name, "w1")))["workbook_url_id"].to_list() == ["w1"]
+
+
 def test_unreadable_files_are_named(tmp_path: Path) -> None:
     with pytest.raises(ResourcesUnreadable, match=r"There is no file .*nowhere\.parquet"):
         read_snapshot(str(tmp_path / "nowhere.parquet"))

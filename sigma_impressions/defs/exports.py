@@ -8,6 +8,7 @@ from typing import Any
 import dagster as dg
 import polars as pl
 
+from sigma_impressions.clock import refuse_behind
 from sigma_impressions.defs import export_checks as checks
 from sigma_impressions.defs.days import days_of, note_days
 from sigma_impressions.defs.failures import clear_failures
@@ -74,6 +75,7 @@ def build_export_assets(
             claim_tables(stored, source(settings), moved=config.source_moved)
             store, days = object_store(settings), days_of(context)
             listing = sort_out(store.list(settings.bucket_uri.prefix), set(days), file_date_pattern(settings))
+            refuse_behind(listing.written_at, datetime.now(UTC))
             recorded = record_listing(stored, listing, datetime.now(UTC))
             forgotten = forget_missing(stored, listing, days) if config.forget_missing_files else []
         _log_listing(context, str(settings.bucket_uri), listing, recorded, forgotten)

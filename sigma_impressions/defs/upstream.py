@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 import dagster as dg
 import polars as pl
 
+from sigma_impressions.clock import refuse_behind
 from sigma_impressions.defs.failures import clear_failures
 from sigma_impressions.defs.logs import log_of
 from sigma_impressions.defs.metadata import definition_metadata, location, preview
@@ -17,6 +18,7 @@ from sigma_impressions.exports.source import refuse_other_source
 from sigma_impressions.lake.schemas import RESOURCE_SNAPSHOTS, SIGMA_RESOURCES
 from sigma_impressions.settings.declared import Settings
 from sigma_impressions.upkeep.edit_users import refuse_stored_addresses
+from sigma_impressions.upkeep.future import newest_object
 from sigma_impressions.upstream.contract import counted
 from sigma_impressions.upstream.discovery import Discovered, discover_resources
 from sigma_impressions.upstream.snapshot_file import read_snapshot
@@ -100,6 +102,7 @@ def _snapshot_asset(
             settings = names.settings_of(context.resources)
             stored = tables(settings)
             refuse_other_source(stored, source(settings))
+            refuse_behind(newest_object(stored), datetime.now(UTC))
             where, found = _read(settings, log_of(context).info)
             resources, aliases, users = found.resources, found.aliases, pseudonyms(settings)
             unread = pl.Series([workbook.workbook_url_id for workbook in found.unread], dtype=pl.String)

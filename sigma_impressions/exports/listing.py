@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import date, timedelta
+from datetime import date, datetime, timedelta
 
 from sigma_impressions.clouds.objects import StoredObject
 from sigma_impressions.exports.file_dates import KeyPattern, file_date
@@ -48,7 +48,7 @@ class Listing:
 
     `files` are the export files of the file dates asked for, `other_days` the IDs of those of other file dates;
     `ignored` and `undated` are keys that are no export and keys that `file_date_pattern` did not match. `last_day` is
-    the last file date of all.
+    the last file date of all, `written_at` the last time that one was written.
     """
 
     files: list[ExportFile] = field(default_factory=list)
@@ -56,6 +56,7 @@ class Listing:
     ignored: list[str] = field(default_factory=list)
     undated: list[str] = field(default_factory=list)
     last_day: date | None = None
+    written_at: datetime | None = None
 
 
 def sort_out(objects: Iterable[StoredObject], days: Collection[date], pattern: KeyPattern | None) -> Listing:
@@ -68,6 +69,7 @@ def sort_out(objects: Iterable[StoredObject], days: Collection[date], pattern: K
             listing.ignored.append(item.key)
             continue
         listing.last_day = max(day, listing.last_day or day)
+        listing.written_at = max(item.last_modified, listing.written_at or item.last_modified)
         if day in days:
             listing.files.append(ExportFile(item, day))
         else:

@@ -11,6 +11,8 @@ from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+from sigma_impressions.clock import SKEW
+
 _THREADS = 8
 _PARTIAL = ".partial"
 _STARTED = time.time()
@@ -85,7 +87,9 @@ class FileCache:
                 path.unlink()
             elif path.is_file() and path.name != ".lock":
                 found = path.stat()
-                files.append((found.st_mtime, found.st_size, path))
+                # One of the future is of a clock that was ahead: it is not this process that uses it.
+                used = found.st_mtime if found.st_mtime <= time.time() + SKEW.total_seconds() else 0
+                files.append((used, found.st_size, path))
         size = sum(bytes_ for _, bytes_, _ in files)
         for used, bytes_, path in sorted(files):
             if size <= self._limit or used >= _STARTED:

@@ -13,8 +13,7 @@ from functools import partial
 
 import polars as pl
 
-from sigma_impressions.clock import latest
-from sigma_impressions.errors import ClockBehind
+from sigma_impressions.clock import behind, latest, minute, refuse_behind
 from sigma_impressions.lake.commits import delete_rows, replace_rows
 from sigma_impressions.lake.schemas import (
     AS_OF_DATES,
@@ -38,7 +37,7 @@ class Future:
     """What the tables hold of a time later than `now`.
 
     `files` counts the export files that were listed or captured then. `newest_object` is when the last one of all was
-    written, if that is later too: the store has set it, so it is the clock of this machine that is wrong.
+    written by the clock of the store: if that is later too, it is this machine's that is wrong.
     """
 
     now: datetime
@@ -50,15 +49,12 @@ class Future:
     @property
     def sentence(self) -> str | None:
         """What is wrong and what to do; None if nothing is."""
-        if self.newest_object is not None:
-            return (
-                f"An export file was written at {_minute(self.newest_object)}, and here it is {_minute(self.now)}: "
-                "the clock of this machine is behind, or that of the store is ahead. Set it right, then run again."
-            )
+        if (wrong := behind(self.newest_object, self.now)) is not None:
+            return wrong
         if not (self.as_of_dates or self.snapshots or self.files):
             return None
         return (
-            f"The tables hold what is later than now, {_minute(self.now)}: {self._counts()}. The clock of a run was "
+            f"The tables hold what is later than now, {minute(self.now)}: {self._counts()}. The clock of a run was "
             "ahead. Before its time nothing of it is published; sigma-impressions maintain --drop-future removes it. "
             "If it is the clock of this machine that is behind, set it right instead."
         )
@@ -66,7 +62,7 @@ class Future:
     def _counts(self) -> str:
         kinds = (
             (len(self.as_of_dates), "as-of date", max(map(str, self.as_of_dates), default="")),
-            (len(self.snapshots), "resource snapshot", max(map(_minute, self.snapshots), default="")),
+            (len(self.snapshots), "resource snapshot", max(map(minute, self.snapshots), default="")),
             (self.files, "export file", ""),
         )
         return ", ".join(
@@ -82,14 +78,20 @@ def left_in_future(tables: Tables, now: datetime) -> Future:
     files = [
         tables.read(table).filter(pl.col(time) > latest(now)).select(name) for table, name, time in _TIMES_OF_FILES
     ]
-    newest = tables.read(RAW_EXPORT_FILES).select(pl.col("last_modified").max()).collect().item()
     return Future(
         now,
         tuple(as_of_dates.filter(as_of_dates > latest(now).astimezone(UTC).date()).sort()),
         tuple(_snapshots(tables.registry(RESOURCE_SNAPSHOTS), now)["taken_at"].sort()),
         pl.concat(files).collect().n_unique(),
-        newest if newest is not None and newest > latest(now) else None,
+        newest_object(tables),
     )
+
+
+def newest_object(tables: Tables) -> datetime | None:
+    """When the last export file that the tables know was written, by the clock of the store."""
+    found = tables.read(RAW_EXPORT_FILES).select(pl.col("last_modified").max()).collect().item()
+    assert found is None or isinstance(found, datetime)
+    return found
 
 
 def drop_future(tables: Tables, now: datetime, report: Callable[[str], None]) -> Future:
@@ -99,8 +101,7 @@ def drop_future(tables: Tables, now: datetime, report: Callable[[str], None]) ->
     tables that are wrong.
     """
     found = left_in_future(tables, now)
-    if found.newest_object is not None:
-        raise ClockBehind(f"Nothing was dropped. {found.sentence}")
+    refuse_behind(found.newest_object, now)
     snapshot_ids = set(_snapshots(tables.registry(RESOURCE_SNAPSHOTS), now)["snapshot_id"])
     # The registries first: what they do not name is read by nobody.
     for tables_with, column, values in (
@@ -138,7 +139,3 @@ def _set_back(tables: Tables, table: Table, name: str, time: str, now: datetime)
     changed = later.with_columns(pl.when(pl.col(time) > now).then(pl.lit(now)).otherwise(time).alias(time)).collect()
     if changed.height:
         replace_rows(handle, name, changed[name].unique(), changed)
-
-
-def _minute(moment: datetime) -> str:
-    return f"{moment.astimezone(UTC):%Y-%m-%d %H:%M} UTC"

@@ -248,6 +248,13 @@ def test_the_files_used_longest_ago_go_first(tmp_path: Path) -> None:
     assert files(tmp_path) == {"c", "d", "new"}
 
 
+def test_what_was_used_by_a_clock_that_was_ahead_goes_first(tmp_path: Path) -> None:
+    used_before(tmp_path, "a", "b")
+    os.utime(tmp_path / "a", (time.time() + 10**7,) * 2)
+    FileCache(tmp_path, 150).paths(["new"], fetch)
+    assert files(tmp_path) == {"b", "new"}
+
+
 def test_what_this_process_has_used_stays(tmp_path: Path) -> None:
     used_before(tmp_path, "a", "b")
     FileCache(tmp_path, 10**6).paths({"a": SIZE}, fetch)

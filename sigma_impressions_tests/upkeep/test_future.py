@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
@@ -9,11 +10,11 @@ import duckdb
 import polars as pl
 import pytest
 
-from sigma_impressions.clock import SKEW
+from sigma_impressions.clock import SKEW, refuse_behind
 from sigma_impressions.clouds.objects import StoredObject
 from sigma_impressions.console import captured_between
 from sigma_impressions.errors import ClockBehind, NothingComputed
-from sigma_impressions.exports.listing import ExportFile, Listing
+from sigma_impressions.exports.listing import ExportFile, Listing, sort_out
 from sigma_impressions.exports.manifest import record_listing
 from sigma_impressions.lake.commits import replace_rows
 from sigma_impressions.lake.schemas import (
@@ -71,10 +72,10 @@ def published(tables: Tables) -> tuple[date, int]:
     return done.as_of, impressions
 
 
-@pytest.fixture
-def tables(tmp_path: Path) -> Tables:
+@pytest.fixture(scope="module")
+def stored(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Tables with one impression of yesterday, and with what a run has left whose clock was a year ahead."""
-    tables = Tables(tmp_path)
+    tables = Tables(tmp_path_factory.mktemp("stored") / "data")
     yesterday = NOW - timedelta(days=1)
     discover(tables, yesterday, "wb1")
     list_file(tables, yesterday, yesterday)
@@ -84,7 +85,13 @@ def tables(tmp_path: Path) -> Tables:
     list_file(tables, AHEAD, yesterday - timedelta(days=1))
     shift_clock(tables)
     count(tables, LATER)
-    return tables
+    return tables.root
+
+
+@pytest.fixture
+def tables(stored: Path, tmp_path: Path) -> Tables:
+    """A copy of them."""
+    return Tables(shutil.copytree(stored, tmp_path / "data"))
 
 
 def test_an_as_of_date_of_the_future_is_never_published(tables: Tables) -> None:
@@ -158,6 +165,18 @@ def test_a_clock_that_is_behind_is_named_and_drops_nothing(tables: Tables) -> No
     assert found is not None
     assert "the clock of this machine is behind" in found
     assert "--drop-future" not in found
-    with pytest.raises(ClockBehind, match="Nothing was dropped"):
+    with pytest.raises(ClockBehind, match="Nothing was changed"):
         drop_future(tables, behind, lambda _: None)
     assert set(tables.read(AS_OF_DATES).collect()["as_of_date"]) == {TODAY, LATER}
+
+
+def test_a_run_whose_clock_is_behind_what_it_lists_is_refused() -> None:
+    written = [NOW - timedelta(days=1), NOW, NOW - timedelta(days=2)]
+    objects = [StoredObject("bucket", f"{number}.csv", "v", 1, moment) for number, moment in enumerate(written)]
+    other = StoredObject("bucket", "notes.txt", "v", 1, AHEAD)
+    found = sort_out([*objects, other], {TODAY}, None).written_at
+    refuse_behind(found, NOW)
+    refuse_behind(found, NOW - SKEW)
+    with pytest.raises(ClockBehind, match=f"written at {NOW:%Y-%m-%d %H:%M} UTC, .* of this machine is behind"):
+        refuse_behind(found, NOW - 2 * SKEW)
+    refuse_behind(None, NOW)

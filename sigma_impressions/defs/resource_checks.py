@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 import dagster as dg
 import polars as pl
 
-from sigma_impressions.clock import latest
+from sigma_impressions.clock import latest, minute
 from sigma_impressions.defs.checks import Check
 from sigma_impressions.defs.metadata import EXAMPLES, table_of
 from sigma_impressions.upstream.discovery import Unread
@@ -54,12 +54,12 @@ def resource_age(key: dg.AssetKey, written: datetime, max_age_days: int, now: da
     age, said = now - written, None
     if written > latest(now):
         said = (
-            f"The resources are of {written:%Y-%m-%d %H:%M} UTC, and it is {now:%Y-%m-%d %H:%M} UTC here, so that "
+            f"The resources are of {minute(written)}, and it is {minute(now)} here, so that "
             "nobody would notice that they grow old. Set the clock right that is wrong."
         )
     elif age > timedelta(days=max_age_days):
         said = (
-            f"The resources are of {written:%Y-%m-%d %H:%M} UTC, {age.days} days old. Impressions of newer workbooks "
+            f"The resources are of {minute(written)}, {age.days} days old. Impressions of newer workbooks "
             "are unmatched. Look whether the upstream Sigma integration still runs."
         )
     return FRESH.result(

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from typing import Any, Literal
 
-from sigma_impressions.clock import latest
+from sigma_impressions.clock import latest, minute
 from sigma_impressions.clouds.objects import StoredObject
 from sigma_impressions.exports.file_dates import KeyPattern, listing_start
 from sigma_impressions.exports.listing import Survey, not_yet_read, survey
@@ -340,7 +340,7 @@ def _ask(findings: _Findings, runs: Sequence[ScanRun], world: World, now: dateti
         if now < again:
             return None, (
                 f"{what} The last {_number(len(tries), 'run')} for them did not succeed; see run {tries[0].run_id}. "
-                f"The next try is at {again:%Y-%m-%d %H:%M} UTC, or as soon as the files change."
+                f"The next try is at {minute(again)}, or as soon as the files change."
             )
     days = tuple(first + timedelta(days=n) for n in range((last - first).days + 1))
     run_key = f"{findings.request_id}-{(tries or asked)[0].run_id if asked else 'first'}"

@@ -18,6 +18,7 @@ from sigma_impressions.output import output_may_fail
 from sigma_impressions.owner_only import for_owner_only
 from sigma_impressions.project import ENV_FILE, project_folder, use_dagster_home
 from sigma_impressions.upkeep import DEFAULT_KEEP_DAYS
+from sigma_impressions.waiting import waits_told
 from sigma_impressions.windows import MAX_DAYS_BACK, nothing_to_scan, scanned_days
 
 # What only some commands need is imported where it is used: the others, and --help, answer sooner.
@@ -80,6 +81,7 @@ def main() -> None:
 
     # Also what Dagster writes into DAGSTER_HOME, and the processes that the demo starts.
     click.get_current_context().with_resource(for_owner_only())
+    click.get_current_context().with_resource(waits_told(lambda line: _say(line, "dim", stderr=True)))
     load_dotenv(project_folder() / ENV_FILE, override=False)
     # Nearly all objects of a command are modules and definitions, which stay: looking for garbage among them as often
     # as usual takes 7 % of the time of a run that finds nothing new.

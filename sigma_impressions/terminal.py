@@ -6,6 +6,7 @@ from rich.console import Console
 from rich.text import Text
 
 from sigma_impressions.texts import printable
+from sigma_impressions.waiting import said
 
 
 def open_console(*, stderr: bool = False) -> Console:
@@ -16,6 +17,7 @@ def open_console(*, stderr: bool = False) -> Console:
 def say(console: Console, line: str, style: str = "", *, mark: tuple[str, str] = ("", "")) -> None:
     """Print one line, whatever names are in it; before it a mark of ours, with its style."""
     console.print(Text.assemble(mark, (printable(line), style)), soft_wrap=True)
+    said()
 
 
 def say_message(console: Console, message: str, style: str = "") -> None:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from sigma_impressions.errors import AlertsNotSent
 from sigma_impressions.quiet import without_debug_lines
 from sigma_impressions.texts import mrkdwn
+from sigma_impressions.waiting import waiting_for
 
 _TIMEOUT = (10, 20)
 """Seconds to connect, and to wait for the answer."""
@@ -28,7 +29,8 @@ def send_alerts(webhook: str, source: str, alerts: Sequence[str]) -> None:
     if len(alerts) > _MOST_ALERTS:
         lines.append(f"… and {len(alerts) - _MOST_ALERTS} more; see the Dagster UI.")
     try:
-        answer = requests.post(webhook, json={"text": "\n".join(lines)}, timeout=_TIMEOUT, allow_redirects=False)
+        with waiting_for("the alert webhook: posting alerts"):
+            answer = requests.post(webhook, json={"text": "\n".join(lines)}, timeout=_TIMEOUT, allow_redirects=False)
     except requests.RequestException as error:
         # The error's text holds the URL, which is a secret.
         raise AlertsNotSent(

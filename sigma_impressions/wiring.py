@@ -61,6 +61,7 @@ def storage(settings: Settings) -> Storage:
         where.files,
         local_path(settings.cache),
         settings.cache_gigabytes * 10**9,
+        host=where.host(),
     )
 
 

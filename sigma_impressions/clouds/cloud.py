@@ -64,6 +64,10 @@ class Cloud(ABC):
     def is_bucket_name(name: str) -> bool:
         """Whether a bucket may be called so."""
 
+    def host(self) -> str:
+        """Who answers, for messages: the service, or the host that the environment puts in its place."""
+        return self.service
+
     @abstractmethod
     def found_credentials(self) -> str:
         """Where the credentials come from, without any of them. Raises `StoreError` if there are none."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import logging
-import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -17,6 +16,7 @@ from urllib.parse import urlsplit
 from sigma_impressions.clouds.backoff import Backoff
 from sigma_impressions.errors import ObjectUnreadable, StoreError
 from sigma_impressions.texts import printable
+from sigma_impressions.waiting import TooSlow, waiting_for, within
 
 T = TypeVar("T")
 
@@ -137,37 +137,10 @@ def with_retries(call: Callable[[], T], backoff: Backoff, what: str) -> T:
         backoff.pause(failures)
 
 
-class _TooSlow(Exception):
-    """Something took longer than it may."""
-
-
-def _within(seconds: float, call: Callable[[], T]) -> T:
-    """The result of `call`. Raises `_TooSlow` if it takes longer; what it is doing is left to itself.
-
-    A time-out between two pieces of an answer ends no answer that comes in drips, hence a thread. It does not keep
-    the process from ending.
-    """
-    outcome: list[tuple[T | None, BaseException | None]] = []
-
-    def run() -> None:
-        try:
-            outcome.append((call(), None))
-        except BaseException as error:
-            outcome.append((None, error))
-
-    thread = threading.Thread(target=run, daemon=True)
-    thread.start()
-    thread.join(max(0.0, seconds))
-    if not outcome:
-        raise _TooSlow
-    result, error = outcome[0]
-    if error is not None:
-        raise error
-    return result  # type: ignore[return-value]  # what `call` has returned
-
-
-def objects_of(pages: Iterator[Sequence[StoredObject]], shown: str) -> Iterator[StoredObject]:
-    """The objects of the pages of a listing, which is named `shown` in messages.
+def objects_of(
+    pages: Iterator[Sequence[StoredObject]], shown: str, endpoint: str = "the store"
+) -> Iterator[StoredObject]:
+    """The objects of the pages of a listing, which is named `shown` in messages, and comes from `endpoint`.
 
     Raises `StoreError` for a listing that would not end: one that goes in circles, is empty page after page, holds
     more than LISTED_LIMIT objects, or whose pages come in drips.
@@ -176,8 +149,9 @@ def objects_of(pages: Iterator[Sequence[StoredObject]], shown: str) -> Iterator[
     listed = empty = 0
     while True:
         try:
-            page = _within(PAGE_SECONDS, partial(next, pages, None))
-        except _TooSlow:
+            with waiting_for(f"{endpoint}: listing {shown}"):
+                page = within(PAGE_SECONDS, partial(next, pages, None))
+        except TooSlow:
             raise StoreError(
                 f"The store took longer than {PAGE_SECONDS / 60:.0f} minutes for one page of the listing of {shown}. "
                 "Check the network and the store's status, then run again"
@@ -214,19 +188,25 @@ class _Download(io.BufferedWriter):
 
 
 def download_resuming(
-    item: StoredObject, target: Path, transfer: Callable[[BinaryIO], None], backoff: Backoff, shown: str
+    item: StoredObject,
+    target: Path,
+    transfer: Callable[[BinaryIO], None],
+    backoff: Backoff,
+    shown: str,
+    *,
+    endpoint: str = "the store",
 ) -> None:
     """Fill `target` with the object, calling `transfer` until all its bytes have arrived.
 
     `transfer` writes to the file, which stands at its end, beginning with the object's byte of that offset; it
-    raises `Interrupted` for a fault that is worth another try. `shown` is the object's name in messages. The
-    tries are counted anew after each mebibyte that was never reached before, so that a large file survives more
-    faults than a small one. No more than the object's bytes are written.
+    raises `Interrupted` for a fault that is worth another try. `shown` is the object's name in messages, `endpoint` who
+    sends it. The tries are counted anew after each mebibyte that was never reached before, so that a large file
+    survives more faults than a small one. No more than the object's bytes are written.
     Raises `StoreError` when the tries are used up, `ObjectUnreadable` if the store has answered all the time or is
     slower than SLOWEST_DOWNLOAD, and whatever else `transfer` raises; then there is no file.
     """
     try:
-        with _Download(target, item.size) as file:
+        with _Download(target, item.size) as file, waiting_for(f"{endpoint}: reading {shown}"):
             _fill(file, item.size, transfer, backoff, shown)
     except BaseException:
         target.unlink(missing_ok=True)
@@ -240,8 +220,8 @@ def _fill(file: BinaryIO, size: int, transfer: Callable[[BinaryIO], None], backo
     while True:
         fault, restart, in_body = "", False, True
         try:
-            _within(ends_at - time.monotonic(), partial(transfer, file))
-        except _TooSlow:
+            within(ends_at - time.monotonic(), partial(transfer, file))
+        except TooSlow:
             raise ObjectUnreadable(
                 f"Gave up reading {shown} after {seconds / 60:.0f} minutes, with {farthest:,} of {size:,} bytes read "
                 "before the last try. Check the network and the store's status, then run again",

@@ -6,7 +6,7 @@ from functools import partial
 
 import dagster as dg
 
-from sigma_impressions.defs.failures import clear_ticks
+from sigma_impressions.defs.failures import tick
 from sigma_impressions.defs.names import PLAIN_NAMES, Names
 from sigma_impressions.defs.runs import TRIGGER_TAG, days_of_run, pipeline_runs
 from sigma_impressions.texts import plain
@@ -38,16 +38,16 @@ def build_alerts(
             "webhook in SIGMA_IMPRESSIONS_ALERT_WEBHOOK. Begins with what happens after its first tick."
         ),
     )
+    @tick
     def alerts(context: dg.SensorEvaluationContext) -> dg.SensorResult:
-        with clear_ticks():
-            settings = names.settings_of(context.resources)
-            found = {"runs": _failed_runs(context.instance, job_name, assets)}
-            for check in checks:
-                found[check.to_user_string()] = _red_evaluations(context.instance, check)
-            remembered = _remembered(context.cursor)
-            new = [text() for name, texts in found.items() for text in _new(texts, remembered.get(name))]
-            if new and settings.alert_webhook:
-                send_alerts(settings.alert_webhook, settings.name, new)
+        settings = names.settings_of(context.resources)
+        found = {"runs": _failed_runs(context.instance, job_name, assets)}
+        for check in checks:
+            found[check.to_user_string()] = _red_evaluations(context.instance, check)
+        remembered = _remembered(context.cursor)
+        new = [text() for name, texts in found.items() for text in _new(texts, remembered.get(name))]
+        if new and settings.alert_webhook:
+            send_alerts(settings.alert_webhook, settings.name, new)
         # Saved only after everything was taken: a webhook that fails leaves the alerts to the next tick.
         cursor = json.dumps({name: _to_remember(texts, remembered.get(name)) for name, texts in found.items()})
         said = f"{len(new)} alert{'' if len(new) == 1 else 's'} sent." if new else "Nothing new."

@@ -6,7 +6,7 @@ from datetime import UTC, date, datetime
 import dagster as dg
 from dagster._core.definitions.unresolved_asset_job_definition import UnresolvedAssetJobDefinition
 
-from sigma_impressions.defs.failures import clear_ticks
+from sigma_impressions.defs.failures import tick
 from sigma_impressions.defs.logs import log_of
 from sigma_impressions.defs.names import PLAIN_NAMES, Names
 from sigma_impressions.defs.runs import (
@@ -51,33 +51,33 @@ def build_sensor(
             "files of a run that failed. Every tick says what it saw."
         ),
     )
+    @tick
     def new_export_files(context: dg.SensorEvaluationContext) -> dg.SensorResult:
-        with clear_ticks():
-            settings = names.settings_of(context.resources)
-            store, stored = object_store(settings), tables(settings)
-            refuse_other_source(stored, source(settings))
-            # A run whose process was killed is not waited for.
-            end_dead_runs(context.instance)
-            decision = decide(
-                Rules(
-                    shown=str(settings.bucket_uri),
-                    prefix=settings.bucket_uri.prefix,
-                    storage=settings.storage,
-                    days_back=settings.days_back,
-                    start_date=settings.start_date,
-                    pattern=file_date_pattern(settings),
+        settings = names.settings_of(context.resources)
+        store, stored = object_store(settings), tables(settings)
+        refuse_other_source(stored, source(settings))
+        # A run whose process was killed is not waited for.
+        end_dead_runs(context.instance)
+        decision = decide(
+            Rules(
+                shown=str(settings.bucket_uri),
+                prefix=settings.bucket_uri.prefix,
+                storage=settings.storage,
+                days_back=settings.days_back,
+                start_date=settings.start_date,
+                pattern=file_date_pattern(settings),
+            ),
+            context.cursor,
+            World(
+                runs=lambda: scan_runs(context.instance, job.name, assets),
+                listing=lambda start: store.list(settings.bucket_uri.prefix, start),
+                stored=lambda file_ids, days: Stored(
+                    uncaptured_files(stored, file_ids), is_complete(stored, settings.overlapping_exports, days)
                 ),
-                context.cursor,
-                World(
-                    runs=lambda: scan_runs(context.instance, job.name, assets),
-                    listing=lambda start: store.list(settings.bucket_uri.prefix, start),
-                    stored=lambda file_ids, days: Stored(
-                        uncaptured_files(stored, file_ids), is_complete(stored, settings.overlapping_exports, days)
-                    ),
-                    attempts=lambda request_id: requested_runs(context.instance, job.name, request_id),
-                ),
-                datetime.now(UTC),
-            )
+                attempts=lambda request_id: requested_runs(context.instance, job.name, request_id),
+            ),
+            datetime.now(UTC),
+        )
         if decision.warning:
             log_of(context).warning(decision.warning)
         if decision.request is None:
@@ -111,9 +111,9 @@ def build_schedule(
             "under way."
         ),
     )
+    @tick
     def daily_scan(context: dg.ScheduleEvaluationContext) -> dg.RunRequest | dg.SkipReason:
-        with clear_ticks():
-            settings = names.settings_of(context.resources)
+        settings = names.settings_of(context.resources)
         now = context.scheduled_execution_time.astimezone(UTC)
         days = scanned_days(now.date(), settings.days_back, settings.start_date)
         if not days:

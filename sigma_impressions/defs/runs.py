@@ -18,6 +18,7 @@ from dagster._core.storage.tags import (
 )
 
 from sigma_impressions.exports.sensor import ScanRun
+from sigma_impressions.waiting import waiting_for
 
 PROCESS_TAG = "sigma_impressions/process"
 """Host and process that executes the run, where no run launcher of Dagster watches it."""
@@ -44,6 +45,9 @@ _NEWEST_RUNS = 100
 """How many ended runs are looked at: those of the last six days, unless somebody starts very many."""
 
 _TRIES = 10
+
+_ASKING = waiting_for("Dagster's storage: reading runs")
+"""What surrounds the functions that ask Dagster's storage, which may be a database server."""
 
 
 def range_tags(days: Sequence[date]) -> dict[str, str]:
@@ -74,6 +78,7 @@ def days_of_run(tags: Mapping[str, str]) -> tuple[date, date] | None:
         return None
 
 
+@_ASKING
 def pipeline_runs(
     instance: dg.DagsterInstance,
     job_name: str,
@@ -102,12 +107,14 @@ def scan_runs(instance: dg.DagsterInstance, job_name: str, assets: Collection[dg
     return _scan_runs([*under_way, *pipeline_runs(instance, job_name, assets, _ENDED, _NEWEST_RUNS)])
 
 
+@_ASKING
 def requested_runs(instance: dg.DagsterInstance, job_name: str, request_id: str) -> list[ScanRun]:
     """The newest runs of the job that the sensor asked for under a request ID, except one that was never launched."""
     wanted = dg.RunsFilter(job_name=job_name, tags={REQUEST_TAG: request_id}, statuses=[*_UNDER_WAY, *_ENDED])
     return _scan_runs(instance.get_run_records(wanted, limit=_TRIES))
 
 
+@_ASKING
 def runs_under_way(instance: dg.DagsterInstance) -> list[str]:
     """The IDs of the runs that the instance knows to be under way, whatever they do."""
     return [run.run_id for run in instance.get_runs(dg.RunsFilter(statuses=list(_UNDER_WAY)))]
@@ -130,6 +137,7 @@ def _state(status: dg.DagsterRunStatus) -> Literal["under way", "succeeded", "fa
     return "succeeded" if status == dg.DagsterRunStatus.SUCCESS else "under way"
 
 
+@_ASKING
 def end_dead_runs(instance: dg.DagsterInstance) -> int:
     """Mark as failed the runs that a killed process of this host left as started; their number is returned.
 

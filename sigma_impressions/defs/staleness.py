@@ -6,7 +6,7 @@ import dagster as dg
 import polars as pl
 
 from sigma_impressions.defs.export_checks import freshness
-from sigma_impressions.defs.failures import clear_ticks
+from sigma_impressions.defs.failures import tick
 from sigma_impressions.defs.names import PLAIN_NAMES, Names
 from sigma_impressions.defs.resource_checks import resource_age
 from sigma_impressions.errors import ObjectGone
@@ -34,21 +34,21 @@ def build_staleness(resources_key: dg.AssetKey, names: Names = PLAIN_NAMES) -> d
             "where nothing new is exported none may start. Starts no runs."
         ),
     )
+    @tick
     def staleness(context: dg.SensorEvaluationContext) -> dg.SensorResult:
-        with clear_ticks():
-            settings, now = names.settings_of(context.resources), datetime.now(UTC)
-            files, newest = (
-                tables(settings)
-                .read(RAW_EXPORT_FILES)
-                .select(files=pl.len(), newest=pl.col("file_date").max())
-                .collect()
-                .row(0)
-            )
-            max_age = settings.export_max_age_days or settings.days_back
-            results = [freshness(raw_key, newest, files, max_age, now.date())]
-            written = _written(context.instance, settings, resources_key)
-            if written is not None:
-                results.append(resource_age(resources_key, written, settings.resources_max_age_days, now))
+        settings, now = names.settings_of(context.resources), datetime.now(UTC)
+        files, newest = (
+            tables(settings)
+            .read(RAW_EXPORT_FILES)
+            .select(files=pl.len(), newest=pl.col("file_date").max())
+            .collect()
+            .row(0)
+        )
+        max_age = settings.export_max_age_days or settings.days_back
+        results = [freshness(raw_key, newest, files, max_age, now.date())]
+        written = _written(context.instance, settings, resources_key)
+        if written is not None:
+            results.append(resource_age(resources_key, written, settings.resources_max_age_days, now))
         stale = [result for result in results if not result.passed]
         said = " ".join(plain(str(result.description)) for result in stale) or "Nothing is stale."
         return dg.SensorResult(asset_events=[_evaluation(result) for result in results], skip_reason=said)

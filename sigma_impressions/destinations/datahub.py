@@ -22,6 +22,7 @@ from sigma_impressions.lake.scratch import locked, replacing
 from sigma_impressions.lake.tables import Tables, retry_conflicts
 from sigma_impressions.quiet import without_debug_lines
 from sigma_impressions.upstream.contract import WORKBOOK
+from sigma_impressions.waiting import waiting_for
 
 PLATFORM: Final = "sigma"
 """The platform of DataHub's Sigma source, part of every URN."""
@@ -186,7 +187,10 @@ def _send(datahub: DataHub, batches: Iterator[list[Any]]) -> int:
     without_debug_lines()
     count = 0
     try:
-        with closing(DataHubRestEmitter(datahub.target, token=datahub.token)) as emitter:
+        with (
+            waiting_for(f"{datahub.target}: sending usage statistics"),
+            closing(DataHubRestEmitter(datahub.target, token=datahub.token)) as emitter,
+        ):
             # A redirect would take the addresses to a place that nobody has named.
             emitter.session.max_redirects = 0
             # Asks the server which of the two ways it takes, and refuses one that is not DataHub's.

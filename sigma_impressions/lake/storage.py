@@ -26,6 +26,7 @@ from sigma_impressions.lake.cache import FileCache
 from sigma_impressions.lake.copies import PublishedCopy, remove_published, state_of
 from sigma_impressions.lake.digests import digest
 from sigma_impressions.lake.scratch import locked, put_in_place, temporary_folder
+from sigma_impressions.waiting import waiting_for
 
 _UPLOADS = 4
 
@@ -199,7 +200,7 @@ class BucketStorage:
 
     `options` gives `deltalake` its options each time a table is opened, so that credentials that expire are
     renewed. `files` makes the SDK's side when it is first needed. In `cache_folder` every storage location has
-    a folder of its own.
+    a folder of its own. `host` is who answers, for messages.
     """
 
     def __init__(
@@ -209,7 +210,10 @@ class BucketStorage:
         files: Callable[[str], RemoteFiles],
         cache_folder: Path,
         cache_bytes: int,
+        *,
+        host: str = "the store",
     ) -> None:
+        self.host = host
         self.location = location.rstrip("/")
         scheme, _, path = self.location.partition("://")
         bucket, _, prefix = path.partition("/")
@@ -391,8 +395,10 @@ def clear_errors(storage: Storage, doing: str, but: str | None = None) -> Iterat
     The SDK's own text is left out: it may hold key IDs, tokens or signed URLs. Errors of a local directory,
     conflicts, and those about the tables themselves pass as they are; so do those with a text that `but` finds.
     """
+    asked = storage.host if isinstance(storage, BucketStorage) else "the disk"
     try:
-        yield
+        with waiting_for(f"{asked}: {doing}"):
+            yield
     except Exception as error:
         is_passed = isinstance(error, OperatorError) or (but is not None and re.search(but, str(error)))
         if not isinstance(storage, BucketStorage) or is_passed or not is_of_a_store(error):

@@ -20,6 +20,7 @@ from urllib.request import getproxies, proxy_bypass
 
 from sigma_impressions.clouds.backoff import Backoff
 from sigma_impressions.errors import SigmaApiError, SigmaRefused, SigmaUnavailable
+from sigma_impressions.waiting import waiting_for
 
 if TYPE_CHECKING:
     import aiohttp
@@ -132,7 +133,8 @@ class SigmaApi:
         are used up, `SigmaRefused` for any other error of Sigma.
         """
         async with self._slots:
-            return await self._persist("GET", path, params)
+            with waiting_for(f"{self.credentials.base_url}: GET {path}"):
+                return await self._persist("GET", path, params)
 
     async def entries(
         self, path: str, params: Mapping[str, str | int] | None = None, limit: int = 1000

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import os
 import re
+from contextlib import suppress
 from dataclasses import dataclass
 
 from sigma_impressions.clouds.cloud import Cloud, RemoteFiles
-from sigma_impressions.clouds.objects import ObjectStore
+from sigma_impressions.clouds.objects import ObjectStore, host
 
 
 @dataclass(frozen=True)
@@ -31,6 +32,13 @@ class Gcs(Cloud):
             and not name.startswith("goog")
             and "google" not in name
         )
+
+    def host(self) -> str:
+        emulator = os.environ.get("STORAGE_EMULATOR_HOST")
+        with suppress(ValueError):
+            if emulator:
+                return host(emulator if "//" in emulator else f"//{emulator}")
+        return self.service
 
     def found_credentials(self) -> str:
         from sigma_impressions.clouds.gcs.client import found_credentials

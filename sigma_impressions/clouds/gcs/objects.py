@@ -27,6 +27,7 @@ from sigma_impressions.clouds.objects import (
     with_retries,
 )
 from sigma_impressions.errors import ObjectChanged, ObjectGone, ObjectUnreadable, StoreError
+from sigma_impressions.waiting import waiting_for
 
 _TIMEOUT = (10, 60)
 """Seconds to connect, and between two pieces of an answer."""
@@ -63,7 +64,7 @@ class GcsStore:
 
     def list(self, prefix: str, start_after: str | None = None) -> Iterator[StoredObject]:
         """Needs storage.objects.list."""
-        return objects_of(self._pages(prefix, start_after), uri("gs", self.bucket, prefix))
+        return objects_of(self._pages(prefix, start_after), uri("gs", self.bucket, prefix), self._host())
 
     def _pages(self, prefix: str, start_after: str | None) -> Iterator[Sequence[StoredObject]]:
         token: str | None = None
@@ -104,7 +105,7 @@ class GcsStore:
 
     def _no_answer(self, what: str, key: str) -> StoreError:
         return StoreError(
-            f"The endpoint {host(self._client.api_endpoint)} gave no {what} {uri('gs', self.bucket, key)}, but "
+            f"The endpoint {self._host()} gave no {what} {uri('gs', self.bucket, key)}, but "
             "something else, with HTTP 200. Is there a proxy or a login page in between, and is STORAGE_EMULATOR_HOST, "
             "if set, the address of a store?"
         )
@@ -112,7 +113,8 @@ class GcsStore:
     def stat(self, key: str) -> StoredObject:
         """Needs storage.objects.get."""
         what = f"reading {uri('gs', self.bucket, key)}"
-        return with_retries(partial(self._stat, key), self._backoff, what)
+        with waiting_for(f"{self._host()}: {what}"):
+            return with_retries(partial(self._stat, key), self._backoff, what)
 
     def _stat(self, key: str) -> StoredObject:
         blob = self._client.bucket(self.bucket).blob(key)
@@ -127,7 +129,7 @@ class GcsStore:
     def download(self, item: StoredObject, target: Path) -> None:
         """Needs storage.objects.get."""
         shown = uri("gs", self.bucket, item.key)
-        download_resuming(item, target, partial(self._transfer, item), self._backoff, shown)
+        download_resuming(item, target, partial(self._transfer, item), self._backoff, shown, endpoint=self._host())
 
     def _transfer(self, item: StoredObject, file: BinaryIO) -> None:
         blob = self._client.bucket(self.bucket).blob(item.key, generation=int(item.version))
@@ -153,6 +155,9 @@ class GcsStore:
     def _object(self, blob: Any) -> StoredObject:
         return StoredObject(self.bucket, blob.name, str(int(blob.generation)), blob.size, blob.updated)
 
+    def _host(self) -> str:
+        return host(self._client.api_endpoint)
+
     def _meaning(self, error: Exception, action: _Action, key: str) -> Exception:
         """The error to raise instead of the SDK's, whose text may hold a URL with a token."""
         doing = f"{'listing' if action == 'list' else 'reading'} {uri('gs', self.bucket, key)}"
@@ -162,7 +167,7 @@ class GcsStore:
         if isinstance(error, DataCorruption):
             return Interrupted("the checksum does not match", restart=True, in_body=True)
         if isinstance(error, _UNREACHABLE) or getattr(error, "retryable", False):
-            return Interrupted(f"the endpoint {host(self._client.api_endpoint)} could not be reached ({kind})")
+            return Interrupted(f"the endpoint {self._host()} could not be reached ({kind})")
         need = f"{doing}, which needs the permission {_permission(action)} on the bucket {self.bucket}"
         if isinstance(error, auth.RefreshError):
             return StoreError(

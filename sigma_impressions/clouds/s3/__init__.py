@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import os
 import re
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
 from sigma_impressions.clouds.cloud import Cloud, RemoteFiles
-from sigma_impressions.clouds.objects import ObjectStore
+from sigma_impressions.clouds.objects import ObjectStore, host
 from sigma_impressions.errors import StoreError
 
 
@@ -32,6 +33,13 @@ class S3(Cloud):
     @staticmethod
     def is_bucket_name(name: str) -> bool:
         return re.fullmatch(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]", name) is not None and ".." not in name
+
+    def host(self) -> str:
+        # What is no endpoint is told when it is used.
+        with suppress(StoreError, ValueError):
+            if endpoint := _endpoint():
+                return host(endpoint)
+        return self.service
 
     def found_credentials(self) -> str:
         from sigma_impressions.clouds.s3.client import found_credentials

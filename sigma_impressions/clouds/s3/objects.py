@@ -29,6 +29,7 @@ from sigma_impressions.clouds.objects import (
 )
 from sigma_impressions.errors import ObjectChanged, ObjectGone, ObjectUnreadable, StoreError
 from sigma_impressions.texts import printable
+from sigma_impressions.waiting import waiting_for
 
 _CHUNK_BYTES = 1024 * 1024
 _KEY_PAIR = "SIGMA_IMPRESSIONS_AWS_ACCESS_KEY_ID and SIGMA_IMPRESSIONS_AWS_SECRET_ACCESS_KEY"
@@ -119,7 +120,7 @@ class S3Store:
 
     def list(self, prefix: str, start_after: str | None = None) -> Iterator[StoredObject]:
         """Needs s3:ListBucket."""
-        return objects_of(self._pages(prefix, start_after), uri("s3", self.bucket, prefix))
+        return objects_of(self._pages(prefix, start_after), uri("s3", self.bucket, prefix), self._host())
 
     def _pages(self, prefix: str, start_after: str | None) -> Iterator[Sequence[StoredObject]]:
         request = {"Bucket": self.bucket, "Prefix": prefix}
@@ -160,7 +161,8 @@ class S3Store:
 
     def stat(self, key: str) -> StoredObject:
         """Needs s3:GetObject."""
-        head = self._head(key)
+        with waiting_for(f"{self._host()}: reading {uri('s3', self.bucket, key)}"):
+            head = self._head(key)
         try:
             return self._object(key, head, head["ContentLength"])
         except MALFORMED:
@@ -180,7 +182,7 @@ class S3Store:
     def download(self, item: StoredObject, target: Path) -> None:
         """Needs s3:GetObject."""
         shown = uri("s3", self.bucket, item.key)
-        download_resuming(item, target, partial(self._transfer, item), self._backoff, shown)
+        download_resuming(item, target, partial(self._transfer, item), self._backoff, shown, endpoint=self._host())
 
     def _transfer(self, item: StoredObject, file: BinaryIO) -> None:
         request = {"Bucket": self.bucket, "Key": item.key}

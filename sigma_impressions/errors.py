@@ -2,6 +2,7 @@
 
     OperatorError                 again   what went wrong
       SettingsError               no      settings, or the options of a run
+      InstanceError               no      the Dagster instance in DAGSTER_HOME
       StoreError                  yes     the bucket of the exports
         ObjectUnreadable          yes       one object, while others may well be read
       ObjectChanged               yes     an object was overwritten meanwhile
@@ -73,6 +74,10 @@ class SettingsError(OperatorError, again=False):
 
 class RefusedValue(ValueError):
     """The value of one setting is refused; the text says what to write instead. A `SettingsError` collects them."""
+
+
+class InstanceError(OperatorError, again=False):
+    """Dagster's own records cannot be kept; the message says why, and holds no password."""
 
 
 class StoreError(OperatorError):

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import os
 import pwd
+import shutil
 import stat
 from collections.abc import Iterable
 from pathlib import Path
 
 from sigma_impressions.errors import Problem, RefusedValue, SettingsError
+from sigma_impressions.folders import fault_of_folder
 from sigma_impressions.paths import fault_of_dagster_home
 
 PROJECT_VARIABLE = "SIGMA_IMPRESSIONS_PROJECT"
@@ -17,6 +19,11 @@ ENV_FILE = ".env"
 
 _WORKSPACE = "workspace.yaml"
 _DAGSTER_HOME = "dagster_home"
+INSTANCE_SETTINGS = "dagster.yaml"
+"""What the settings of a Dagster instance are called in its folder."""
+
+_OUR_INSTANCE_SETTINGS = Path(__file__).with_name(INSTANCE_SETTINGS)
+_WRITABLE = "Make room or give this user the right to write there, or name another folder"
 _FOLLOWED = (_WORKSPACE, _DAGSTER_HOME, ENV_FILE)
 """What is followed if it lies in the project's folder."""
 
@@ -79,11 +86,32 @@ def dagster_home(project: Path) -> Path:
 
 
 def use_dagster_home(project: Path) -> Path:
-    """The folder of the Dagster instance, made if need be and set for this process. Raises `SettingsError`."""
+    """The folder of the Dagster instance, made if need be and set for this process. Raises `SettingsError`.
+
+    Where it has no `dagster.yaml` it gets ours: by Dagster's own defaults the instance would send telemetry, watch no
+    runs and keep all ticks.
+    """
     folder = dagster_home(project)
-    folder.mkdir(parents=True, exist_ok=True)
+    if fault := fault_of_folder(folder):
+        raise SettingsError(Problem("DAGSTER_HOME", f"leads to {folder}, which {fault}. {_WRITABLE}"))
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        _add_instance_settings(folder / INSTANCE_SETTINGS)
+    except OSError as error:
+        fault = f"cannot be written: {error.strerror}"
+        raise SettingsError(Problem("DAGSTER_HOME", f"leads to {folder}, which {fault}. {_WRITABLE}")) from None
     os.environ["DAGSTER_HOME"] = str(folder)
     return folder
+
+
+def _add_instance_settings(path: Path) -> None:
+    """Put the settings of the Dagster instance to a path, unless something is there."""
+    if os.path.lexists(path):
+        return
+    # In one piece: Dagster takes an empty file for one that changes nothing.
+    partial = path.with_name(f".{path.name}.{os.getpid()}")
+    shutil.copyfile(_OUR_INSTANCE_SETTINGS, partial)
+    partial.replace(path)
 
 
 def _refuse_foreign(paths: Iterable[Path]) -> None:

@@ -19,7 +19,7 @@ from sigma_impressions.defs.build import JOB_NAME, build_definitions
 from sigma_impressions.defs.maintenance import MAINTENANCE_ASSET, MAINTENANCE_JOB_NAME
 from sigma_impressions.defs.runs import PROCESS_TAG, TRIGGER_TAG, end_dead_runs, range_tags, runs_under_way
 from sigma_impressions.defs.sqlite_engines import engines_kept
-from sigma_impressions.lake.scratch import locked
+from sigma_impressions.instance import opened_instance
 from sigma_impressions.terminal import say
 from sigma_impressions.texts import plain, printable
 from sigma_impressions.windows import MAX_DAYS_BACK
@@ -100,16 +100,10 @@ def refuse_under_way(dagster_home: Path) -> str | None:
 
 @contextmanager
 def _instance(dagster_home: Path) -> Iterator[dg.DagsterInstance]:
-    """The Dagster instance of a folder, on which the runs of dead processes have ended.
-
-    One process at a time opens it: the first one creates its databases, and two at once would break them.
-    """
-    with engines_kept():
-        with locked(dagster_home / ".opening.lock"):
-            instance = dg.DagsterInstance.from_config(str(dagster_home))
-        with instance:
-            end_dead_runs(instance)
-            yield instance
+    """The Dagster instance of a folder, on which the runs of dead processes have ended."""
+    with engines_kept(), opened_instance(dagster_home) as instance:
+        end_dead_runs(instance)
+        yield instance
 
 
 @contextmanager

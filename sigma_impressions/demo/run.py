@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import shutil
 import signal
 import socket
 import subprocess
@@ -28,7 +27,7 @@ from sigma_impressions.demo.generate import (
 from sigma_impressions.demo.object_store import EmbeddedObjectStore
 from sigma_impressions.lake.schemas import RAW_EXPORT_FILES
 from sigma_impressions.lake.tables import Tables
-from sigma_impressions.project import project_folder
+from sigma_impressions.project import use_dagster_home
 from sigma_impressions.scan import ScanOptions, chunks, scan_all
 from sigma_impressions.settings.read import environment_values, read_settings
 from sigma_impressions.terminal import open_console, say, say_message
@@ -67,7 +66,9 @@ def run_demo(project: Path, days: int, ui_port: int | None, sigma_api: bool = Fa
                 resources_file = folder / "sigma_resources.parquet"
                 resources().write_parquet(resources_file)
                 os.environ["SIGMA_IMPRESSIONS_RESOURCES"] = str(resources_file)
-            home = _dagster_home(folder)
+            # A Dagster instance of the demo's own.
+            os.environ["DAGSTER_HOME"] = str(folder / "dagster_home")
+            home = use_dagster_home(project)
             stored = tables(read_settings(environment_values(os.environ)))
             failure = _scan(console, stored, home, first, today)
             if failure is not None:
@@ -117,17 +118,6 @@ def _use_settings(folder: Path, store: EmbeddedObjectStore, first: date) -> None
             "SIGMA_IMPRESSIONS_START_DATE": first.isoformat(),
         }
     )
-
-
-def _dagster_home(folder: Path) -> Path:
-    """A Dagster instance of the demo's own, with the project's settings."""
-    home = folder / "dagster_home"
-    home.mkdir(exist_ok=True)
-    settings = project_folder() / "dagster_home" / "dagster.yaml"
-    if settings.is_file():
-        shutil.copyfile(settings, home / "dagster.yaml")
-    os.environ["DAGSTER_HOME"] = str(home)
-    return home
 
 
 def _scan(console: Console, stored: Tables, home: Path, first: date, today: date) -> str | None:

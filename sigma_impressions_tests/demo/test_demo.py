@@ -28,6 +28,9 @@ def test_the_demo_discovers_all_resources_over_http(tmp_path: Path) -> None:
     assert told is not None, done.stdout
     folder = tmp_path / "data" / "demo"
     assert not (folder / "sigma_resources.parquet").exists()
+    # As in a folder without a checkout: nothing of Dagster's telemetry.
+    assert (folder / "dagster_home" / "dagster.yaml").is_file()
+    assert not (folder / "dagster_home" / ".telemetry").exists()
     snapshots = Tables(folder / "storage").read(RESOURCE_SNAPSHOTS).collect()
     assert snapshots["read_from"].to_list() == [told[1]]
 

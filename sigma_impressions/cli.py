@@ -325,11 +325,11 @@ def forget(user: str | None) -> None:
 @main.command()
 @click.option("--settings", "listed", is_flag=True, help="List all settings first; of a secret only whether it is set.")
 def check(listed: bool) -> None:
-    """Test the source: settings, credentials, rights, the newest export file, the resources.
+    """Test the source: settings, Dagster, disk, storage, credentials, rights, the newest export file, the resources.
 
     One line for each step, with what to do where it fails. Nothing is captured. Exit code 0 or 1.
     """
-    from sigma_impressions.check import check_source
+    from sigma_impressions.check.source import check_source
     from sigma_impressions.settings.declared import SETTINGS
     from sigma_impressions.terminal import say
 

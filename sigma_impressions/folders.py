@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 _BLOCK = 4096
@@ -13,10 +13,10 @@ _BLOCK = 4096
 
 @dataclass(frozen=True)
 class Room:
-    """The file system that a folder lies in, or would lie in, and the bytes that are free on it for this user."""
+    """The file system that a folder lies in, or would lie in, and the bytes that are free there for this user."""
 
     device: int
-    free: int
+    free: int = field(compare=False)
 
 
 def fault_of_folder(folder: Path) -> str | None:
@@ -35,6 +35,25 @@ def fault_of_folder(folder: Path) -> str | None:
     except OSError as error:
         return f"cannot be written{where}: {error.strerror}"
     return None
+
+
+def unusable_below(folder: Path, depth: int) -> str | None:
+    """The first folder, of this one and those below it, that this user cannot use, as a sentence; None if all can be.
+
+    By the rights, as a table has many folders; whether the file system itself can be written is another question.
+    """
+    if folder.is_symlink() and not folder.exists():
+        return f"{folder} {fault_of_folder(folder)}"
+    if not folder.is_dir():
+        return None
+    if not os.access(folder, os.R_OK | os.W_OK | os.X_OK, effective_ids=os.access in os.supports_effective_ids):
+        return f"{folder} cannot be read and written by this user"
+    if not depth:
+        return None
+    with os.scandir(folder) as entries:
+        # Files are left out without a look at each.
+        below = sorted(Path(entry.path) for entry in entries if entry.is_dir() or entry.is_symlink())
+    return next((fault for path in below if (fault := unusable_below(path, depth - 1))), None)
 
 
 def room_of(folder: Path) -> Room:

@@ -236,6 +236,8 @@ def test_check_with_a_missing_resources_file(invoke: Invoke, s3_endpoint: str, t
     assert result.exit_code == 1
     assert steps(result) == {
         "settings": "ok",
+        "dagster": "ok",
+        "disk": "ok",
         "storage": "ok",
         "credentials": "ok",
         "list": "ok",

@@ -10,7 +10,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 
-from sigma_impressions.check import Step
+from sigma_impressions.check.step import Step
 from sigma_impressions.defs.check_job import steps_as_markdown
 from sigma_impressions.errors import Problem, ResourcesRefused, SettingsError
 from sigma_impressions.exports.reading.refused import RefusedFile

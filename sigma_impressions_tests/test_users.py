@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sigma_impressions.check import _told_of_rows
+from sigma_impressions.check.exports import _told_of_rows
 from sigma_impressions.exports.reading.headers import read_header
 from sigma_impressions.exports.reading.normalize import normalize_file
 from sigma_impressions.exports.reading.refused import RefusedFile

@@ -11,7 +11,7 @@ from sigma_impressions.defs.names import PLAIN_NAMES, Names
 from sigma_impressions.texts import markdown
 
 if TYPE_CHECKING:
-    from sigma_impressions.check import Step
+    from sigma_impressions.check.step import Step
 
 SOURCE_TEST_JOB_NAME = "test_source"
 
@@ -24,15 +24,18 @@ def build_check_job(names: Names = PLAIN_NAMES) -> dg.JobDefinition:
     @dg.op(
         name=names.name("check_source"),
         required_resource_keys={names.resource},
-        description="One step after the other: settings, storage, credentials, list, get, header, rows, resources.",
+        description=(
+            "One step after the other: settings, Dagster, disk, storage, credentials, list, get, header, rows, "
+            "resources."
+        ),
     )
     def check(context: dg.OpExecutionContext) -> dg.Output[None]:
         # Here, as a tick of the sensor, which is another process, has no need of all that reads files.
-        from sigma_impressions.check import check_source
+        from sigma_impressions.check.source import check_source
 
         steps: list[Step] = []
         with clear_failures():
-            for step in check_source(names.source_of(context.resources).values()):
+            for step in check_source(names.source_of(context.resources).values(), context.instance):
                 steps.append(step)
                 say = log_of(context).error if step.passed is False else log_of(context).info
                 say(f"{_MARKS[step.passed]}  {step.name}: {step.message}")

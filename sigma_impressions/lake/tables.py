@@ -91,20 +91,12 @@ class Tables:
         Open the tables that a decision depends on *before* the inputs of that decision are read, and commit
         with the same handle: a commit in between by another process is then found as a conflict.
         """
-        with _clear_log_errors(self.storage, table):
+        with clear_log_errors(self.storage, table):
             try:
                 handle = StoredTable(self.storage, table)
             except TableNotFoundError:
                 handle = self._create(table)
-        found = handle.metadata().configuration.get(_SCHEMA_VERSION_KEY)
-        if found == str(SCHEMA_VERSION):
-            return handle
-        if found is None or not found.isdecimal() or int(found) > SCHEMA_VERSION:
-            raise TablesError(
-                f"The table {self.location(table)} has schema version {found}, this program works with "
-                f"{SCHEMA_VERSION}. Use the version of Sigma Impressions that wrote it, or another storage."
-            )
-        return self._upgraded(table)
+        return handle if stored_version(handle) == SCHEMA_VERSION else self._upgraded(table)
 
     def exists(self, table: Table) -> bool:
         """Whether the table is there; to look at it creates it otherwise."""
@@ -120,7 +112,7 @@ class Tables:
         if handle is None:
             handle = self._reading[table] = self.open(table)
         else:
-            with _clear_log_errors(self.storage, table):
+            with clear_log_errors(self.storage, table):
                 handle.update_incremental()
         return handle
 
@@ -224,6 +216,17 @@ def _set_property(handle: StoredTable, key: str, value: str) -> None:
     handle.alter.set_table_properties({key: value}, raise_if_not_exists=False)
 
 
+def stored_version(handle: StoredTable) -> int:
+    """The schema version of an opened table. Raises `TablesError` if this program cannot work with it."""
+    found = handle.metadata().configuration.get(_SCHEMA_VERSION_KEY)
+    if found is None or not found.isdecimal() or int(found) > SCHEMA_VERSION:
+        raise TablesError(
+            f"The table {handle.storage.uri(handle.table.name)} has schema version {found}, this program works with "
+            f"{SCHEMA_VERSION}. Use the version of Sigma Impressions that wrote it, or another storage."
+        )
+    return int(found)
+
+
 def scan(handle: StoredTable, column: str | None = None, values: Iterable[object] = ()) -> pl.LazyFrame:
     """All rows of an opened table, or those of the partitions whose `column` is one of `values`."""
     # Not polars' scan of Delta tables: it reads no local copies of what lies in a bucket, and imports pyarrow.
@@ -317,7 +320,7 @@ _BROKEN_LOG = "metadata or protocol|Json error|contiguous commit|Invalid Checkpo
 
 
 @contextmanager
-def _clear_log_errors(storage: Storage, table: Table) -> Iterator[None]:
+def clear_log_errors(storage: Storage, table: Table) -> Iterator[None]:
     """As `clear_errors`, for opening a table: a log that is broken becomes a `DamagedError`."""
     location = storage.uri(table.name)
     try:

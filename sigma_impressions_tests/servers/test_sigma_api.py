@@ -13,7 +13,8 @@ import duckdb
 import pytest
 from rich.console import Console
 
-from sigma_impressions.check import Step, check_source
+from sigma_impressions.check.source import check_source
+from sigma_impressions.check.step import Step
 from sigma_impressions.demo.fake_sigma import FakeSigma, Organization
 from sigma_impressions.scan import ScanOptions, scan_all
 from sigma_impressions.settings.read import environment_values

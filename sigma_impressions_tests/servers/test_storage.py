@@ -17,7 +17,8 @@ from deltalake.exceptions import CommitFailedError
 from polars.testing import assert_frame_equal
 from rich.console import Console
 
-from sigma_impressions.check import Step, check_source
+from sigma_impressions.check.source import check_source
+from sigma_impressions.check.step import Step
 from sigma_impressions.clouds.s3.files import S3Files
 from sigma_impressions.errors import DamagedError
 from sigma_impressions.lake.commits import replace_rows

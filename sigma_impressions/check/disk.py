@@ -1,0 +1,62 @@
+"""The step of the disk: whether a run can write in every local folder that it uses, and how much."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+
+from sigma_impressions.check.step import Step
+from sigma_impressions.folders import Room, fault_of_folder, room_of
+from sigma_impressions.lake.storage import BucketStorage
+from sigma_impressions.project import local_path
+from sigma_impressions.settings.declared import Settings
+from sigma_impressions.wiring import storage
+
+LEAST_FREE = 200_000_000
+"""Bytes below which something will fail soon, whatever the source: a file, the database or a log does not fit."""
+
+
+_SPILL = "SIGMA_IMPRESSIONS_SPILL"
+_TEMPORARY = "temporary files"
+_OWN = (_SPILL, _TEMPORARY)
+
+
+def check_disk(settings: Settings, home: Path | None, least_free: int = LEAST_FREE) -> Step:
+    """Whether a run can write wherever it does, and how much is free there.
+
+    `home` is the folder of the Dagster instance, if it is one of this machine.
+    """
+    faults: list[str] = []
+    users: dict[Room, list[str]] = {}
+    for what, folder in _folders(settings, home).items():
+        if fault := fault_of_folder(folder):
+            # Of the others the steps of Dagster and the storage tell it.
+            faults += [f"{what}: {folder} {fault}"] if what in _OWN else []
+        else:
+            users.setdefault(room_of(folder), []).append(what)
+    said = [f"{_size(room.free)} free for {_listed(names)}" for room, names in users.items()]
+    if any(room.free < least_free for room in users):
+        faults += [*said, f"a run should have {_size(least_free)} at least"]
+    if faults:
+        return Step("disk", False, f"{'; '.join(faults)}. Make room or give the right to write there, or set another")
+    return Step("disk", True, "; ".join(said))
+
+
+def _folders(settings: Settings, home: Path | None) -> dict[str, Path]:
+    """The local folders that a run writes in, by what is kept there."""
+    where = storage(settings)
+    folders = {
+        "the cache" if isinstance(where, BucketStorage) else "the storage": where.local,
+        "DAGSTER_HOME": home,
+        _SPILL: local_path(settings.spill) if settings.spill else None,
+        _TEMPORARY: Path(tempfile.gettempdir()),
+    }
+    return {what: folder for what, folder in folders.items() if folder is not None}
+
+
+def _listed(names: list[str]) -> str:
+    return " and ".join(filter(None, [", ".join(names[:-1]), names[-1]]))
+
+
+def _size(bytes_: int) -> str:
+    return f"{bytes_ / 10**9:,.1f} GB" if bytes_ >= 10**9 else f"{bytes_ / 10**6:,.0f} MB"

@@ -1,0 +1,227 @@
+"""What `check` finds out before a run does: of Dagster, of the disk and of the storage location."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+from deltalake import DeltaTable
+
+from sigma_impressions.check.disk import LEAST_FREE, check_disk
+from sigma_impressions.check.source import check_source
+from sigma_impressions.check.step import Step
+from sigma_impressions.lake.schemas import DAILY_IMPRESSIONS, EXPORT_FILES, SCHEMA_VERSION
+from sigma_impressions.lake.tables import Tables
+from sigma_impressions.project import INSTANCE_SETTINGS
+from sigma_impressions.settings.read import environment_values, read_settings
+from sigma_impressions_tests.commands import add_instance
+from sigma_impressions_tests.rights import forbid_hard_links, linux_only, obeying_modes
+
+
+@pytest.fixture
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The folder of a project with no other settings than the bucket's, which is not asked."""
+    for name in list(os.environ):
+        if name.startswith(("SIGMA_", "AWS_", "GOOGLE_", "DAGSTER_")):
+            monkeypatch.delenv(name)
+    monkeypatch.setenv("SIGMA_IMPRESSIONS_PROJECT", str(tmp_path))
+    monkeypatch.setenv("SIGMA_IMPRESSIONS_BUCKET_URI", "s3://bucket/exports")
+    return tmp_path
+
+
+def steps() -> Mapping[str, Step]:
+    """The steps before those that ask the bucket, by their names."""
+    found = {}
+    for step in check_source(environment_values(os.environ)):
+        if step.name == "credentials":
+            break
+        found[step.name] = step
+    return found
+
+
+def files_of(folder: Path) -> list[Path]:
+    return sorted(folder.rglob("*"))
+
+
+def test_nothing_is_left_where_nothing_was(project: Path) -> None:
+    found = steps()
+    assert [(name, step.passed) for name, step in found.items()] == [
+        ("settings", True),
+        ("dagster", True),
+        ("disk", True),
+        ("storage", True),
+    ]
+    assert "gets our dagster.yaml from the first command" in found["dagster"].message
+    assert "send telemetry" in found["dagster"].message
+    assert found["disk"].message.endswith("free for the storage, DAGSTER_HOME and temporary files")
+    assert files_of(project) == []
+
+
+# --- Dagster ------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("opened_before", [True, False])
+@pytest.mark.parametrize(
+    ("settings", "passed", "says"),
+    [
+        ("telemetry: {enabled: false}\nrun_monitoring: {enabled: true}\n", True, "runs are recorded in {home}"),
+        ("run_monitoring: {enabled: true}\n", True, "Dagster's telemetry is on"),
+        ("telemetry: {enabled: false}\n", True, "run_monitoring is off in dagster.yaml"),
+        ("telemetry: [", False, "{home}/dagster.yaml is no YAML with settings. Look at line 1"),
+    ],
+)
+def test_the_settings_of_the_instance(
+    opened_before: bool, settings: str, passed: bool, says: str, project: Path
+) -> None:
+    home = project / "dagster_home"
+    home.mkdir()
+    if opened_before:
+        add_instance(home)
+    (home / INSTANCE_SETTINGS).write_text(settings, encoding="utf-8")
+    before = files_of(home)
+    step = steps()["dagster"]
+    assert step.passed is passed
+    assert says.format(home=home) in step.message
+    assert {path.name for path in set(files_of(home)) - set(before)} <= ({".opening.lock"} if opened_before else set())
+
+
+def test_a_home_that_cannot_be_used(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    home = project / "dagster_home"
+    home.write_bytes(b"")
+    assert steps()["dagster"].message == f"DAGSTER_HOME leads to {home}, which is no folder"
+    home.unlink()
+    home.mkdir()
+    (home / INSTANCE_SETTINGS).symlink_to("nowhere")
+    assert "is a link that leads nowhere" in steps()["dagster"].message
+    (home / INSTANCE_SETTINGS).unlink()
+    (home / INSTANCE_SETTINGS).write_bytes(b"")
+    add_instance(home)
+    (home / "lost+found").mkdir(mode=0)
+    with obeying_modes():
+        assert steps()["dagster"].passed
+    (home / "history" / "runs").chmod(0o500)
+    with obeying_modes():
+        found = steps()["dagster"]
+    assert found.passed is False
+    assert found.message.startswith(f"{home / 'history' / 'runs'} cannot be read and written by this user")
+
+
+# --- The disk -----------------------------------------------------------------------------------------------------
+
+
+def test_a_disk_that_is_nearly_full_is_told(project: Path) -> None:
+    settings = read_settings(environment_values(os.environ))
+    assert check_disk(settings, project).passed
+    full = check_disk(settings, project, least_free=10**18)
+    assert full.passed is False
+    assert (
+        "free for the storage, DAGSTER_HOME and temporary files; a run should have 1,000,000,000.0 GB" in full.message
+    )
+    assert LEAST_FREE < 10**9
+
+
+def test_a_folder_to_spill_to_that_cannot_be_written(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    spill = project / "spill"
+    spill.symlink_to(project / "volume that is not mounted")
+    monkeypatch.setenv("SIGMA_IMPRESSIONS_SPILL", str(spill))
+    found = steps()["disk"]
+    assert found.passed is False
+    said = f"SIGMA_IMPRESSIONS_SPILL: {spill} is a link that leads nowhere, to {project}/volume that is not mounted"
+    assert found.message.startswith(said)
+
+
+# --- The storage location -----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("what", ["a file", "a link that leads nowhere", "closed"])
+def test_a_storage_location_that_cannot_be_written(what: str, project: Path) -> None:
+    data = project / "data"
+    if what == "a file":
+        data.write_bytes(b"")
+    elif what == "closed":
+        data.mkdir(mode=0o500)
+    else:
+        data.symlink_to("nowhere")
+    with obeying_modes():
+        found = steps()["storage"]
+    assert found.passed is False
+    says = {"a file": "is no folder", "closed": "cannot be written: Permission denied"}
+    assert found.message == f"{data} {says.get(what, 'is a link that leads nowhere, to nowhere')}"
+
+
+@pytest.mark.parametrize("uri", ["s3://tables/here", "gs://tables/here"])
+def test_a_cache_that_cannot_be_written(uri: str, project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    cache = project / "cache"
+    cache.mkdir(mode=0o500)
+    monkeypatch.setenv("SIGMA_IMPRESSIONS_STORAGE", uri)
+    monkeypatch.setenv("SIGMA_IMPRESSIONS_CACHE", str(cache))
+    with obeying_modes():
+        found = steps()["storage"]
+    assert found.passed is False
+    assert found.message.startswith(f"The local copies of {uri} lie in {cache}/")
+    assert found.message.endswith(f"cannot be written (it would be made in {cache}): Permission denied")
+
+
+def test_tables_that_are_there_are_looked_at_and_left_as_they_are(project: Path) -> None:
+    stored = Tables(project / "data")
+    stored.open(EXPORT_FILES)
+    versioned(stored, SCHEMA_VERSION - 1)
+    before = files_of(project)
+    found = steps()["storage"]
+    assert (found.passed, found.message) == (
+        True,
+        f"{project / 'data'} can be written; 2 tables, 1 of which the next run upgrades",
+    )
+    assert files_of(project) == before
+
+
+def test_a_table_of_a_newer_program_is_told(project: Path) -> None:
+    versioned(Tables(project / "data"), SCHEMA_VERSION + 1)
+    found = steps()["storage"]
+    assert found.passed is False
+    assert f"{DAILY_IMPRESSIONS.name} has schema version {SCHEMA_VERSION + 1}, this program" in found.message
+
+
+def versioned(stored: Tables, version: int) -> None:
+    """A table of another schema version."""
+    table = DeltaTable(stored.open(DAILY_IMPRESSIONS).table_uri)
+    table.alter.set_table_properties({"sigma_impressions.schema_version": str(version)}, raise_if_not_exists=False)
+
+
+@pytest.mark.parametrize("below", ["", "_delta_log", "event_date=2026-11-01", "event_date=2026-11-01/fingerprint=x"])
+def test_a_folder_of_a_table_that_cannot_be_written_is_named(below: str, project: Path) -> None:
+    stored = Tables(project / "data")
+    stored.open(DAILY_IMPRESSIONS)
+    folder = project / "data" / DAILY_IMPRESSIONS.name / below
+    folder.mkdir(parents=True, exist_ok=True)
+    folder.chmod(0o500)
+    with obeying_modes():
+        found = steps()["storage"]
+    assert found.passed is False
+    assert found.message.startswith(f"{folder} cannot be read and written by this user. All tables have to belong to")
+
+
+def test_a_table_that_is_a_link_to_nowhere_is_named(project: Path) -> None:
+    link = project / "data" / DAILY_IMPRESSIONS.name
+    link.parent.mkdir()
+    link.symlink_to("/volume/that/is/gone")
+    assert f"{link} is a link that leads nowhere, to /volume/that/is/gone" in steps()["storage"].message
+
+
+@linux_only
+def test_a_file_system_without_hard_links_is_told(project: Path) -> None:
+    code = "from sigma_impressions_tests.test_check import steps; print(steps()['storage'])"
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        check=True,
+        preexec_fn=forbid_hard_links,
+    )
+    assert "passed=False" in done.stdout
+    assert f"{project / 'data'} lies on a file system without hard links (Operation not supported)" in done.stdout
+    assert files_of(project) == []

@@ -12,6 +12,7 @@ import pytest
 from deltalake import DeltaTable
 
 from sigma_impressions.check.disk import LEAST_FREE, check_disk
+from sigma_impressions.check.instance import check_home
 from sigma_impressions.check.source import check_source
 from sigma_impressions.check.step import Step
 from sigma_impressions.lake.schemas import DAILY_IMPRESSIONS, EXPORT_FILES, SCHEMA_VERSION
@@ -64,14 +65,13 @@ def test_nothing_is_left_where_nothing_was(project: Path) -> None:
 # --- Dagster ------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("opened_before", [True, False])
 @pytest.mark.parametrize(
-    ("settings", "passed", "says"),
+    ("opened_before", "settings", "passed", "says"),
     [
-        ("telemetry: {enabled: false}\nrun_monitoring: {enabled: true}\n", True, "runs are recorded in {home}"),
-        ("run_monitoring: {enabled: true}\n", True, "Dagster's telemetry is on"),
-        ("telemetry: {enabled: false}\n", True, "run_monitoring is off in dagster.yaml"),
-        ("telemetry: [", False, "{home}/dagster.yaml is no YAML with settings. Look at line 1"),
+        (False, "telemetry: {enabled: false}\nrun_monitoring: {enabled: true}\n", True, "runs are recorded in {home}"),
+        (True, "run_monitoring: {enabled: true}\n", True, "Dagster's telemetry is on"),
+        (True, "telemetry: {enabled: false}\n", True, "run_monitoring is off in dagster.yaml"),
+        (False, "telemetry: [", False, "{home}/dagster.yaml is no YAML with settings. Look at line 1"),
     ],
 )
 def test_the_settings_of_the_instance(
@@ -83,29 +83,29 @@ def test_the_settings_of_the_instance(
         add_instance(home)
     (home / INSTANCE_SETTINGS).write_text(settings, encoding="utf-8")
     before = files_of(home)
-    step = steps()["dagster"]
+    step = check_home(home)
     assert step.passed is passed
     assert says.format(home=home) in step.message
     assert {path.name for path in set(files_of(home)) - set(before)} <= ({".opening.lock"} if opened_before else set())
 
 
-def test_a_home_that_cannot_be_used(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_home_that_cannot_be_used(project: Path) -> None:
     home = project / "dagster_home"
     home.write_bytes(b"")
-    assert steps()["dagster"].message == f"DAGSTER_HOME leads to {home}, which is no folder"
+    assert check_home(home).message == f"DAGSTER_HOME leads to {home}, which is no folder"
     home.unlink()
     home.mkdir()
     (home / INSTANCE_SETTINGS).symlink_to("nowhere")
-    assert "is a link that leads nowhere" in steps()["dagster"].message
+    assert "is a link that leads nowhere" in check_home(home).message
     (home / INSTANCE_SETTINGS).unlink()
     (home / INSTANCE_SETTINGS).write_bytes(b"")
     add_instance(home)
     (home / "lost+found").mkdir(mode=0)
     with obeying_modes():
-        assert steps()["dagster"].passed
+        assert check_home(home).passed
     (home / "history" / "runs").chmod(0o500)
     with obeying_modes():
-        found = steps()["dagster"]
+        found = check_home(home)
     assert found.passed is False
     assert found.message.startswith(f"{home / 'history' / 'runs'} cannot be read and written by this user")
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import threading
 import time
 from collections.abc import Iterator
@@ -19,18 +20,18 @@ from sigma_impressions.defs.failures import TickFailed
 from sigma_impressions.defs.sigma_source import SigmaSource
 from sigma_impressions.waiting import TooSlow, said, waited_for, waiting_for, waits_told, within
 from sigma_impressions.webhook import send_alerts
-from sigma_impressions_tests.clouds.http_stub import Answer, Request, http_stub
+from sigma_impressions_tests.clouds.http_stub import Answer, HttpStub, Request, http_stub
 
-LIMIT_SECONDS = 2
-"""What Dagster is told to give a tick, instead of a minute."""
+LIMITS = (2, 8, 32)
+"""What Dagster is told to give a tick, instead of a minute; more where a busy machine has not come to ask by then."""
 
 DENIED = Answer(403, b"<Error><Code>AccessDenied</Code></Error>")
 SECRET = "wJalrXUtnFEMIK7MDENGbPxRfiCYEXAMPLEKEY"
 
 
 @pytest.fixture
-def silent() -> Iterator[str]:
-    """Host and port of a server that takes requests and does not answer before the test has ended."""
+def silent() -> Iterator[HttpStub]:
+    """A server that takes requests and does not answer before the test has ended."""
     ended = threading.Event()
 
     def answer(_: Request) -> Answer:
@@ -38,7 +39,7 @@ def silent() -> Iterator[str]:
         return DENIED
 
     with http_stub(answer) as stub:
-        yield stub.url.partition("//")[2]
+        yield stub
         ended.set()
         # What was left to itself is still at work under the umask of a tick.
         for thread in threading.enumerate():
@@ -58,60 +59,73 @@ def settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPa
     monkeypatch.setenv("SIGMA_IMPRESSIONS_BUCKET_URI", "s3://exports/sigma")
     monkeypatch.setenv("SIGMA_IMPRESSIONS_RESOURCES", str(tmp_path / "none.csv"))
     monkeypatch.setenv("SIGMA_IMPRESSIONS_PROJECT", str(tmp_path))
-    for kind in ("SENSOR", "SCHEDULE"):
-        monkeypatch.setenv(f"DAGSTER_{kind}_GRPC_TIMEOUT_SECONDS", str(LIMIT_SECONDS))
     return monkeypatch
 
 
-def failure_of_tick(sensor_name: str, instance: dg.DagsterInstance) -> str:
+def host(stub: HttpStub) -> str:
+    return stub.url.partition("//")[2]
+
+
+def failure_of_tick(
+    sensor_name: str, instance: dg.DagsterInstance, silent: HttpStub, settings: pytest.MonkeyPatch
+) -> str:
     """The sentence with which a tick fails, and that in time."""
     repository = build_definitions().get_repository_def()
     sensor = repository.get_sensor_def(sensor_name)
     resources = {"source": SigmaSource.from_environment()}
-    context = dg.build_sensor_context(instance, repository_def=repository, resources=resources)
-    begun = time.monotonic()
-    with context, pytest.raises(TickFailed) as failed:
-        sensor.evaluate_tick(context)
-    assert time.monotonic() - begun < LIMIT_SECONDS
+    for limit in LIMITS:
+        settings.setenv("DAGSTER_SENSOR_GRPC_TIMEOUT_SECONDS", str(limit))
+        context = dg.build_sensor_context(instance, repository_def=repository, resources=resources)
+        begun = time.monotonic()
+        with context, pytest.raises(TickFailed) as failed:
+            sensor.evaluate_tick(context)
+        assert time.monotonic() - begun < limit
+        if silent.requests:
+            break
     assert SECRET not in str(failed.value)
     return str(failed.value)
 
 
 def test_a_tick_names_the_bucket_of_the_exports(
-    silent: str, settings: pytest.MonkeyPatch, instance: dg.DagsterInstance
+    silent: HttpStub, settings: pytest.MonkeyPatch, instance: dg.DagsterInstance
 ) -> None:
-    settings.setenv("AWS_ENDPOINT_URL_S3", f"http://{silent}")
-    said = failure_of_tick("new_export_files", instance)
-    assert said.startswith(f"Ended after 2 s, still waiting for {silent}: listing s3://exports/sigma/. Check")
+    settings.setenv("AWS_ENDPOINT_URL_S3", silent.url)
+    said = failure_of_tick("new_export_files", instance, silent, settings)
+    assert re.match(rf"Ended after \d+ s, still waiting for {host(silent)}: listing s3://exports/sigma/\. Check", said)
     assert "DAGSTER_SENSOR_GRPC_TIMEOUT_SECONDS" in said
 
 
 def test_a_tick_names_the_bucket_on_google_cloud_storage(
-    silent: str, settings: pytest.MonkeyPatch, instance: dg.DagsterInstance
+    silent: HttpStub, settings: pytest.MonkeyPatch, instance: dg.DagsterInstance
 ) -> None:
     for name in ("ACCESS_KEY_ID", "SECRET_ACCESS_KEY", "REGION"):
         settings.delenv(f"SIGMA_IMPRESSIONS_AWS_{name}")
     settings.setenv("SIGMA_IMPRESSIONS_BUCKET_URI", "gs://exports/sigma")
-    settings.setenv("STORAGE_EMULATOR_HOST", f"http://{silent}")
-    assert f"still waiting for {silent}: listing gs://exports/sigma/" in failure_of_tick("new_export_files", instance)
+    settings.setenv("STORAGE_EMULATOR_HOST", silent.url)
+    said = failure_of_tick("new_export_files", instance, silent, settings)
+    assert f"still waiting for {host(silent)}: listing gs://exports/sigma/." in said
 
 
 def test_a_tick_names_the_storage_location(
-    silent: str, settings: pytest.MonkeyPatch, instance: dg.DagsterInstance
+    silent: HttpStub, settings: pytest.MonkeyPatch, instance: dg.DagsterInstance
 ) -> None:
-    settings.setenv("AWS_ENDPOINT_URL_S3", f"http://{silent}")
+    settings.setenv("AWS_ENDPOINT_URL_S3", silent.url)
     settings.setenv("SIGMA_IMPRESSIONS_STORAGE", "s3://tables/here")
-    assert f"{silent}: opening s3://tables/here/raw_export_files" in failure_of_tick("staleness", instance)
+    said = failure_of_tick("staleness", instance, silent, settings)
+    assert f"still waiting for {host(silent)}: opening s3://tables/here/raw_export_files." in said
 
 
-def test_the_webhook_is_named_without_its_address(silent: str) -> None:
-    with pytest.raises(TooSlow) as slow:
-        within(0.5, lambda: send_alerts(f"http://{silent}/{SECRET}", "Sigma Impressions", ["A run failed."]))
+def test_the_webhook_is_named_without_its_address(silent: HttpStub) -> None:
+    for limit in LIMITS:
+        with pytest.raises(TooSlow) as slow:
+            within(limit / 4, lambda: send_alerts(f"{silent.url}/{SECRET}", "Sigma Impressions", ["A run failed."]))
+        if silent.requests:
+            break
     assert slow.value.waited_for == "the alert webhook: posting alerts"
 
 
 def test_a_command_says_what_it_waits_for(settings: pytest.MonkeyPatch) -> None:
-    def answer(request: Request) -> Answer:
+    def answer(_: Request) -> Answer:
         time.sleep(1)
         return DENIED
 
@@ -119,24 +133,25 @@ def test_a_command_says_what_it_waits_for(settings: pytest.MonkeyPatch) -> None:
     with http_stub(answer) as slow:
         settings.setenv("AWS_ENDPOINT_URL_S3", slow.url)
         done = CliRunner().invoke(cli.main, ["check"])
-    told = f"Still waiting for {slow.url.partition('//')[2]}: listing s3://exports/sigma/ (0 s)\n"
-    # Once, and again as long as that after it.
-    assert done.stderr == told + told.replace("(0", "(1")
+    assert f"Still waiting for {host(slow)}: listing s3://exports/sigma/ (" in done.stderr
     assert "list: Access denied" in done.stdout
+    assert SECRET not in done.output
 
 
 def test_what_is_waited_for_is_said_after_silence_alone_and_then_more_seldom() -> None:
     told: list[str] = []
-    with waits_told(told.append, 0.2):
-        time.sleep(0.5)
+    with waits_told(told.append, 0.5):
+        time.sleep(0.7)
         assert told == []
         with waiting_for("somebody: asking"), waiting_for("somebody: asking in detail"):
-            for _ in range(5):
+            for _ in range(8):
                 said()
                 time.sleep(0.1)
             assert told == []
-            time.sleep(0.9)
-    assert [sentence.partition(" (")[0] for sentence in told] == ["Still waiting for somebody: asking"] * 3
+            time.sleep(1.3)
+    # After 0.5 s and after a second; the next time would be after two.
+    assert 1 <= len(told) <= 2
+    assert {sentence.partition(" (")[0] for sentence in told} == {"Still waiting for somebody: asking"}
 
 
 def test_each_thread_waits_for_its_own() -> None:

@@ -43,8 +43,8 @@ def opened_instance(home: Path) -> Iterator[dg.DagsterInstance]:
 
     with (
         _clear_errors(home, _fault_of_settings, _fault_of_records),
-        waiting_for("Dagster's storage: opening it"),
         locked(home / ".opening.lock"),
+        waiting_for("Dagster's storage: opening it"),
         _without_warnings(),
     ):
         instance = dg.DagsterInstance.from_config(str(home))

@@ -186,6 +186,17 @@ def test_a_table_of_a_newer_program_is_told(project: Path) -> None:
     assert f"{DAILY_IMPRESSIONS.name} has schema version {SCHEMA_VERSION + 1}, this program" in found.message
 
 
+def test_a_table_whose_log_is_damaged_is_named(project: Path) -> None:
+    stored = Tables(project / "data")
+    stored.open(DAILY_IMPRESSIONS)
+    (log,) = (project / "data" / DAILY_IMPRESSIONS.name / "_delta_log").glob("*.json")
+    log.write_bytes(b"{")
+    found = steps()["storage"]
+    assert found.passed is False
+    said = f"The table {project / 'data' / DAILY_IMPRESSIONS.name} cannot be opened: its log is damaged ("
+    assert found.message.startswith(said)
+
+
 def versioned(stored: Tables, version: int) -> None:
     """A table of another schema version."""
     table = DeltaTable(stored.open(DAILY_IMPRESSIONS).table_uri)

@@ -12,6 +12,8 @@ from pathlib import Path
 import dagster as dg
 import pytest
 from click.testing import CliRunner
+from dagster._core.definitions.run_request import InstigatorType
+from dagster._core.scheduler.instigation import TickStatus
 
 from sigma_impressions.cli import main
 from sigma_impressions.errors import InstanceError
@@ -39,8 +41,10 @@ def test_a_new_home_sends_no_telemetry_watches_runs_and_forgets_ticks(
         assert instance.run_monitoring_enabled
         assert (instance.run_retries_enabled, instance.run_retries_max_retries) == (True, 2)
         assert not instance.run_retries_retry_on_asset_or_op_failure
-        for kind in ("schedule", "sensor"):
-            assert instance.get_settings("retention")[kind]["purge_after_days"]
+        kept = {kind: instance.get_tick_retention_settings(kind) for kind in InstigatorType}
+        assert set(kept[InstigatorType.SCHEDULE].values()) == {90}
+        sensor = kept[InstigatorType.SENSOR]
+        assert (sensor[TickStatus.SKIPPED], sensor[TickStatus.FAILURE], sensor[TickStatus.SUCCESS]) == (7, 30, 90)
     assert {path.name for path in home.iterdir() if path.name.startswith(".") or path.name == "logs"} == {
         ".opening.lock"
     }

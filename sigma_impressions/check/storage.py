@@ -14,7 +14,7 @@ import polars as pl
 from deltalake.exceptions import DeltaError, TableNotFoundError
 
 from sigma_impressions.check.step import Step
-from sigma_impressions.errors import OperatorError
+from sigma_impressions.errors import OperatorError, TablesError
 from sigma_impressions.folders import fault_of_folder, unusable_below
 from sigma_impressions.lake.commits import append_rows
 from sigma_impressions.lake.schemas import ALL_TABLES, SCHEMA_VERSION, Table
@@ -26,6 +26,8 @@ from sigma_impressions.wiring import tables
 
 _UNSUPPORTED = ("Operation not supported", "Function not implemented", "Operation not permitted")
 """What file systems answer that have no hard links, which a commit in a local folder needs."""
+
+_RESTORE = 'Give this user the right to read it, or restore it (docs/operations.md, "Restore")'
 
 
 def check_storage(settings: Settings) -> Step:
@@ -91,24 +93,31 @@ def _told_of(there: list[int]) -> str:
 
 def _version(stored: Tables, table: Table) -> int | None:
     """The schema version of a table, which is left as it is; None if it is not there. Raises `TablesError`."""
-    with clear_log_errors(stored.storage, table):
-        try:
-            handle = StoredTable(stored.storage, table)
-        except TableNotFoundError:
-            return None
-    return stored_version(handle)
+    where = stored.location(table)
+    try:
+        with clear_log_errors(stored.storage, table):
+            return stored_version(StoredTable(stored.storage, table))
+    except TableNotFoundError:
+        return None
+    except OSError as error:
+        raise TablesError(f"The table {where} cannot be opened: {_reason(error)}. {_RESTORE}") from None
 
 
 def _meaning(error: OSError) -> str:
-    """Why a commit failed in a local folder, as the rest of a sentence; Delta Lake has the number in its text."""
-    number = re.search(r"\(os error (\d+)\)", str(error))
-    reason = os.strerror(int(number[1])) if number else error.strerror or type(error).__name__
+    """Why a commit failed in a local folder, as the rest of a sentence about it."""
+    reason = _reason(error)
     if reason in _UNSUPPORTED and "rename" in str(error):
         return (
             f"lies on a file system without hard links ({reason}), on which no commit is safe. Use a folder on "
             "another one, or give the bucket itself as s3:// or gs:// if one is mounted there"
         )
     return f"cannot be written: {reason}"
+
+
+def _reason(error: OSError) -> str:
+    """What the operating system says; Delta Lake has the number of it in its text."""
+    number = re.search(r"\(os error (\d+)\)", str(error))
+    return os.strerror(int(number[1])) if number else error.strerror or type(error).__name__
 
 
 def _written_at_once(stored: Tables) -> int:

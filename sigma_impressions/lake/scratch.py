@@ -17,6 +17,8 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
 
+from sigma_impressions.waiting import waiting_for
+
 _LOCK_NAME = ".lock"
 _RANDOM = "[0-9a-f]{32}"
 _PREFIX = "sigma-impressions-"
@@ -26,7 +28,8 @@ _PREFIX = "sigma-impressions-"
 def locked(path: Path) -> Iterator[None]:
     """Hold an exclusive operating-system lock on the file `path`; it is freed when the process dies."""
     with _opened(path, os.O_CREAT) as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+        with waiting_for(f"another process, which holds {path}"):
+            fcntl.flock(lock, fcntl.LOCK_EX)
         yield
 
 

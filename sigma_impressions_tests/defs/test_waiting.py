@@ -16,8 +16,9 @@ from click.testing import CliRunner
 
 from sigma_impressions import cli
 from sigma_impressions.defs.build import build_definitions
-from sigma_impressions.defs.failures import TickFailed
+from sigma_impressions.defs.failures import TickFailed, tick
 from sigma_impressions.defs.sigma_source import SigmaSource
+from sigma_impressions.lake.scratch import locked
 from sigma_impressions.waiting import TooSlow, said, waited_for, waiting_for, waits_told, within
 from sigma_impressions.webhook import send_alerts
 from sigma_impressions_tests.clouds.http_stub import Answer, HttpStub, Request, http_stub
@@ -115,6 +116,23 @@ def test_a_tick_names_the_storage_location(
     assert f"still waiting for {host(silent)}: opening s3://tables/here/raw_export_files." in said
 
 
+@pytest.mark.parametrize("kind", ["SENSOR", "SCHEDULE"])
+def test_each_kind_of_tick_has_its_limit(kind: str, settings: pytest.MonkeyPatch) -> None:
+    ended = threading.Event()
+
+    def evaluate(context: dg.SensorEvaluationContext | dg.ScheduleEvaluationContext) -> None:
+        with waiting_for("somebody"):
+            ended.wait()
+
+    settings.setenv(f"DAGSTER_{kind}_GRPC_TIMEOUT_SECONDS", "1")
+    context = dg.build_sensor_context() if kind == "SENSOR" else dg.build_schedule_context()
+    try:
+        with pytest.raises(TickFailed, match=f"still waiting for somebody.* gives a tick 1 s.* set DAGSTER_{kind}_"):
+            tick(evaluate)(context)
+    finally:
+        ended.set()
+
+
 def test_the_webhook_is_named_without_its_address(silent: HttpStub) -> None:
     for limit in LIMITS:
         with pytest.raises(TooSlow) as slow:
@@ -152,6 +170,16 @@ def test_what_is_waited_for_is_said_after_silence_alone_and_then_more_seldom() -
     # After 0.5 s and after a second; the next time would be after two.
     assert 1 <= len(told) <= 2
     assert {sentence.partition(" (")[0] for sentence in told} == {"Still waiting for somebody: asking"}
+
+
+def test_a_lock_that_another_holds_is_named(tmp_path: Path) -> None:
+    def lock() -> None:
+        with locked(tmp_path / "lock"):
+            pass
+
+    with locked(tmp_path / "lock"), pytest.raises(TooSlow) as slow:
+        within(0.2, lock)
+    assert slow.value.waited_for == f"another process, which holds {tmp_path / 'lock'}"
 
 
 def test_each_thread_waits_for_its_own() -> None:

@@ -99,6 +99,10 @@ def test_a_home_that_cannot_be_used(project: Path) -> None:
     assert "is a link that leads nowhere" in check_home(home).message
     (home / INSTANCE_SETTINGS).unlink()
     (home / INSTANCE_SETTINGS).write_bytes(b"")
+    (home / INSTANCE_SETTINGS).chmod(0)
+    with obeying_modes():
+        assert check_home(home).message == f"{home / INSTANCE_SETTINGS} cannot be read: Permission denied"
+    (home / INSTANCE_SETTINGS).chmod(0o600)
     add_instance(home)
     (home / "lost+found").mkdir(mode=0)
     with obeying_modes():

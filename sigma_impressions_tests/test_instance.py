@@ -20,6 +20,7 @@ from sigma_impressions.errors import InstanceError
 from sigma_impressions.instance import opened_instance
 from sigma_impressions.project import INSTANCE_SETTINGS, use_dagster_home
 from sigma_impressions_tests.commands import add_instance, environment
+from sigma_impressions_tests.rights import obeying_modes
 from sigma_impressions_tests.test_docs import ROOT
 
 PASSWORD = "not-to-be-shown"
@@ -102,6 +103,16 @@ def test_records_that_cannot_be_read_are_told_in_a_sentence(tmp_path: Path) -> N
     (tmp_path / "history" / "runs.db").write_bytes(b"no database" * 1000)
     with pytest.raises(InstanceError, match="cannot be used: file is not a database"), opened_instance(tmp_path) as it:
         it.get_runs(limit=1)
+
+
+def test_settings_that_may_not_be_read_are_told_in_a_sentence(tmp_path: Path) -> None:
+    (tmp_path / INSTANCE_SETTINGS).touch(mode=0)
+    with (
+        obeying_modes(),
+        pytest.raises(InstanceError, match=r"dagster.yaml cannot be used: Permission denied"),
+        opened_instance(tmp_path),
+    ):
+        pass
 
 
 def test_an_error_of_the_work_itself_passes(tmp_path: Path) -> None:

@@ -15,7 +15,6 @@ from sigma_impressions.wiring import storage
 LEAST_FREE = 200_000_000
 """Bytes below which something will fail soon, whatever the source: a file, the database or a log does not fit."""
 
-
 _SPILL = "SIGMA_IMPRESSIONS_SPILL"
 _TEMPORARY = "temporary files"
 _OWN = (_SPILL, _TEMPORARY)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from contextlib import ExitStack
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -36,18 +36,25 @@ def check_home(home: Path) -> Step:
             return Step("dagster", False, f"{settings} is a link that leads nowhere. Correct or remove it")
         written = f"runs can be recorded in {home}, which gets our {INSTANCE_SETTINGS} from the first command that does"
         return Step("dagster", True, f"{written}. Until then Dagster's own processes send telemetry ({_DOCUMENTED})")
-    with ExitStack() as stack:
-        opened = home
-        if not (home / _DATABASES).is_dir():
-            # Whoever opens an instance first makes its databases.
-            opened = stack.enter_context(temporary_folder())
-            shutil.copyfile(settings, opened / INSTANCE_SETTINGS)
-        elif fault := next(filter(None, (unusable_below(home / name, 1) for name in _FOLDERS)), None):
-            return Step("dagster", False, f"{fault}. DAGSTER_HOME has to belong to the user who runs the pipeline")
+    if fault := next(filter(None, (unusable_below(home / name, 1) for name in _FOLDERS)), None):
+        return Step("dagster", False, f"{fault}. DAGSTER_HOME has to belong to the user who runs the pipeline")
+    return _check_opened(home, settings)
+
+
+def _check_opened(home: Path, settings: Path) -> Step:
+    """Whether the instance of a folder can be opened, and what its settings do."""
+    is_new = not (home / _DATABASES).is_dir()
+    # Whoever opens an instance first makes its databases.
+    with temporary_folder() if is_new else nullcontext(home) as opened:
         try:
-            return check_instance(stack.enter_context(opened_instance(opened)), home)
+            if is_new:
+                shutil.copyfile(settings, opened / INSTANCE_SETTINGS)
+            with opened_instance(opened) as instance:
+                return check_instance(instance, home)
         except InstanceError as error:
             return Step("dagster", False, str(error).replace(str(opened), str(home)))
+        except OSError as error:
+            return Step("dagster", False, f"{settings} cannot be read: {error.strerror}")
 
 
 def check_instance(instance: dg.DagsterInstance, home: Path | None = None) -> Step:

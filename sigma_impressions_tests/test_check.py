@@ -197,8 +197,7 @@ def test_a_table_whose_log_is_damaged_is_named(project: Path) -> None:
     log.write_bytes(b"{")
     found = steps()["storage"]
     assert found.passed is False
-    said = f"The table {project / 'data' / DAILY_IMPRESSIONS.name} cannot be opened: its log is damaged ("
-    assert found.message.startswith(said)
+    assert f"the log of {project / 'data' / DAILY_IMPRESSIONS.name} (_delta_log) lacks entries" in found.message
 
 
 def versioned(stored: Tables, version: int) -> None:

@@ -16,7 +16,7 @@ import dagster as dg
 import pytest
 from dagster._core.definitions.sensor_definition import SensorExecutionData
 
-from sigma_impressions.check import check_source
+from sigma_impressions.check.source import check_source
 from sigma_impressions.defs.build import JOB_NAME, build_definitions
 from sigma_impressions.defs.failures import TickFailed
 from sigma_impressions.defs.runs import (

@@ -251,7 +251,7 @@ def test_the_files_used_longest_ago_go_first(tmp_path: Path) -> None:
 def test_what_was_used_by_a_clock_that_was_ahead_goes_first(tmp_path: Path) -> None:
     used_before(tmp_path, "a", "b")
     os.utime(tmp_path / "a", (time.time() + 10**7,) * 2)
-    FileCache(tmp_path, 150).paths(["new"], fetch)
+    FileCache(tmp_path, 150).paths({"new": SIZE}, fetch)
     assert files(tmp_path) == {"b", "new"}
 
 

@@ -77,7 +77,7 @@ def test_nobody_may_write_to_the_published_file(mode: int, tables: Tables) -> No
         shutil.copytree(tables.root, there.root)
         database = publish_database(there, mode=mode).path
         assert database.stat().st_mode & 0o777 == mode
-        remove_database(database)
+        remove_database(there.storage)
         database = publish_database(there, mode=mode).path
         assert database.stat().st_mode & 0o777 == mode
         if os.geteuid() == 0:

@@ -350,9 +350,18 @@ class BucketStorage:
     @contextmanager
     def _copy(self, name: str) -> Iterator[PublishedCopy]:
         """This machine's copy of a published file; nobody else replaces it meanwhile."""
-        self.local.mkdir(parents=True, exist_ok=True)
-        with locked(_lock_of(self.local / name)):
-            yield PublishedCopy(self.local / name)
+        try:
+            self.local.mkdir(parents=True, exist_ok=True)
+            with locked(_lock_of(self.local / name)):
+                yield PublishedCopy(self.local / name)
+        except OSError as error:
+            # What comes from the network has no number.
+            if error.errno is None:
+                raise
+            raise StorageError(
+                f"The copy of {self.uri(name)} in {self.local} cannot be written: {error.strerror}. Make room or grant "
+                "the rights there, or set SIGMA_IMPRESSIONS_CACHE to another folder"
+            ) from None
 
     def _key_of(self, name: str) -> str:
         return f"{self._prefix}{name}"

@@ -122,7 +122,7 @@ def publish_database(
     """
     storage, target = tables.storage, tables.root / DATABASE_NAME
     with _publishing(storage):
-        # Before anything else is read: what is published in the place of this one has seen all that this one has.
+        # Before anything else is read: so this publication has seen all that the one before it has.
         replaced = fetch_database(storage)
         chosen = as_of or newest_as_of(tables, datetime.now(UTC).date())
         built, daily = built_as_of_dates(tables), built_event_dates(tables)

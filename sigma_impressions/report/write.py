@@ -15,7 +15,7 @@ from datetime import date
 from pathlib import Path
 
 from sigma_impressions.clouds.backoff import Backoff
-from sigma_impressions.errors import InputsChanged, ReportError
+from sigma_impressions.errors import InputsChanged, OperatorError, ReportError
 from sigma_impressions.lake.digests import digest
 from sigma_impressions.lake.scratch import replacing, scratch_folder
 from sigma_impressions.lake.storage import Storage
@@ -97,11 +97,12 @@ def published_pair(storage: Storage) -> Iterator[Pair]:
     Raises `ReportError` if nothing is published, or if the report still is another database's after some tries.
     """
     with scratch_folder(storage.local / WORK_FOLDER) as folder:
-        for failures in range(1, _PATIENCE.attempts + 1):
+        for failures in range(_PATIENCE.attempts):
+            if failures:
+                _PATIENCE.pause(failures)
             if (pair := _copied_pair(storage, folder)) is not None:
                 yield pair
                 return
-            _PATIENCE.pause(failures)
     raise ReportError(
         f"{storage.uri(REPORT_NAME)} is not the report of the database beside it: a run was killed between the two, "
         "or could not make it. sigma-impressions report makes it anew."
@@ -159,7 +160,8 @@ def _told(report: Callable[[str], None]) -> Iterator[None]:
     try:
         yield
     except Exception as error:
-        report(f"The report was not published with the database ({type(error).__name__}).")
+        reason = error if isinstance(error, OperatorError) else type(error).__name__
+        report(f"The report was not published with the database: {reason}")
 
 
 def _copied_pair(storage: Storage, folder: Path) -> Pair | None:

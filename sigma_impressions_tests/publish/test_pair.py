@@ -111,7 +111,7 @@ def test_a_report_that_cannot_be_made_keeps_no_database_back(tables: Tables, mon
         assert publish(tables, told.append).is_new
         with pytest.raises(ZeroDivisionError):
             write_report(tables.storage, "Usage")
-    assert told == ["The report was not published with the database (ZeroDivisionError)."]
+    assert told == ["The report was not published with the database: ZeroDivisionError"]
     assert publication_figures(published_database(tables.storage))["users"] == 2
     assert write_report(tables.storage, "Usage").is_new
     assert users(tables) == 2

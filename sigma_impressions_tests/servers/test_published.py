@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Iterator
 from datetime import UTC, date, datetime
 from pathlib import Path
@@ -52,6 +53,7 @@ def view(stored: Tables, user: str) -> None:
     refresh_metrics(stored, [AS_OF])
 
 
+@pytest.mark.parametrize("remote_storage", ["s3"], indirect=True)
 def test_a_machine_that_has_nothing_reads_what_another_has_published(
     stored: Tables, settings: dict[str, str], tmp_path: Path
 ) -> None:
@@ -125,3 +127,26 @@ def test_who_only_reads_has_complete_pairs_and_never_an_older_one(
     assert "publications were read" in reading.log.read_text(encoding="utf-8")
     with published_pair(stored.storage) as pair, duckdb.connect(str(pair.database), read_only=True) as connection:
         assert connection.execute("SELECT count(*) FROM export_files").fetchone() == (files,)
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize("remote_storage", ["s3"], indirect=True)
+def test_what_a_killed_publisher_leaves_is_made_a_pair(
+    stored: Tables, settings: dict[str, str], tmp_path: Path
+) -> None:
+    rng, files = random.Random(17), 0
+    (tmp_path / "two").mkdir()
+    other = Machine(tmp_path / "two", settings)
+    other.run(nothing())
+    seconds = other.run(publisher("calm", 1))
+    for number in range(40):
+        while not other.kill(publisher(f"killed {number}", 1), rng.uniform(0, seconds)):
+            pass
+        # Of some there is a database with the report of the one before it.
+        write_report(stored.storage, "Usage")
+        with published_pair(stored.storage) as pair, duckdb.connect(str(pair.database), read_only=True) as connection:
+            ((counted,),) = connection.execute("SELECT count(*) FROM export_files").fetchall()
+        assert counted >= files
+        files = counted
+    other.run(publisher("calm at last", 1))
+    assert not write_report(stored.storage, "Usage").is_new

@@ -7,6 +7,7 @@ takes the place of one of a newer database, and whoever finds another report tha
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -100,7 +101,7 @@ def published_pair(storage: Storage) -> Iterator[Pair]:
         for failures in range(_PATIENCE.attempts):
             if failures:
                 _PATIENCE.pause(failures)
-            if (pair := _copied_pair(storage, folder)) is not None:
+            if (pair := _kept_pair(storage, folder)) is not None:
                 yield pair
                 return
     raise ReportError(
@@ -164,19 +165,31 @@ def _told(report: Callable[[str], None]) -> Iterator[None]:
         report(f"The report was not published with the database: {reason}")
 
 
-def _copied_pair(storage: Storage, folder: Path) -> Pair | None:
-    """The pair, copied into a folder; None if report and database differ."""
+def _kept_pair(storage: Storage, folder: Path) -> Pair | None:
+    """The pair as it is now, kept in a folder; None if report and database differ."""
     if fetch_database(storage) is None:
         raise ReportError(missing_database(storage.uri(DATABASE_NAME)))
     storage.fetch(REPORT_NAME)
     database, report = folder / DATABASE_NAME, folder / REPORT_NAME
     # Another process of this machine may just have found that somebody has removed one.
     with suppress(FileNotFoundError):
-        shutil.copyfile(storage.local / DATABASE_NAME, database)
-        shutil.copyfile(storage.local / REPORT_NAME, report)
+        _keep(storage.local / DATABASE_NAME, database)
+        _keep(storage.local / REPORT_NAME, report)
         publication = read_publication(database)
         return Pair(database, report, publication) if _shows(report, _made_from(publication)) else None
     return None
+
+
+def _keep(published: Path, kept: Path) -> None:
+    """Have a file under another name too, which stays when it is replaced under its own; that takes no room."""
+    kept.unlink(missing_ok=True)
+    try:
+        os.link(published.resolve(), kept)
+    except FileNotFoundError:
+        raise
+    except OSError:
+        # Not in every file system, and not for the file of another user.
+        shutil.copyfile(published, kept)
 
 
 def _made_from(publication: Publication) -> str:

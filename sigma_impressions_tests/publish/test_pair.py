@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import shutil
 from collections.abc import Callable
 from datetime import UTC, date, datetime
@@ -70,7 +72,13 @@ def users(tables: Tables) -> int:
         return int(publication_figures(pair.database)["users"])
 
 
-def test_a_publication_is_a_pair(tables: Tables) -> None:
+@pytest.mark.parametrize("links", [True, False], ids=["with hard links", "without hard links"])
+def test_a_publication_is_a_pair(links: bool, tables: Tables, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: Path) -> None:
+        raise OSError(errno.EOPNOTSUPP, "Operation not supported")
+
+    if not links:
+        monkeypatch.setattr(os, "link", refuse)
     assert publish(tables).is_new
     assert users(tables) == 1
     # Nothing is left to do for those who look after the report.

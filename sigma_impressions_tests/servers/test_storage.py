@@ -36,6 +36,7 @@ from sigma_impressions.lake.tables import Tables, files_of, retry_conflicts, siz
 from sigma_impressions.lake.tables import scan as scan_table
 from sigma_impressions.metrics.daily import refresh_daily_impressions
 from sigma_impressions.publish.database import DATABASE_NAME
+from sigma_impressions.report.write import published_pair
 from sigma_impressions.scan import ScanOptions, scan_all
 from sigma_impressions.settings.read import environment_values, read_settings
 from sigma_impressions.upkeep.compact import maintain
@@ -95,7 +96,8 @@ def test_cases_with_the_tables_in_a_bucket(
     case = cases.load(name)
     with machine(tmp_path, settings_of(case, s3_bucket, remote_storage, tmp_path)) as stored:
         scan(tmp_path, as_of=case.as_of)
-        cases.assert_as_expected(case, stored.root / DATABASE_NAME)
+        with published_pair(stored.storage) as pair:
+            cases.assert_as_expected(case, pair.database)
         assert stored.root.is_relative_to(tmp_path / "data" / "cache")
 
 

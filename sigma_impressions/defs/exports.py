@@ -136,7 +136,7 @@ def build_export_assets(
         of_the_run = files.filter(pl.col("file_date").is_in(list(touched)))
         return dg.MaterializeResult(
             metadata={
-                **_normalization_metadata(stored, captured, touched),
+                **_normalization_metadata(stored, captured, touched, is_intact=not damages),
                 **column_lineage(NORMALIZED_IMPRESSIONS, {RAW_EXPORT_FILES.name: raw_key}),
             },
             check_results=[
@@ -236,8 +236,15 @@ def _rows_per_day(files: pl.DataFrame, days: Iterable[date]) -> dict[date, dict[
     return found
 
 
-def _normalization_metadata(stored: Tables, captured: Sequence[dict[str, Any]], days: Iterable[date]) -> dict[str, Any]:
-    first_rows = stored.read(NORMALIZED_IMPRESSIONS, "file_date", days).head(10).collect()
+def _normalization_metadata(
+    stored: Tables, captured: Sequence[dict[str, Any]], days: Iterable[date], *, is_intact: bool
+) -> dict[str, Any]:
+    # Where something is damaged the check says so, and these rows may be what is.
+    first_rows = (
+        stored.read(NORMALIZED_IMPRESSIONS, "file_date", days).head(10).collect()
+        if is_intact
+        else NORMALIZED_IMPRESSIONS.no_rows()
+    )
     return {
         "captured_files": len(captured),
         "captured_rows": sum(row["rows"] for row in captured),

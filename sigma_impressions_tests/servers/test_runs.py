@@ -17,7 +17,8 @@ from rich.console import Console
 
 from sigma_impressions.demo.generate import PREFIX, export_period
 from sigma_impressions.demo.vocabulary import MAIL_DOMAIN
-from sigma_impressions.lake.schemas import RAW_EXPORT_FILES
+from sigma_impressions.lake.schemas import NORMALIZED_IMPRESSIONS, RAW_EXPORT_FILES
+from sigma_impressions.lake.tables import Tables, files_of
 from sigma_impressions.scan import ScanOptions, chunks, scan_all
 from sigma_impressions_tests.commands import environment
 from sigma_impressions_tests.conftest import LISTER, READER
@@ -78,10 +79,15 @@ def test_a_run_over_a_damaged_storage_says_what_to_do_and_the_command_does_it(s3
     env = environment(tmp_path, settings(s3_bucket, tmp_path))
     assert sigma_impressions("run", env=env).returncode == 0
     before = contents(tmp_path / "data")
-    for folder in ("normalized_impressions", "resource_impressions"):
-        shutil.rmtree(tmp_path / "data" / folder)
     named = "storage_is_intact: What is stored is damaged: normalized_impressions, file date"
-    for _ in range(2):
+    tables = Tables(tmp_path / "data")
+    file = tables.root / "normalized_impressions" / files_of(tables.open(NORMALIZED_IMPRESSIONS))["path"][0]
+    file.unlink()
+    # Once with a file that is missing, once with all of the table.
+    for lost in (None, "normalized_impressions"):
+        if lost:
+            shutil.rmtree(tmp_path / "data" / lost)
+            shutil.rmtree(tmp_path / "data" / "resource_impressions")
         failed = sigma_impressions("run", env=env)
         assert failed.returncode == 1
         assert named in " ".join(failed.stderr.split())

@@ -33,6 +33,8 @@ from sigma_impressions_tests.exports.bucket import Bucket, scanned
 
 HEADER = "request_time,user_email,workbook_url_id\n"
 LAST = date(2026, 11, 20)
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(3600)]
+
 AS_OF_DATES = [date(2026, 11, day) for day in (12, 13, 18, 19, 20)]
 
 
@@ -164,7 +166,6 @@ def check_damage(world: World, right: dict[str, Any], folder: Path, seed: int) -
     return "named"
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("seeds", [range(6), pytest.param(range(6, 500), marks=pytest.mark.soak)], ids=["few", "many"])
 def test_whatever_file_is_damaged_nothing_wrong_is_published(
     world: World, right: dict[str, Any], tmp_path: Path, seeds: Sequence[int]
@@ -223,7 +224,6 @@ def syncs_of(world: World, folder: Path) -> int:
     return disk.syncs
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("step", [9, pytest.param(1, marks=pytest.mark.soak)], ids=["some", "each"])
 def test_a_power_loss_at_any_moment_loses_nothing(
     world: World, right: dict[str, Any], tmp_path: Path, step: int

@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Iterator
 from datetime import UTC, date, datetime
+from itertools import count
 from pathlib import Path
 
 import duckdb
@@ -25,7 +26,7 @@ from sigma_impressions_tests.servers.test_storage import machine
 
 AS_OF = date(2026, 11, 20)
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(1200)]
 
 
 @pytest.fixture
@@ -139,8 +140,9 @@ def test_what_a_killed_publisher_leaves_is_made_a_pair(
     other = Machine(tmp_path / "two", settings)
     other.run(nothing())
     seconds = other.run(publisher("calm", 1))
-    for number in range(40):
-        while not other.kill(publisher(f"killed {number}", 1), rng.uniform(0, seconds)):
+    names = (f"killed {number}" for number in count())
+    for _ in range(40):
+        while not other.kill(publisher(next(names), 1), rng.uniform(0, seconds)):
             pass
         # Of some there is a database with the report of the one before it.
         write_report(stored.storage, "Usage")

@@ -84,9 +84,17 @@ def take_stock(tables: Tables) -> list[Damage]:
 
     A byte that was changed is not noticed: `verify` does that.
     """
+    damages = _look(tables)
+    # Another process may have changed one of the tables after the other was read; what is damaged stays so.
+    again = set(_look(tables)) if damages else set()
+    return [damage for damage in damages if damage in again]
+
+
+def _look(tables: Tables) -> list[Damage]:
     # The registries first: what they name was written before.
     noted = tables.registry(DATA_FILES)
-    files, snapshots = tables.read(EXPORT_FILES).collect(), tables.registry(RESOURCE_SNAPSHOTS)
+    files = tables.read(EXPORT_FILES).sort("file_date", "key").collect()
+    snapshots = tables.registry(RESOURCE_SNAPSHOTS)
     damages: list[Damage] = []
     new: list[pl.DataFrame] = []
     gone: list[str] = []
@@ -260,7 +268,7 @@ def _unheld_captures(tables: Tables, noted: pl.DataFrame, files: pl.DataFrame) -
             NORMALIZED_IMPRESSIONS,
             str(day),
             f"the rows of {of_day.height:,} export files are missing, for example those of {of_day['key'][0]}",
-            ids=tuple(of_day["capture_id"]),
+            ids=tuple(of_day["capture_id"].sort()),
         )
         for (day,), of_day in lost.group_by("file_date", maintain_order=True)
     ]
@@ -290,7 +298,9 @@ def _unregistered(
     """What a registry does not name any more, or twice, though it was registered: something else knows of it."""
     twice = files.filter(pl.col("file_id").is_duplicated())
     if twice.height:
-        yield Damage(EXPORT_FILES, "", f"{twice['key'][0]} is registered twice", ids=tuple(twice["file_id"].unique()))
+        yield Damage(
+            EXPORT_FILES, "", f"{twice['key'][0]} is registered twice", ids=tuple(twice["file_id"].unique().sort())
+        )
     # Not what another process captures just now.
     lost = _captured_before(tables, noted.filter(pl.col("noted_at") < datetime.now(UTC) - _LONGEST_CAPTURE), files)
     if lost.height:
@@ -307,7 +317,7 @@ def _unregistered(
             RESOURCE_SNAPSHOTS,
             "",
             f"the snapshot of as-of date {unknown['as_of_date'][-1]} is not registered any more",
-            ids=tuple(unknown["snapshot_id"].unique()),
+            ids=tuple(unknown["snapshot_id"].unique().sort()),
         )
     of_days = noted.filter(pl.col("table_name").is_in([table.name for table in DAILY_TABLES]))
     opened = set(of_days["partition"]) - {str(day) for day in _closed(tables)["event_date"]}

@@ -10,6 +10,7 @@ from sigma_impressions.defs.failures import clear_failures
 from sigma_impressions.defs.logs import log_of
 from sigma_impressions.defs.metadata import documentation, table_of
 from sigma_impressions.defs.names import PLAIN_NAMES, Names
+from sigma_impressions.lake.inventory import require_intact
 from sigma_impressions.lake.repair import drop_damaged
 from sigma_impressions.upkeep import DEFAULT_KEEP_DAYS
 from sigma_impressions.upkeep.compact import maintain
@@ -69,6 +70,8 @@ def build_maintenance_assets(names: Names = PLAIN_NAMES) -> list[dg.AssetsDefini
                 given_up = drop_damaged(stored, log_of(context).warning)
             if config.verify_files:
                 verify_storage(stored, log_of(context).info)
+            # What is damaged may still be put right, as long as nothing is deleted.
+            require_intact(stored)
             left = drop_future(stored, now, log_of(context).info) if config.drop_future else left_in_future(stored, now)
             if left.sentence is not None and not config.drop_future:
                 log_of(context).warning(left.sentence)

@@ -31,7 +31,7 @@ from sigma_impressions.exports.reading.refused import RefusedFile
 from sigma_impressions.exports.reading.rules import ReadingRules
 from sigma_impressions.exports.reading.small_files import SmallFile, normalize_small_files
 from sigma_impressions.lake.commits import StagedFile, append_files, replace_rows
-from sigma_impressions.lake.inventory import captured_before
+from sigma_impressions.lake.inventory import captured_before, naming_damage
 from sigma_impressions.lake.repair import drop_damaged_captures
 from sigma_impressions.lake.schemas import EXPORT_FILES, NORMALIZED_IMPRESSIONS, REJECTED_ROWS
 from sigma_impressions.lake.scratch import scratch_folder
@@ -95,8 +95,8 @@ def capture_pending(
     """
     if renormalize:
         drop_damaged_captures(tables, renormalize, report)
-    pending = _pending(tables, renormalize)
-    with scratch_folder(tables.root / WORK_FOLDER) as scratch:
+    with naming_damage(tables), scratch_folder(tables.root / WORK_FOLDER) as scratch:
+        pending = _pending(tables, renormalize)
         if not pending:
             # After the folders of dead processes were removed: this run may be the only one that gets here.
             return []

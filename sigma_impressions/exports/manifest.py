@@ -12,6 +12,7 @@ import polars as pl
 from sigma_impressions.clouds.objects import StoredObject
 from sigma_impressions.exports.listing import ExportFile, Listing
 from sigma_impressions.lake.commits import append_rows, replace_rows
+from sigma_impressions.lake.inventory import naming_damage
 from sigma_impressions.lake.schemas import EXPORT_FILES, RAW_EXPORT_FILES
 from sigma_impressions.lake.tables import Tables, retry_conflicts, scan
 from sigma_impressions.windows import LONGEST_WINDOW
@@ -50,7 +51,8 @@ def record_listing(tables: Tables, listing: Listing, now: datetime) -> Recorded:
     The first capture of a (key, version) fixes its file date and last-modified time: known files keep theirs.
     """
     # Another process may have created the table in the same moment.
-    return retry_conflicts(lambda: _record(tables, listing, now))
+    with naming_damage(tables):
+        return retry_conflicts(lambda: _record(tables, listing, now))
 
 
 def _record(tables: Tables, listing: Listing, now: datetime) -> Recorded:

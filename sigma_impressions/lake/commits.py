@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import time
 import uuid
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -57,10 +57,10 @@ class StagedFile:
 def append_files(handle: StoredTable, staged: Sequence[StagedFile]) -> None:
     """Move staged Parquet files into the table and commit them together.
 
-    Rows become visible to readers only when a registry names them, so an append needs no conflict check.
+    Rows become visible to readers only when a registry names them, so no commit of others is in the way.
     """
     if staged:
-        _commit(handle, _adopted(handle, staged))
+        _commit_after_others(handle, _adopted(handle, staged))
 
 
 def append_rows(handle: StoredTable, rows: pl.DataFrame) -> None:
@@ -84,16 +84,7 @@ def replace_rows(handle: StoredTable, column: str, values: Iterable[object], row
         actions: _Actions = [*_adopted(handle, staged), *_removals(handle.table, touched)]
         if not actions:
             return
-        for _ in range(_RACES):
-            try:
-                _commit(handle, actions, CommitProperties(max_commit_retries=0))
-                break
-            except CommitFailedError:
-                _refresh(handle)
-                if not _files_with(handle, column, wanted).equals(touched):
-                    raise
-        else:
-            raise CommitFailedError(f"{_RACES} other commits to {handle.table.name} came first")
+        _commit_after_others(handle, actions, lambda: _files_with(handle, column, wanted).equals(touched))
     _merge_many(handle)
 
 
@@ -265,6 +256,21 @@ def _commit(handle: StoredTable, actions: _Actions, properties: CommitProperties
         )
     _refresh(handle)
     handle.storage.keep_commits(handle.table.name, range(before + 1, handle.version() + 1))
+
+
+def _commit_after_others(
+    handle: StoredTable, actions: _Actions, is_still_right: Callable[[], bool] = lambda: True
+) -> None:
+    """Commit to the table, whatever others commit meanwhile, as long as these actions are still right after it."""
+    for _ in range(_RACES):
+        try:
+            _commit(handle, actions, CommitProperties(max_commit_retries=0))
+            return
+        except CommitFailedError:
+            _refresh(handle)
+            if not is_still_right():
+                raise
+    raise CommitFailedError(f"{_RACES} other commits to {handle.table.name} came first")
 
 
 def _refresh(handle: StoredTable) -> None:

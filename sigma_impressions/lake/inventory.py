@@ -12,7 +12,7 @@ import json
 from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 
 import polars as pl
 
@@ -49,9 +49,6 @@ from sigma_impressions.lake.tables import (
 OF_CAPTURES = (NORMALIZED_IMPRESSIONS, REJECTED_ROWS)
 """The tables with rows of export files."""
 
-_LONGEST_CAPTURE = timedelta(hours=6)
-"""From the first rows of a file to its registration; a run that is under way for longer is taken for dead."""
-
 
 @dataclass(frozen=True)
 class Damage:
@@ -84,17 +81,20 @@ def take_stock(tables: Tables) -> list[Damage]:
 
     A byte that was changed is not noticed: `verify` does that.
     """
-    damages = _look(tables)
-    # Another process may have changed one of the tables after the other was read; what is damaged stays so.
-    again = set(_look(tables)) if damages else set()
+    with naming_damage(tables):
+        damages = _look(tables)
+        # Another process may have changed one of the tables after the other was read; what is damaged stays so.
+        again = set(_look(tables)) if damages else set()
     return [damage for damage in damages if damage in again]
 
 
 def _look(tables: Tables) -> list[Damage]:
-    # The registries first: what they name was written before.
+    # The registries first, each before what it names: that was written before.
+    used = tables.registry(AS_OF_DATES).select("as_of_date", "snapshot_id").drop_nulls("snapshot_id")
     noted = tables.registry(DATA_FILES)
     files = tables.read(EXPORT_FILES).sort("file_date", "key").collect()
     snapshots = tables.registry(RESOURCE_SNAPSHOTS)
+    registered = frozenset(files["capture_id"].drop_nulls())
     damages: list[Damage] = []
     new: list[pl.DataFrame] = []
     gone: list[str] = []
@@ -107,14 +107,16 @@ def _look(tables: Tables) -> list[Damage]:
         compared = _compared(handle, noted.filter(pl.col("table_name") == table.name), there)
         damages += compared.damages
         gone += compared.removed
-        new.append(_notes(handle, compared.new))
-    fresh = pl.concat(new)
-    if gone or fresh.height:
-        _note(tables, gone, fresh)
-        noted = pl.concat([noted.filter(~pl.col("file").is_in(gone)), fresh.select(noted.columns)])
-    damages += _unheld_captures(tables, noted, files)
+        new.append(_notes(handle, compared.new, registered))
+    noted = _note(tables, noted, gone, pl.concat(new))
+    unheld = _unheld_captures(tables, noted, files)
+    if unheld:
+        # Some may be in files that were noted before the captures were registered.
+        noted = _note_captures(tables, noted, {damage.partition for damage in unheld}, registered)
+        unheld = _unheld_captures(tables, noted, files)
+    damages += unheld
     damages += _unheld_snapshots(tables, snapshots)
-    damages += _unregistered(tables, noted, files, snapshots)
+    damages += _unregistered(tables, noted, files, snapshots, used)
     return sorted(damages, key=lambda damage: (ALL_TABLES.index(damage.table), damage.partition))
 
 
@@ -174,8 +176,8 @@ def _partition(table: Table, file: pl.DataFrame) -> str:
     return str(file[table.partition_by[0]].item()) if table.partition_by else ""
 
 
-def _notes(handle: StoredTable, files: pl.DataFrame) -> pl.DataFrame:
-    """The rows of `data_files` for data files."""
+def _notes(handle: StoredTable, files: pl.DataFrame, registered: Collection[str]) -> pl.DataFrame:
+    """The rows of `data_files` for data files. Of their captures those that are registered: only these are missed."""
     table = handle.table
     rows = [
         {
@@ -184,7 +186,7 @@ def _notes(handle: StoredTable, files: pl.DataFrame) -> pl.DataFrame:
             "file": file["path"].item(),
             "size_bytes": file["size_bytes"].item(),
             "rows": file["rows"].item(),
-            "captures": _captures(handle, file) if table in OF_CAPTURES else None,
+            "captures": _captures(handle, file, registered) if table in OF_CAPTURES else None,
             "noted_at": datetime.now(UTC),
         }
         for file in files.iter_slices(1)
@@ -192,21 +194,33 @@ def _notes(handle: StoredTable, files: pl.DataFrame) -> pl.DataFrame:
     return pl.DataFrame(rows, schema=DATA_FILES.schema)
 
 
-def _captures(handle: StoredTable, file: pl.DataFrame) -> list[str]:
+def _captures(handle: StoredTable, file: pl.DataFrame, registered: Collection[str]) -> list[str]:
     found = scan_files(handle, file).select(pl.col("capture_id").unique()).collect()["capture_id"]
-    return found.drop_nulls().to_list()
+    return sorted(set(found) & set(registered))
 
 
-def _note(tables: Tables, gone: Collection[str], new: pl.DataFrame) -> None:
-    """Bring `data_files` up to date; of two processes that do it at once either is right."""
+def _note(tables: Tables, noted: pl.DataFrame, gone: Collection[str], new: pl.DataFrame) -> pl.DataFrame:
+    """Bring `data_files` up to date, and return it; of two processes that do it at once either is right."""
 
-    def forget() -> None:
-        replace_rows(tables.open(DATA_FILES), "file", gone, DATA_FILES.no_rows())
+    def replace() -> None:
+        replace_rows(tables.open(DATA_FILES), "file", gone, new)
 
     if gone:
-        retry_conflicts(forget)
-    if new.height:
+        retry_conflicts(replace)
+    elif new.height:
         append_rows(tables.open(DATA_FILES), new)
+    return pl.concat([noted.filter(~pl.col("file").is_in(gone)), new.select(noted.columns)])
+
+
+def _note_captures(
+    tables: Tables, noted: pl.DataFrame, file_dates: Collection[str], registered: Collection[str]
+) -> pl.DataFrame:
+    """Note the captures of some file dates again, and return `data_files`."""
+    handle = tables.newest(NORMALIZED_IMPRESSIONS)
+    there = files_of(handle, "file_date", file_dates)
+    broken = handle.storage.damaged(handle.table.name, sizes_of(there))
+    again = there.filter(pl.col("path").is_in(noted["file"].implode()) & ~pl.col("path").is_in(list(broken)))
+    return _note(tables, noted, again["path"].to_list(), _notes(handle, again, registered))
 
 
 # --- What is wrong --------------------------------------------------------------------------------------------------
@@ -293,7 +307,7 @@ def _unheld_snapshots(tables: Tables, snapshots: pl.DataFrame) -> list[Damage]:
 
 
 def _unregistered(
-    tables: Tables, noted: pl.DataFrame, files: pl.DataFrame, snapshots: pl.DataFrame
+    tables: Tables, noted: pl.DataFrame, files: pl.DataFrame, snapshots: pl.DataFrame, used: pl.DataFrame
 ) -> Iterator[Damage]:
     """What a registry does not name any more, or twice, though it was registered: something else knows of it."""
     twice = files.filter(pl.col("file_id").is_duplicated())
@@ -301,8 +315,7 @@ def _unregistered(
         yield Damage(
             EXPORT_FILES, "", f"{twice['key'][0]} is registered twice", ids=tuple(twice["file_id"].unique().sort())
         )
-    # Not what another process captures just now.
-    lost = _captured_before(tables, noted.filter(pl.col("noted_at") < datetime.now(UTC) - _LONGEST_CAPTURE), files)
+    lost = _captured_before(tables, noted, files)
     if lost.height:
         yield Damage(
             EXPORT_FILES,
@@ -310,7 +323,6 @@ def _unregistered(
             f"{lost.height:,} captured files are not registered any more, for example {lost['key'][0]}, file date "
             f"{lost['file_date'][0]}",
         )
-    used = tables.registry(AS_OF_DATES).select("as_of_date", "snapshot_id").drop_nulls("snapshot_id")
     unknown = used.join(snapshots, on="snapshot_id", how="anti").sort("as_of_date")
     if unknown.height:
         yield Damage(
@@ -327,10 +339,7 @@ def _unregistered(
 
 
 def captured_before(tables: Tables) -> frozenset[str]:
-    """The IDs of those files of the manifest that are not registered, though rows of them are captured.
-
-    A process was killed before it registered them, or has not yet; or the registry has lost them.
-    """
+    """The IDs of those files of the manifest that are not registered any more, though rows of them are captured."""
     found = _captured_before(tables, tables.registry(DATA_FILES), tables.read(EXPORT_FILES).collect())
     return frozenset(found["file_id"])
 
@@ -349,7 +358,7 @@ def _captured_before(tables: Tables, noted: pl.DataFrame, files: pl.DataFrame) -
 
 
 def _unregistered_captures(noted: pl.DataFrame, files: pl.DataFrame) -> pl.DataFrame:
-    """The notes of accepted rows, a row for each capture, of those that are not registered (any more)."""
+    """The notes of accepted rows, a row for each capture, of those that are not registered any more."""
     of_rows = noted.filter(pl.col("table_name") == NORMALIZED_IMPRESSIONS.name).explode("captures")
     return of_rows.join(files.select(captures="capture_id"), on="captures", how="anti")
 

@@ -1,7 +1,8 @@
 """Give up what is damaged, so that the work goes on with what is left.
 
-Nothing that can still be read is lost: captures of which rows are missing are not registered any more, so their export
-files are read again if the bucket holds them.
+Captures of which accepted rows are missing are not registered any more, so their export files are read again if the
+bucket holds them; so is a snapshot of the resources of which anything is missing. Rejected rows are read again by a run
+with `renormalize` only: their files count all the same.
 """
 
 from __future__ import annotations
@@ -23,7 +24,6 @@ from sigma_impressions.lake.schemas import (
     EXPORT_FILES,
     NORMALIZED_IMPRESSIONS,
     RESOURCE_SNAPSHOTS,
-    SIGMA_RESOURCES,
     SNAPSHOT_TABLES,
     Table,
 )
@@ -47,6 +47,7 @@ def drop_damaged(tables: Tables, report: Callable[[str], None]) -> int:
             report(f"{table.name}: its log is broken; everything of it was moved to {place}")
             dropped += 1
     dropped += _drop(tables, verify(tables), lambda damage: True, report)
+    # Files that the registry has lost are read again, or count no more.
     retry_conflicts(lambda: forget_unregistered(tables))
     return dropped
 
@@ -63,7 +64,7 @@ def _drop(
 ) -> int:
     dropped = 0
     for _ in range(_ROUNDS):
-        for damage in damages:
+        for damage in sorted(damages, key=_turn):
             report(f"Given up: {damage}")
             retry_conflicts(partial(_give_up, tables, damage))
             dropped += 1
@@ -73,19 +74,28 @@ def _drop(
     return dropped
 
 
+def _turn(damage: Damage) -> tuple[bool, bool]:
+    """Registries first, that of the data files before all: they are read when others are given up."""
+    return damage.table is not DATA_FILES, bool(damage.table.partition_by)
+
+
 def _give_up(tables: Tables, damage: Damage) -> None:
-    if damage.file is not None:
+    if damage.table in SNAPSHOT_TABLES:
+        # All of it: a snapshot without its history or aliases would be taken for a whole one.
+        _delete(tables, RESOURCE_SNAPSHOTS, "snapshot_id", [damage.partition])
+        for table in SNAPSHOT_TABLES:
+            _remove_files(tables, table, pl.col("snapshot_id") == damage.partition)
+        _delete(tables, DATA_FILES, "partition", [damage.partition])
+    elif damage.file is not None:
         _remove_files(tables, damage.table, pl.col("path") == damage.file)
-        _delete(tables, DATA_FILES, "file", [damage.file])
+        # Only of tables that are partitioned there are notes.
+        if damage.table.partition_by:
+            _delete(tables, DATA_FILES, "file", [damage.file])
         if damage.table in DAILY_TABLES:
             _open_again(tables, damage.partition)
     elif damage.table is NORMALIZED_IMPRESSIONS:
         _delete(tables, EXPORT_FILES, "capture_id", damage.ids)
-    elif damage.table is SIGMA_RESOURCES:
-        _delete(tables, RESOURCE_SNAPSHOTS, "snapshot_id", damage.ids)
-        for table in SNAPSHOT_TABLES:
-            _remove_files(tables, table, pl.col("snapshot_id").is_in(damage.ids))
-        _delete(tables, DATA_FILES, "partition", damage.ids)
+        forget_unregistered(tables)
     elif damage.table is RESOURCE_SNAPSHOTS:
         _delete(tables, AS_OF_DATES, "snapshot_id", damage.ids)
     elif damage.table is EVENT_DATES:

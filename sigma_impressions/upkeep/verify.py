@@ -22,7 +22,13 @@ def verify_storage(tables: Tables, report: Callable[[str], None]) -> None:
     if fetch_database(storage) is not None and not is_readable(storage.local / DATABASE_NAME):
         remove_database(storage)
         report(f"{storage.uri(DATABASE_NAME)} was damaged and is removed; the next run publishes it again")
-    found = dict.fromkeys(map(str, [*take_stock(tables), *verify(tables)]))
+    found = dict.fromkeys(map(str, verify(tables)))
+    try:
+        found |= dict.fromkeys(map(str, take_stock(tables)))
+    except DamagedError:
+        # Of a registry, which is among what was found.
+        if not found:
+            raise
     for damage in found:
         report(f"Damaged: {damage}")
     if found:

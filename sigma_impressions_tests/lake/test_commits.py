@@ -11,7 +11,7 @@ import pytest
 from deltalake.exceptions import CommitFailedError
 
 from sigma_impressions.lake import engine
-from sigma_impressions.lake.commits import append_rows, delete_rows, replace_rows
+from sigma_impressions.lake.commits import append_rows, delete_rows, merge_files, replace_rows
 from sigma_impressions.lake.schemas import EVENT_DATES, REJECTED_ROWS, USER_ACTIVITY, Table
 from sigma_impressions.lake.tables import Tables, files_of
 
@@ -108,3 +108,15 @@ def test_a_table_is_that_of_its_folder_and_its_partitions_those_of_its_log(name:
     handle.vacuum(0, dry_run=False, enforce_retention_duration=False, full=True)
     handle.create_checkpoint()
     assert days_of(Tables(tmp_path / name), REJECTED_ROWS, "file_date") == [DAYS[0], DAYS[0], DAYS[1]]
+
+
+@pytest.mark.parametrize("table", [EVENT_DATES, REJECTED_ROWS], ids=["registry", "partitioned"])
+def test_an_append_goes_on_after_others_have_joined_the_files(table: Table, tmp_path: Path) -> None:
+    tables = Tables(tmp_path)
+    for user in ("ada@x", "bob@x", "cyd@x"):
+        append_rows(tables.open(table), rows(table, DAYS[:1], user))
+    handle = tables.open(table)
+    merge_files(tables.open(table))
+    append_rows(handle, rows(table, DAYS[:1], "eve@x"))
+    assert tables.read(table).collect().height == 4
+    assert files_of(tables.open(table)).height == 2

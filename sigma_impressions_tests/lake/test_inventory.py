@@ -5,27 +5,35 @@ from __future__ import annotations
 import random
 import shutil
 from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import polars as pl
 import pytest
 
 from sigma_impressions.errors import DamagedError
+from sigma_impressions.exports import capture
+from sigma_impressions.exports.manifest import MISSING
 from sigma_impressions.lake.inventory import Damage, take_stock, verify
 from sigma_impressions.lake.repair import drop_damaged
 from sigma_impressions.lake.schemas import (
     ALL_TABLES,
     DAILY_IMPRESSIONS,
     DATA_FILES,
+    EVENT_DATES,
     EXPORT_FILES,
     NORMALIZED_IMPRESSIONS,
     REJECTED_ROWS,
     SIGMA_RESOURCES,
+    WORKBOOK_ALIASES,
     Table,
 )
-from sigma_impressions.lake.tables import Tables, files_of
+from sigma_impressions.lake.tables import Tables, files_of, scan_files
 from sigma_impressions.upkeep.verify import verify_storage
-from sigma_impressions_tests.lake.test_damage import World, one_more_run, right, world
+from sigma_impressions.upstream.contract import ALIASES, SCHEMA, conform
+from sigma_impressions.upstream.snapshots import capture_snapshot
+from sigma_impressions_tests.lake.test_damage import World, day_of, one_more_run, right, world
 
 pytestmark = pytest.mark.slow
 
@@ -180,6 +188,100 @@ def test_a_storage_of_before_is_taken_as_it_is(hurt: World, right: dict[str, Any
     assert again.select(columns).sort(columns).equals(noted.select(columns).unique().sort(columns))
     one_more_run(hurt)
     assert hurt.numbers() == right
+
+
+def test_a_snapshot_of_which_anything_is_lost_is_taken_again(hurt: World) -> None:
+    aliases = pl.DataFrame({"alias_id": ["tagged"], "workbook_url_id": ["wb1"], "tag_name": ["prod"]}).select(*ALIASES)
+    names = [{"resource_type": "sigma_workbook", "workbook_url_id": name, "name": name} for name in ("wb1", "wb2")]
+    resources = conform(pl.DataFrame(names, schema=SCHEMA), "the test")
+
+    def taken(hour: int) -> bool:
+        moment = datetime(2026, 11, 20, hour, tzinfo=UTC)
+        return capture_snapshot(Tables(hurt.folder), resources, "the test", moment, aliases=aliases).is_new
+
+    assert taken(22)
+    assert not taken(22)
+    (file,) = active(hurt, WORKBOOK_ALIASES)
+    file.unlink()
+    assert [damage.table for damage in take_stock(Tables(hurt.folder))] == [WORKBOOK_ALIASES]
+    drop_damaged(Tables(hurt.folder), lambda line: None)
+    assert take_stock(Tables(hurt.folder)) == []
+    assert taken(23)
+    assert Tables(hurt.folder).read(WORKBOOK_ALIASES).collect()["alias_id"].to_list() == ["tagged"]
+
+
+def test_registries_are_given_up_before_what_they_name(hurt: World) -> None:
+    for table in (DAILY_IMPRESSIONS, EVENT_DATES, DATA_FILES):
+        for file in active(hurt, table):
+            file.unlink()
+    drop_damaged(Tables(hurt.folder), lambda line: None)
+    assert take_stock(Tables(hurt.folder)) == verify(Tables(hurt.folder)) == []
+
+
+def test_a_changed_byte_of_a_registry_is_named(hurt: World) -> None:
+    for file in active(hurt, EXPORT_FILES):
+        flip(file, 30)
+    named = r"export_files: [0-9a-f-]+\.parquet does not hold the bytes any more"
+    for work in (lambda: take_stock(Tables(hurt.folder)), lambda: one_more_run(hurt)):
+        with pytest.raises(DamagedError, match=named):
+            work()
+    said: list[str] = []
+    with pytest.raises(DamagedError, match=named):
+        verify_storage(Tables(hurt.folder), said.append)
+    assert said[0].startswith("Damaged: export_files: ")
+
+
+class Killed(BaseException):
+    """Ends the process as far as the code can tell: nothing catches it."""
+
+
+def test_a_killed_run_blocks_no_later_one_though_its_rows_were_seen(
+    hurt: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patched:
+        patched.setattr(capture._Batch, "_register", lambda batch, rows: raise_killed())
+        with pytest.raises(Killed):
+            one_more_run(hurt)
+    assert take_stock(Tables(hurt.folder)) == []  # as a maintenance does meanwhile
+    no_more_exports(hurt)
+    hurt.put(20, (20, "new@x", "wb1"))
+    hurt.run(19, 20)
+    assert set(Tables(hurt.folder).read(EXPORT_FILES).collect()["status"]) == {"read", MISSING}
+
+
+def raise_killed() -> None:
+    raise Killed
+
+
+def test_rows_noted_before_they_were_registered_are_missed_after_it(
+    hurt: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    register = capture._Batch._register
+
+    def seen(batch: capture._Batch, rows: list[dict[str, Any]]) -> None:
+        assert take_stock(Tables(hurt.folder)) == []
+        register(batch, rows)
+
+    monkeypatch.setattr(capture._Batch, "_register", seen)
+    one_more_run(hurt)
+    assert take_stock(Tables(hurt.folder)) == []
+    no_more_exports(hurt)
+    lose_commits(EXPORT_FILES, 1)(hurt)
+    with pytest.raises(DamagedError, match="captured, not registered any more, and not in the bucket"):
+        hurt.run(19, 20)
+
+
+def test_what_was_read_again_and_lost_is_registered_as_missing(hurt: World) -> None:
+    hurt.run(19, 20, renormalize=True)
+    newest = Tables(hurt.folder).read(EXPORT_FILES).filter(pl.col("file_date") == day_of(19)).collect()
+    handle = Tables(hurt.folder).open(NORMALIZED_IMPRESSIONS)
+    for file in files_of(handle, "file_date", [day_of(19)]).iter_slices(1):
+        if set(scan_files(handle, file).collect()["capture_id"]) & set(newest["capture_id"]):
+            (hurt.folder / NORMALIZED_IMPRESSIONS.name / file["path"].item()).unlink()
+    no_more_exports(hurt)
+    hurt.run(19, 20, renormalize=True)
+    after = Tables(hurt.folder).read(EXPORT_FILES).filter(pl.col("file_date") == day_of(19)).collect()
+    assert after["status"].to_list() == [MISSING]
 
 
 def test_a_damage_says_where_it_is() -> None:

@@ -224,7 +224,7 @@ def syncs_of(world: World, folder: Path) -> int:
     return disk.syncs
 
 
-@pytest.mark.parametrize("step", [9, pytest.param(1, marks=pytest.mark.soak)], ids=["some", "each"])
+@pytest.mark.parametrize("step", [25, pytest.param(1, marks=pytest.mark.soak)], ids=["some", "each"])
 def test_a_power_loss_at_any_moment_loses_nothing(
     world: World, right: dict[str, Any], tmp_path: Path, step: int
 ) -> None:

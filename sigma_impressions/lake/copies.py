@@ -14,7 +14,8 @@ class PublishedCopy:
 
     The note names the version in the bucket and the file that is its copy. It is written before the file is moved
     into place: a copy that it does not describe was written to, was cut, or is that of a killed process, and so is at
-    no version. Who replaces it holds a lock.
+    no version. A file without any note is no copy: a version that put nothing into the bucket has published it here.
+    Who replaces it holds a lock.
     """
 
     def __init__(self, path: Path) -> None:
@@ -42,7 +43,12 @@ class PublishedCopy:
         put_in_place(file, self.path)
 
     def drop(self) -> None:
-        """Delete the copy, and what killed processes may have left of one."""
+        """Delete the copy; what is none stays, as it is nowhere else."""
+        if self._note.exists():
+            self.remove()
+
+    def remove(self) -> None:
+        """Delete whatever lies there, copy or not, and what killed processes may have left of it."""
         remove_published(self.path)
         self._note.unlink(missing_ok=True)
 

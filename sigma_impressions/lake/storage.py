@@ -84,7 +84,8 @@ class Storage(Protocol):
     def fetch(self, name: str) -> str | None:
         """Bring the file of this name in `local` up to what is published, and tell its version; None if nothing is.
 
-        The file is complete at any time, and never followed by an older one. It may be newer than what is told.
+        The file is complete at any time, and never followed by an older one. It may be newer than what is told. If
+        nothing is published there is a file only where an earlier version has published it on this machine alone.
         """
 
     def publish(self, name: str, file: Path, replaces: str | None) -> None:
@@ -94,7 +95,7 @@ class Storage(Protocol):
         """
 
     def withdraw(self, name: str) -> None:
-        """Delete what is published under this name, and this machine's copy of it."""
+        """Delete what is published under this name, and whatever this machine has of it."""
 
     def forget_copy(self, name: str) -> bool:
         """Delete this machine's copy of what is published; False if there is none, as it is published here."""
@@ -321,7 +322,7 @@ class BucketStorage:
     def withdraw(self, name: str) -> None:
         with clear_errors(self, f"deleting {self.uri(name)}"), self._copy(name) as copy:
             self._remote.delete(self._key_of(name))
-            copy.drop()
+            copy.remove()
 
     def forget_copy(self, name: str) -> bool:
         with self._copy(name) as copy:

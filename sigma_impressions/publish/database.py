@@ -140,7 +140,7 @@ def publish_database(
             tables.registry(EVENT_DATES),
             edition,
         )
-        existing = _existing(target)
+        existing = _existing(target) if replaced is not None else None
         if existing is not None and existing[0] == (chosen, contents.made_from):
             make_read_only(target, mode)
             return Published(target, chosen, False, existing[1])
@@ -197,7 +197,7 @@ def fetch_database(storage: Storage) -> str | None:
 def published_database(storage: Storage) -> Path:
     """The published database, as a file of this machine. Raises `NothingComputed` if none is published."""
     if fetch_database(storage) is None:
-        raise NothingComputed(missing_database(storage.uri(DATABASE_NAME)))
+        raise NothingComputed(nothing_published(storage))
     return storage.local / DATABASE_NAME
 
 
@@ -305,6 +305,14 @@ def is_readable(database: Path) -> bool:
 def missing_database(where: str) -> str:
     """What to tell somebody who asks for the database before one is published."""
     return f"There is no {where} yet. sigma-impressions run publishes it."
+
+
+def nothing_published(storage: Storage) -> str:
+    """What to tell somebody who asks for what a storage location does not hold yet."""
+    missing, earlier = missing_database(storage.uri(DATABASE_NAME)), storage.local / DATABASE_NAME
+    if not earlier.exists():
+        return missing
+    return f"{missing} What an earlier version has put into {earlier} stays until then."
 
 
 def top_workbooks(database: Path, most: int = 5) -> pl.DataFrame:

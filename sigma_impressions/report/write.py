@@ -21,7 +21,7 @@ from sigma_impressions.lake.digests import digest
 from sigma_impressions.lake.scratch import replacing, scratch_folder
 from sigma_impressions.lake.storage import Storage
 from sigma_impressions.lake.tables import WORK_FOLDER
-from sigma_impressions.publish.database import DATABASE_NAME, Companion, fetch_database, missing_database
+from sigma_impressions.publish.database import DATABASE_NAME, Companion, fetch_database, nothing_published
 from sigma_impressions.report.read import Publication, read_publication, read_usage
 
 REPORT_NAME = "usage_report.html"
@@ -131,7 +131,7 @@ def _publish(storage: Storage, title: str, rendered: _Rendered | None) -> Writte
         # Before the database is looked at: whoever publishes a newer one changes the report only after that.
         replaced = storage.fetch(REPORT_NAME)
         if fetch_database(storage) is None:
-            raise ReportError(missing_database(storage.uri(DATABASE_NAME)))
+            raise ReportError(nothing_published(storage))
         publication = read_publication(database)
         identity = _identity(publication, title)
         if replaced is not None and _shows(target, identity):
@@ -168,7 +168,7 @@ def _told(report: Callable[[str], None]) -> Iterator[None]:
 def _kept_pair(storage: Storage, folder: Path) -> Pair | None:
     """The pair as it is now, kept in a folder; None if report and database differ."""
     if fetch_database(storage) is None:
-        raise ReportError(missing_database(storage.uri(DATABASE_NAME)))
+        raise ReportError(nothing_published(storage))
     storage.fetch(REPORT_NAME)
     database, report = folder / DATABASE_NAME, folder / REPORT_NAME
     # Another process of this machine may just have found that somebody has removed one.

@@ -131,6 +131,25 @@ def test_a_copy_that_is_none_any_more_is_made_anew(machine: Machine) -> None:
     assert held(other) == b"newer"
 
 
+@pytest.mark.parametrize("machine", ["s3", "gcs"], indirect=True)
+def test_a_file_that_is_no_copy_stays_until_something_is_published_or_withdrawn(machine: Machine) -> None:
+    stored, other = machine("one"), machine("two")
+    for each in (stored, other):
+        # As an earlier version has left it, which put nothing into the bucket.
+        written(each, b"of an earlier version").replace(each.local / NAME)
+        assert each.fetch(NAME) is None
+        each.forget_copy(NAME)
+        assert each.fetch(NAME) is None
+        assert (each.local / NAME).read_bytes() == b"of an earlier version"
+    put(stored, b"1", None)
+    assert held(stored) == held(other) == b"1"
+    stored.withdraw(NAME)
+    assert held(stored) is held(other) is None
+    written(stored, b"of an earlier version").replace(stored.local / NAME)
+    stored.withdraw(NAME)
+    assert held(stored) is None
+
+
 @pytest.mark.parametrize("machine", ["s3"], indirect=True)
 def test_what_is_overwritten_while_it_is_read_is_read_again(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
     first, second = machine("one"), machine("two")

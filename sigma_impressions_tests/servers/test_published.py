@@ -12,11 +12,24 @@ import duckdb
 import polars as pl
 import pytest
 
+from sigma_impressions.errors import NothingComputed, ReportError
 from sigma_impressions.lake.tables import Tables
 from sigma_impressions.metrics.as_of import refresh_metrics
 from sigma_impressions.metrics.daily import refresh_daily_impressions
-from sigma_impressions.publish.database import DATABASE_NAME, publication_figures, publish_database, published_database
-from sigma_impressions.report.write import REPORT_NAME, published_pair, report_companion, write_report
+from sigma_impressions.publish.database import (
+    DATABASE_NAME,
+    publication_figures,
+    publish_database,
+    published_database,
+    remove_database,
+)
+from sigma_impressions.report.write import (
+    REPORT_NAME,
+    published_pair,
+    remove_report,
+    report_companion,
+    write_report,
+)
 from sigma_impressions.upkeep.edit_users import forget_stored
 from sigma_impressions_tests.conftest import RemoteStorage
 from sigma_impressions_tests.metrics.captured import capture, discover
@@ -84,6 +97,42 @@ def test_what_a_reader_has_written_into_its_copy_is_not_what_is_published(stored
     assert publication_figures(published_database(stored.storage))["users"] == 1
     assert not changes.exists()
     assert not publish_database(stored).is_new
+
+
+@pytest.mark.parametrize("remote_storage", ["s3"], indirect=True)
+def test_what_an_earlier_version_has_published_stays_until_there_is_something_newer(
+    stored: Tables, settings: dict[str, str], tmp_path: Path
+) -> None:
+    def as_by_an_earlier_version() -> None:
+        """Files of this machine alone, of the same result."""
+        publish_database(stored, companion=report_companion(stored.storage, "Usage", pytest.fail))
+        kept = {name: (stored.root / name).read_bytes() for name in files}
+        for name, content in kept.items():
+            stored.storage.withdraw(name)
+            (stored.root / name).write_bytes(content)
+
+    def are_there() -> bool:
+        return all((stored.root / name).exists() for name in files)
+
+    files = (DATABASE_NAME, REPORT_NAME)
+    as_by_an_earlier_version()
+    told = rf"There is no {stored.storage.uri(DATABASE_NAME)} yet. .*{stored.root / DATABASE_NAME} stays until then"
+    with pytest.raises(ReportError, match=told):
+        write_report(stored.storage, "Usage")
+    with pytest.raises(NothingComputed, match=told):
+        published_database(stored.storage)
+    with pytest.raises(ZeroDivisionError):
+        publish_database(stored, companion=lambda _: 1 / 0)  # type: ignore[arg-type, return-value]
+    assert are_there()
+    # It is the same result, but nobody else has it yet.
+    assert publish_database(stored, companion=report_companion(stored.storage, "Usage", pytest.fail)).is_new
+    with machine(tmp_path / "two", settings) as other:
+        assert publication_figures(published_database(other.storage))["users"] == 1
+    remove_report(stored.storage)
+    remove_database(stored.storage)
+    as_by_an_earlier_version()
+    forget_stored(stored, "ann@x.org", None, lambda _: None)
+    assert not any((stored.root / name).exists() for name in files)
 
 
 @pytest.mark.parametrize("remote_storage", ["s3"], indirect=True)

@@ -10,6 +10,7 @@
       StorageError                yes     the place of the tables
       TablesError                 no      tables that this version cannot work with
       DamagedError                no      something stored is missing or broken
+      DatabaseUnreadable          no      a published database that is none, or damaged
       InputsChanged               yes     another process has rebuilt what was about to be read
       NothingComputed             no      what is asked for has not been computed yet
       AddressesStored             no      addresses are stored, pseudonyms are wanted
@@ -118,6 +119,10 @@ class DamagedError(OperatorError, again=False):
             "what is lost with sigma-impressions maintain --drop-damaged; export files that the bucket still holds "
             "are then read again"
         )
+
+
+class DatabaseUnreadable(OperatorError, again=False):
+    """What is published as the database is none, or is damaged; whoever publishes replaces it."""
 
 
 class InputsChanged(OperatorError):

@@ -51,12 +51,12 @@ def build_publish_assets(
                 companion=report_companion(stored.storage, settings.name, log.warning),
                 mode=database_mode(settings),
             )
-        where = stored.storage.uri(DATABASE_NAME)
-        log.info(f"{where}: as of {published.as_of}, {'published' if published.is_new else 'already up to date'}")
-        if settings.workbook_observations:
-            for observation in usage_observations(context.instance, published.path, workbook_key):
-                context.log_event(observation)
-        top = top_workbooks(published.path)
+            where = stored.storage.uri(DATABASE_NAME)
+            log.info(f"{where}: as of {published.as_of}, {'published' if published.is_new else 'already up to date'}")
+            if settings.workbook_observations:
+                for observation in usage_observations(context.instance, published.path, workbook_key):
+                    context.log_event(observation)
+            top = top_workbooks(published.path)
         return dg.MaterializeResult(
             metadata={
                 "database": dg.MetadataValue.path(where),

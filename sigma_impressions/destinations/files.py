@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Literal
 
 from sigma_impressions.lake import engine
 from sigma_impressions.lake.scratch import replacing
+from sigma_impressions.publish.database import opened
 from sigma_impressions.texts import FORMULA, NO_FORMULA
 
 if TYPE_CHECKING:
@@ -33,7 +34,7 @@ def export_tables(database: Path, folder: Path, form: Literal["csv", "parquet"])
     apostrophe before it. Parquet holds everything as it is. Raises `OSError` if the folder cannot be written.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    with engine.open_database(database, writing_to=folder) as connection:
+    with opened(database, writing_to=folder) as connection:
         names = connection.execute("SELECT table_name FROM duckdb_tables() ORDER BY table_name").fetchall()
         for (table,) in names:
             path = folder / f"{table}.{form}"

@@ -7,7 +7,7 @@ from pathlib import Path
 import polars as pl
 
 from sigma_impressions.destinations import QUERIES
-from sigma_impressions.lake import engine
+from sigma_impressions.publish.database import opened
 
 
 def workbook_usage(database: Path) -> pl.DataFrame:
@@ -15,5 +15,5 @@ def workbook_usage(database: Path) -> pl.DataFrame:
 
     `rank` is by impressions of 30 days, then 60; 1 is the most viewed, and equal ones share a rank.
     """
-    with engine.open_database(database) as connection:
+    with opened(database) as connection:
         return QUERIES.frame(connection, "workbook_usage")

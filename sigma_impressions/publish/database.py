@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from pathlib import Path
@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import polars as pl
 
 from sigma_impressions import metrics
-from sigma_impressions.errors import InputsChanged, NothingComputed
+from sigma_impressions.errors import DatabaseUnreadable, InputsChanged, NothingComputed
 from sigma_impressions.exports.manifest import IS_RECENT
 from sigma_impressions.insights.history import History, read_history
 from sigma_impressions.insights.insight_tables import create_insights
@@ -289,6 +289,25 @@ def _export_files(registry: pl.DataFrame, as_of: date) -> pl.DataFrame:
     return registry.filter(IS_RECENT | pl.col("event_dates").list.eval(pl.element().is_in(days)).list.any())
 
 
+@contextmanager
+def opened(database: Path, writing_to: Path | None = None) -> Iterator[duckdb.DuckDBPyConnection]:
+    """Read a published database, as `engine.open_database` does. Raises `DatabaseUnreadable` if that cannot be."""
+    import duckdb
+
+    try:
+        with engine.open_database(database, writing_to) as connection:
+            yield connection
+    except duckdb.Error:
+        # What fails for another reason, such as a full disk, is not the fault of the database.
+        if is_readable(database):
+            raise
+        raise DatabaseUnreadable(
+            f"{database} cannot be read: it is damaged, no database, or open in a program that writes to it. The next "
+            "sigma-impressions run publishes it again; if that finds it up to date, sigma-impressions maintain "
+            "--verify removes it first"
+        ) from None
+
+
 def is_readable(database: Path) -> bool:
     """Whether a published database can be read to its last row; DuckDB compares what it reads with its checksums."""
     import duckdb
@@ -317,11 +336,11 @@ def nothing_published(storage: Storage) -> str:
 
 def top_workbooks(database: Path, most: int = 5) -> pl.DataFrame:
     """The workbooks with the most impressions of 30 days, those of their elements included."""
-    with engine.open_database(database) as connection:
+    with opened(database) as connection:
         return QUERIES.frame(connection, "top_workbooks", most=most)
 
 
 def publication_figures(database: Path) -> dict[str, Any]:
     """The day that a published database is stated as of, and how much it holds of resources, users and impressions."""
-    with engine.open_database(database) as connection:
+    with opened(database) as connection:
         return QUERIES.frame(connection, "publication_figures").row(0, named=True)

@@ -13,7 +13,7 @@ import polars as pl
 
 from sigma_impressions.errors import ReportError
 from sigma_impressions.lake import engine
-from sigma_impressions.publish.database import missing_database
+from sigma_impressions.publish.database import missing_database, opened
 from sigma_impressions.report import QUERIES
 from sigma_impressions.upstream.contract import WORKBOOK
 
@@ -150,7 +150,7 @@ def _connected(database: Path) -> Iterator[duckdb.DuckDBPyConnection]:
 
     if not database.is_file():
         raise ReportError(missing_database(str(database)))
-    with engine.open_database(database) as connection:
+    with opened(database) as connection:
         try:
             yield connection
         except duckdb.CatalogException:

@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from collections.abc import Callable
 from datetime import UTC, date, datetime
 from pathlib import Path
 
@@ -14,18 +15,26 @@ import duckdb
 import polars as pl
 import pytest
 
+from sigma_impressions.destinations.files import export_tables
+from sigma_impressions.destinations.workbook_usage import workbook_usage
+from sigma_impressions.errors import DatabaseUnreadable
 from sigma_impressions.lake.tables import Tables
 from sigma_impressions.metrics.as_of import refresh_metrics
 from sigma_impressions.metrics.daily import refresh_daily_impressions
 from sigma_impressions.publish.database import (
     GROUP_READS,
     OWNER_READS,
+    opened,
     publication_figures,
     publish_database,
     remove_database,
+    top_workbooks,
 )
+from sigma_impressions.report.read import read_usage
+from sigma_impressions.report.write import write_report
 from sigma_impressions_tests.metrics.captured import capture, discover
 from sigma_impressions_tests.metrics.reference import Row
+from sigma_impressions_tests.rights import linux_only
 
 AS_OF = date(2026, 11, 20)
 
@@ -125,3 +134,39 @@ def test_a_file_that_was_cut_is_published_anew(kept: float, tables: Tables) -> N
     os.truncate(database, int(database.stat().st_size * kept))
     assert publish_database(tables).is_new
     assert publication_figures(database) == figures
+
+
+def damage(database: Path, how: str) -> None:
+    content = database.read_bytes()
+    # It begins with three headers of 4 KiB; what follows holds the rows, and what says where they are.
+    kept = {"empty": 0, "another header": 0, "other rows": 3 * 4096}[how]
+    other = b"" if how == "empty" else bytes(byte ^ 0xFF for byte in content[kept:])
+    database.chmod(0o600)
+    database.write_bytes(content[:kept] + other)
+
+
+@pytest.mark.parametrize("how", ["empty", "another header", "other rows"])
+def test_who_reads_what_is_damaged_is_told_how_it_is_published_again(how: str, tables: Tables, tmp_path: Path) -> None:
+    database = publish_database(tables).path
+    damage(database, how)
+    readers: list[Callable[[], object]] = [
+        lambda: publication_figures(database),
+        lambda: top_workbooks(database),
+        lambda: workbook_usage(database),
+        lambda: read_usage(database),
+        lambda: write_report(tables.storage, "Usage"),
+        lambda: list(export_tables(database, tmp_path / "exported", "csv")),
+    ]
+    for read in readers:
+        with pytest.raises(DatabaseUnreadable, match=f"{database} cannot be read.* sigma-impressions run publishes it"):
+            read()
+    assert publish_database(tables).is_new
+    for read in readers:
+        read()
+
+
+@linux_only
+def test_a_full_disk_is_not_taken_for_damage(tables: Tables) -> None:
+    database = publish_database(tables).path
+    with pytest.raises(duckdb.IOException, match="No space left"), opened(database, Path("/dev")) as connection:
+        connection.execute("COPY (SELECT repeat('x', 1000) FROM range(1000000)) TO '/dev/full' (USE_TMP_FILE false)")

@@ -128,6 +128,36 @@ def test_a_disk_that_is_nearly_full_is_told(project: Path) -> None:
     assert LEAST_FREE < 10**9
 
 
+# Sees a file system of its own for temporary files, of which nothing is left.
+SMALL = """
+import os, subprocess, sys
+from sigma_impressions.check.disk import check_disk
+from sigma_impressions.settings.read import environment_values, read_settings
+
+for options in ("size=120m", "remount,size=12m"):
+    subprocess.run(["mount", "-t", "tmpfs", "-o", options, "tmpfs", sys.argv[1]], check=True)
+    print(check_disk(read_settings(environment_values(os.environ)), None))
+"""
+
+
+@linux_only
+def test_temporary_files_need_less_than_what_stays(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    small = project / "small"
+    small.mkdir()
+    monkeypatch.setenv("TMPDIR", str(small))
+    alone = ["unshare", "--mount", *([] if os.geteuid() == 0 else ["--map-root-user"])]
+    if subprocess.run([*alone, "true"], check=False).returncode:
+        pytest.skip("nothing can be mounted here")
+    done = subprocess.run(
+        [*alone, sys.executable, "-c", SMALL, str(small)], capture_output=True, text=True, check=True, timeout=60
+    )
+    enough, too_small = done.stdout.splitlines()
+    assert "passed=True" in enough
+    assert "126 MB free for temporary files" in enough
+    assert "passed=False" in too_small
+    assert "13 MB free for temporary files; a run should have 20 MB at least" in too_small
+
+
 def test_a_folder_to_spill_to_that_cannot_be_written(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     spill = project / "spill"
     spill.symlink_to(project / "volume that is not mounted")

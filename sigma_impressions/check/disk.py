@@ -15,6 +15,10 @@ from sigma_impressions.wiring import storage
 LEAST_FREE = 200_000_000
 """Bytes below which something will fail soon, whatever the source: a file, the database or a log does not fit."""
 
+LEAST_TEMPORARY = 20_000_000
+"""The same for temporary files alone: a run puts the resources there, from a bucket, and entries of the tables' logs,
+and more only where a path holds a `?` (`engine.folder_for_databases`)."""
+
 _SPILL = "SIGMA_IMPRESSIONS_SPILL"
 _TEMPORARY = "temporary files"
 _OWN = (_SPILL, _TEMPORARY)
@@ -33,9 +37,15 @@ def check_disk(settings: Settings, home: Path | None, least_free: int = LEAST_FR
             faults += [f"{what}: {folder} {fault}"] if what in _OWN else []
         else:
             users.setdefault(room_of(folder), []).append(what)
-    said = [f"{_size(room.free)} free for {_listed(names)}" for room, names in users.items()]
-    if any(room.free < least_free for room in users):
-        faults += [*said, f"a run should have {_size(least_free)} at least"]
+    said, is_short = [], False
+    for room, names in users.items():
+        said.append(f"{_size(room.free)} free for {_listed(names)}")
+        least = min(least_free, LEAST_TEMPORARY) if names == [_TEMPORARY] else least_free
+        if room.free < least:
+            said.append(f"a run should have {_size(least)} at least")
+            is_short = True
+    if is_short:
+        faults += said
     if faults:
         return Step("disk", False, f"{'; '.join(faults)}. Make room or give the right to write there, or set another")
     return Step("disk", True, "; ".join(said))

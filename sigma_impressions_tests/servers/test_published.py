@@ -31,6 +31,7 @@ from sigma_impressions.report.write import (
     write_report,
 )
 from sigma_impressions.upkeep.edit_users import forget_stored
+from sigma_impressions.upkeep.verify import verify_storage
 from sigma_impressions_tests.conftest import RemoteStorage
 from sigma_impressions_tests.metrics.captured import capture, discover
 from sigma_impressions_tests.metrics.reference import Row
@@ -121,6 +122,11 @@ def test_what_an_earlier_version_has_published_stays_until_there_is_something_ne
         write_report(stored.storage, "Usage")
     with pytest.raises(NothingComputed, match=told):
         published_database(stored.storage)
+    # Neither by what a program has written to it, nor by a look at every byte that is published.
+    changes = stored.root / f"{DATABASE_NAME}.wal"
+    changes.write_bytes(b"of a program that was killed")
+    verify_storage(stored, lambda _: None)
+    assert not changes.exists()
     with pytest.raises(ZeroDivisionError):
         publish_database(stored, companion=lambda _: 1 / 0)  # type: ignore[arg-type, return-value]
     assert are_there()

@@ -76,7 +76,7 @@ def build_export_assets(
             store, days = object_store(settings), days_of(context)
             listing = sort_out(store.list(settings.bucket_uri.prefix), set(days), file_date_pattern(settings))
             refuse_behind(listing.written_at, datetime.now(UTC))
-            recorded = record_listing(stored, listing, datetime.now(UTC))
+            recorded = record_listing(stored, listing, datetime.now(UTC), source(settings))
             forgotten = forget_missing(stored, listing, days) if config.forget_missing_files else []
         _log_listing(context, str(settings.bucket_uri), listing, recorded, forgotten)
         manifest = read_manifest(stored).collect()

@@ -11,6 +11,7 @@ import polars as pl
 
 from sigma_impressions.clouds.objects import StoredObject
 from sigma_impressions.exports.listing import ExportFile, Listing
+from sigma_impressions.exports.source import Source, claimed_manifest
 from sigma_impressions.lake.commits import append_rows, replace_rows
 from sigma_impressions.lake.inventory import naming_damage
 from sigma_impressions.lake.schemas import EXPORT_FILES, RAW_EXPORT_FILES
@@ -45,18 +46,19 @@ class Recorded:
     overwritten: list[ExportFile]
 
 
-def record_listing(tables: Tables, listing: Listing, now: datetime) -> Recorded:
+def record_listing(tables: Tables, listing: Listing, now: datetime, source: Source | None = None) -> Recorded:
     """Add the listed export files that the manifest does not know yet.
 
-    The first capture of a (key, version) fixes its file date and last-modified time: known files keep theirs.
+    The first capture of a (key, version) fixes its file date and last-modified time: known files keep theirs. With
+    `source`, whose exports were listed, it raises `OtherSource` if by now the tables hold those of another one.
     """
-    # Another process may have created the table in the same moment.
+    # Another process may have created the table, or claimed it for its source, in the same moment.
     with naming_damage(tables):
-        return retry_conflicts(lambda: _record(tables, listing, now))
+        return retry_conflicts(lambda: _record(tables, listing, now, source))
 
 
-def _record(tables: Tables, listing: Listing, now: datetime) -> Recorded:
-    manifest = tables.open(RAW_EXPORT_FILES)
+def _record(tables: Tables, listing: Listing, now: datetime, source: Source | None) -> Recorded:
+    manifest = tables.open(RAW_EXPORT_FILES) if source is None else claimed_manifest(tables, source)
     known = scan(manifest).select("file_id", "key").collect()
     known_ids, known_keys = set(known["file_id"]), set(known["key"])
     new = [file for file in listing.files if file.file_id not in known_ids]

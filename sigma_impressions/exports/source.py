@@ -30,16 +30,21 @@ def claim_tables(tables: Tables, source: Source, *, moved: bool = False) -> None
 
     Raises `OtherSource` if they hold those of another one. Tables without an export file are anybody's.
     """
+    retry_conflicts(lambda: claimed_manifest(tables, source, moved=moved))
 
-    def attempt() -> None:
-        manifest = tables.open(RAW_EXPORT_FILES)
-        if source_of(manifest) != source.uri:
-            if not moved:
-                _refuse(manifest, source)
+
+def claimed_manifest(tables: Tables, source: Source, *, moved: bool = False) -> StoredTable:
+    """The manifest as `claim_tables` leaves it, opened: what is added with this handle is of this source alone.
+
+    Raises `CommitFailedError` when another process got in between, as does to add something after another one's claim.
+    """
+    manifest = tables.open(RAW_EXPORT_FILES)
+    if source_of(manifest) != source.uri:
+        if not moved:
+            _refuse(manifest, source)
+        with clear_errors(tables.storage, f"writing to {tables.location(RAW_EXPORT_FILES)}"):
             note_source(manifest, source.uri)
-
-    with clear_errors(tables.storage, f"writing to {tables.location(RAW_EXPORT_FILES)}"):
-        retry_conflicts(attempt)
+    return manifest
 
 
 def refuse_other_source(tables: Tables, source: Source) -> None:

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TypeVar
 
 import polars as pl
-from deltalake import DeltaTable
+from deltalake import CommitProperties, DeltaTable
 from deltalake.exceptions import CommitFailedError, DeltaError, TableNotFoundError
 
 from sigma_impressions.clouds.backoff import Backoff
@@ -208,12 +208,15 @@ def source_of(manifest: StoredTable) -> str | None:
 
 
 def note_source(manifest: StoredTable, source: str) -> None:
-    """Note whose export files an opened manifest holds. Who has opened it before cannot commit to it any more."""
-    _set_property(manifest, _SOURCE_KEY, source)
+    """Note whose export files an opened manifest holds. Who has opened it before cannot commit to it any more.
+
+    Raises `CommitFailedError` when another process has committed to it since it was opened: files may have been added.
+    """
+    _set_property(manifest, _SOURCE_KEY, source, CommitProperties(max_commit_retries=0))
 
 
-def _set_property(handle: StoredTable, key: str, value: str) -> None:
-    handle.alter.set_table_properties({key: value}, raise_if_not_exists=False)
+def _set_property(handle: StoredTable, key: str, value: str, properties: CommitProperties | None = None) -> None:
+    handle.alter.set_table_properties({key: value}, raise_if_not_exists=False, commit_properties=properties)
 
 
 def stored_version(handle: StoredTable) -> int:

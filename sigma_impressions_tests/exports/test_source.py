@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+from deltalake.exceptions import CommitFailedError
 
 from sigma_impressions.clouds.objects import StoredObject
 from sigma_impressions.errors import OtherSource
 from sigma_impressions.exports.listing import ExportFile, Listing
 from sigma_impressions.exports.manifest import record_listing
-from sigma_impressions.exports.source import Source, claim_tables, refuse_other_source
+from sigma_impressions.exports.source import Source, claim_tables, claimed_manifest, refuse_other_source
+from sigma_impressions.lake.commits import append_rows
 from sigma_impressions.lake.schemas import RAW_EXPORT_FILES
-from sigma_impressions.lake.tables import Tables, source_of
+from sigma_impressions.lake.tables import Tables, note_source, source_of
 
 NOW = datetime(2026, 11, 20, 9, tzinfo=UTC)
 ACME = Source("s3://acme/sigma/", "acme", "sigma/")
@@ -25,9 +28,9 @@ OTHERS = [
 ]
 
 
-def record(tables: Tables, *keys: str, bucket: str = ACME.bucket) -> None:
+def record(tables: Tables, *keys: str, bucket: str = ACME.bucket, source: Source | None = None) -> None:
     files = [ExportFile(StoredObject(bucket, key, "v", 1, NOW), NOW.date()) for key in keys]
-    record_listing(tables, Listing(files), NOW)
+    record_listing(tables, Listing(files), NOW, source)
 
 
 @pytest.fixture
@@ -91,3 +94,30 @@ def test_runs_at_once_claim_the_tables_together(tmp_path: Path) -> None:
     tables = Tables(tmp_path)
     refuse_other_source(tables, ACME)
     assert tables.read(RAW_EXPORT_FILES).collect().height == 4
+
+
+@pytest.mark.parametrize("first", [0, 1], ids=["the first to claim", "the last to claim"])
+def test_of_first_runs_of_two_sources_at_once_only_one_goes_on(first: int, tmp_path: Path) -> None:
+    runs = [(Tables(tmp_path), ACME), (Tables(tmp_path), OTHERS[0])]
+    for tables, source in runs:
+        claim_tables(tables, source)
+    for tables, source in (runs[first], runs[1 - first]):
+        refused = pytest.raises(OtherSource, match=f"holds export files of {runs[first][1].uri}, ")
+        with nullcontext() if source == runs[first][1] else refused:
+            record(tables, "sigma/1.csv", bucket=source.bucket, source=source)
+    for tables, _ in runs:
+        assert set(tables.read(RAW_EXPORT_FILES).collect()["bucket"]) == {runs[first][1].bucket}
+
+
+def test_a_claim_loses_against_files_that_were_added_meanwhile(tables: Tables) -> None:
+    claim_tables(tables, ACME)
+    opened = Tables(tables.root).open(RAW_EXPORT_FILES)
+    record(tables, "sigma/1.csv", source=ACME)
+    with pytest.raises(CommitFailedError):
+        note_source(opened, OTHERS[0].uri)
+    claimed = claimed_manifest(tables, ACME)
+    claim_tables(Tables(tables.root), OTHERS[0], moved=True)
+    with pytest.raises(CommitFailedError):
+        append_rows(claimed, tables.read(RAW_EXPORT_FILES).collect())
+    with pytest.raises(OtherSource):
+        record(tables, "sigma/2.csv", source=ACME)

@@ -103,9 +103,14 @@ def drop_future(tables: Tables, now: datetime, report: Callable[[str], None]) ->
     found = left_in_future(tables, now)
     refuse_behind(found.newest_object, now)
     snapshot_ids = set(_snapshots(tables.registry(RESOURCE_SNAPSHOTS), now)["snapshot_id"])
+    # Where one of these is the oldest snapshot, as-of dates up to today were computed with it. Their tables stay, by
+    # which the next run knows that they are to be computed again.
+    registered = tables.registry(AS_OF_DATES)
+    with_them = set(registered.filter(pl.col("snapshot_id").is_in(list(snapshot_ids)))["as_of_date"])
     # The registries first: what they do not name is read by nobody.
     for tables_with, column, values in (
-        ((AS_OF_DATES, *METRIC_TABLES), "as_of_date", set(found.as_of_dates)),
+        ((AS_OF_DATES,), "as_of_date", with_them.union(found.as_of_dates)),
+        (METRIC_TABLES, "as_of_date", set(found.as_of_dates)),
         ((RESOURCE_SNAPSHOTS, *SNAPSHOT_TABLES), "snapshot_id", snapshot_ids),
     ):
         for table in tables_with:
@@ -114,7 +119,8 @@ def drop_future(tables: Tables, now: datetime, report: Callable[[str], None]) ->
         retry_conflicts(partial(_set_back, tables, table, name, time, now))
     report(
         f"of the future: {len(found.as_of_dates):,} as-of dates and {len(found.snapshots):,} resource snapshots "
-        f"dropped; {found.files:,} export files have the time of now"
+        f"dropped; {found.files:,} export files have the time of now; the next run computes "
+        f"{len(with_them.difference(found.as_of_dates)):,} as-of dates up to today again, which used these snapshots"
     )
     return found
 

@@ -17,6 +17,7 @@ from sigma_impressions.errors import ClockBehind, NothingComputed
 from sigma_impressions.exports.listing import ExportFile, Listing, sort_out
 from sigma_impressions.exports.manifest import record_listing
 from sigma_impressions.lake.commits import replace_rows
+from sigma_impressions.lake.inventory import take_stock
 from sigma_impressions.lake.schemas import (
     AS_OF_DATES,
     EVENT_DATES,
@@ -32,6 +33,7 @@ from sigma_impressions.metrics.daily import refresh_daily_impressions
 from sigma_impressions.metrics.fingerprints import expected_as_of_dates
 from sigma_impressions.publish.database import newest_as_of
 from sigma_impressions.publish.settle import publish_settled
+from sigma_impressions.upkeep.compact import maintain
 from sigma_impressions.upkeep.future import drop_future, left_in_future
 from sigma_impressions.upstream.contract import conform
 from sigma_impressions.upstream.snapshots import capture_snapshot
@@ -150,6 +152,25 @@ def test_what_is_dropped_is_gone_and_the_next_run_publishes_the_right_result(tab
     versions = [tables.open(table).version() for table in (AS_OF_DATES, EXPORT_FILES, EVENT_DATES)]
     drop_future(tables, NOW, lambda _: None)
     assert versions == [tables.open(table).version() for table in (AS_OF_DATES, EXPORT_FILES, EVENT_DATES)]
+
+
+def test_after_a_first_run_with_the_clock_ahead_nothing_is_damaged_and_the_next_run_computes_all_again(
+    tmp_path: Path,
+) -> None:
+    tables, yesterday = Tables(tmp_path), NOW - timedelta(days=1)
+    discover(tables, AHEAD, "wb1", "wb2")
+    capture(tables, "exported", [Row(yesterday, "ann@x.org", "wb1", None, 1, None)], yesterday.date())
+    count(tables, yesterday.date(), TODAY, LATER)
+    said: list[str] = []
+    drop_future(tables, NOW, said.append)
+    assert "computes 2 as-of dates up to today again" in said[0]
+    maintain(tables, timedelta(days=1), lambda _: None)
+    assert take_stock(tables) == []
+    right = discover(tables, NOW, "wb1")
+    count(tables, TODAY)
+    registered = tables.read(AS_OF_DATES).select("as_of_date", "snapshot_id").sort("as_of_date").collect().rows()
+    assert registered == [(yesterday.date(), right), (TODAY, right)]
+    assert published(tables) == (TODAY, 1)
 
 
 def test_single_views_that_were_dropped_in_the_future_let_late_files_be_told(tables: Tables) -> None:

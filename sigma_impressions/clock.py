@@ -26,7 +26,8 @@ def behind(written: datetime | None, now: datetime) -> str | None:
         return None
     return (
         f"An export file was written at {minute(written)}, and here it is {minute(now)}: the clock of this machine is "
-        "behind, or that of the store is ahead. Set it right, then run again."
+        "behind, or that of the store is ahead. Set it right, then run again. If both are right by now, that of the "
+        "store was ahead when it wrote the file: write the file again, or delete it if it is captured."
     )
 
 

@@ -6,13 +6,14 @@ dagster-gcp make the clients when a bucket is opened.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import fields, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sigma_impressions.clouds.cloud import Cloud
-from sigma_impressions.clouds.objects import ObjectStore, key_of
+from sigma_impressions.clouds.objects import ObjectStore, StoredObject, key_of
 from sigma_impressions.clouds.registry import CLOUDS
 from sigma_impressions.errors import Problem, SettingsError
 from sigma_impressions.insights.thresholds import InsightRules
@@ -40,6 +41,11 @@ def cloud(settings: Settings, scheme: str) -> Cloud:
 def object_store(settings: Settings) -> ObjectStore:
     """The bucket of the exports. Raises `StoreError` if no client can be made."""
     return cloud(settings, settings.bucket_uri.scheme).objects(settings.bucket_uri.bucket)
+
+
+def listed(settings: Settings) -> Iterator[StoredObject]:
+    """What lies in the bucket now under the prefix of the exports; it is opened and asked at the first step."""
+    yield from object_store(settings).list(settings.bucket_uri.prefix)
 
 
 def source(settings: Settings) -> Source:

@@ -27,7 +27,7 @@ from sigma_impressions.lake.tables import Tables
 from sigma_impressions.metrics.conservation import ROW_COUNTS
 from sigma_impressions.settings.declared import Settings
 from sigma_impressions.upkeep.edit_users import refuse_stored_addresses
-from sigma_impressions.wiring import file_date_pattern, object_store, reading_rules, source, tables
+from sigma_impressions.wiring import file_date_pattern, listed, object_store, reading_rules, source, tables
 
 
 class ListingOptions(dg.Config):
@@ -73,8 +73,8 @@ def build_export_assets(
             tag_run(context, str(settings.bucket_uri))
             stored = tables(settings)
             claim_tables(stored, source(settings), moved=config.source_moved)
-            store, days = object_store(settings), days_of(context)
-            listing = sort_out(store.list(settings.bucket_uri.prefix), set(days), file_date_pattern(settings))
+            days = days_of(context)
+            listing = sort_out(listed(settings), set(days), file_date_pattern(settings))
             refuse_behind(listing.written_at, datetime.now(UTC))
             recorded = record_listing(stored, listing, datetime.now(UTC), source(settings))
             forgotten = forget_missing(stored, listing, days) if config.forget_missing_files else []
@@ -164,7 +164,7 @@ def build_export_assets(
 def _listed(settings: Settings) -> set[str]:
     """The IDs of the export files that are in the bucket now."""
     with clear_failures():
-        return {file_id(item) for item in object_store(settings).list(settings.bucket_uri.prefix)}
+        return {file_id(item) for item in listed(settings)}
 
 
 def _log_listing(

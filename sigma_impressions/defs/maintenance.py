@@ -17,7 +17,7 @@ from sigma_impressions.upkeep.compact import maintain
 from sigma_impressions.upkeep.drop_detail import Dropped, drop_detail
 from sigma_impressions.upkeep.future import drop_future, left_in_future
 from sigma_impressions.upkeep.verify import verify_storage
-from sigma_impressions.wiring import tables
+from sigma_impressions.wiring import listed, tables
 
 MAINTENANCE_ASSET = "storage_maintenance"
 MAINTENANCE_JOB_NAME = "maintenance"
@@ -72,7 +72,11 @@ def build_maintenance_assets(names: Names = PLAIN_NAMES) -> list[dg.AssetsDefini
                 verify_storage(stored, log_of(context).info)
             # What is damaged may still be put right, as long as nothing is deleted.
             require_intact(stored)
-            left = drop_future(stored, now, log_of(context).info) if config.drop_future else left_in_future(stored, now)
+            left = (
+                drop_future(stored, now, listed(settings), log_of(context).info)
+                if config.drop_future
+                else left_in_future(stored, now)
+            )
             if left.sentence is not None and not config.drop_future:
                 log_of(context).warning(left.sentence)
             if settings.keep_detail_days is not None:

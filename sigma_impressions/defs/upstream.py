@@ -18,13 +18,14 @@ from sigma_impressions.exports.source import refuse_other_source
 from sigma_impressions.lake.schemas import RESOURCE_SNAPSHOTS, SIGMA_RESOURCES
 from sigma_impressions.settings.declared import Settings
 from sigma_impressions.upkeep.edit_users import refuse_stored_addresses
-from sigma_impressions.upkeep.future import newest_object
+from sigma_impressions.upkeep.future import left_in_future
 from sigma_impressions.upstream.contract import counted
 from sigma_impressions.upstream.discovery import Discovered, discover_resources
 from sigma_impressions.upstream.snapshot_file import read_snapshot
 from sigma_impressions.upstream.snapshots import capture_snapshot
 from sigma_impressions.users import pseudonymous_rows
 from sigma_impressions.wiring import (
+    listed,
     pseudonyms,
     resources_bucket,
     resources_location,
@@ -102,7 +103,8 @@ def _snapshot_asset(
             settings = names.settings_of(context.resources)
             stored = tables(settings)
             refuse_other_source(stored, source(settings))
-            refuse_behind(newest_object(stored), datetime.now(UTC))
+            began = datetime.now(UTC)
+            refuse_behind(left_in_future(stored, began, listed(settings)).written_at, began)
             where, found = _read(settings, log_of(context).info)
             resources, aliases, users = found.resources, found.aliases, pseudonyms(settings)
             unread = pl.Series([workbook.workbook_url_id for workbook in found.unread], dtype=pl.String)

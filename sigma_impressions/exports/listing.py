@@ -77,6 +77,11 @@ def sort_out(objects: Iterable[StoredObject], days: Collection[date], pattern: K
     return listing
 
 
+def newest_written(objects: Iterable[StoredObject]) -> datetime | None:
+    """When the last export file of a listing was written, by the clock of the store."""
+    return max((item.last_modified for item in objects if is_export_key(item.key)), default=None)
+
+
 def not_yet_read(last_day: date | None, today: date) -> str | None:
     """What to say if there are export files of a day that has not come, which no run reads before; else None."""
     # In some time zones a day begins half a day earlier than in UTC, and a key may hold their date.

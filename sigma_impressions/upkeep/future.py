@@ -6,7 +6,7 @@ time is one of today. When its time has come it would be used, old as it is then
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from functools import partial
@@ -14,6 +14,8 @@ from functools import partial
 import polars as pl
 
 from sigma_impressions.clock import behind, latest, minute, refuse_behind
+from sigma_impressions.clouds.objects import StoredObject
+from sigma_impressions.exports.listing import newest_written
 from sigma_impressions.lake.commits import delete_rows, replace_rows
 from sigma_impressions.lake.schemas import (
     AS_OF_DATES,
@@ -27,36 +29,40 @@ from sigma_impressions.lake.schemas import (
 )
 from sigma_impressions.lake.tables import Tables, files_of, retry_conflicts, scan
 
-_TIMES_OF_FILES = ((EXPORT_FILES, "file_id", "captured_at"), (RAW_EXPORT_FILES, "file_id", "first_seen_at"))
-_SET_BACK = (*_TIMES_OF_FILES, (EVENT_DATES, "event_date", "detail_dropped_at"))
-"""Tables whose rows stay, with what tells the rows apart, and a time that is compared with others."""
+_TIMES_OF_FILES = (
+    (EXPORT_FILES, "file_id", ("captured_at", "last_modified")),
+    (RAW_EXPORT_FILES, "file_id", ("first_seen_at", "last_modified")),
+)
+_SET_BACK = (*_TIMES_OF_FILES, (EVENT_DATES, "event_date", ("detail_dropped_at",)))
+"""Tables whose rows stay, with what tells the rows apart, and the times that are compared with others."""
 
 
 @dataclass(frozen=True)
 class Future:
     """What the tables hold of a time later than `now`.
 
-    `files` counts the export files that were listed or captured then. `newest_object` is when the last one of all was
-    written by the clock of the store: if that is later too, it is this machine's that is wrong.
+    `files` counts the export files that were written, listed or captured then. `written_at` is when the last of those
+    was written that the bucket lists now: if that is later too, it is the clock of this machine that is wrong. What
+    was captured does not tell, as the clocks of machine and store may both have been ahead.
     """
 
     now: datetime
     as_of_dates: tuple[date, ...]
     snapshots: tuple[datetime, ...]
     files: int
-    newest_object: datetime | None
+    written_at: datetime | None
 
     @property
     def sentence(self) -> str | None:
         """What is wrong and what to do; None if nothing is."""
-        if (wrong := behind(self.newest_object, self.now)) is not None:
+        if (wrong := behind(self.written_at, self.now)) is not None:
             return wrong
         if not (self.as_of_dates or self.snapshots or self.files):
             return None
         return (
-            f"The tables hold what is later than now, {minute(self.now)}: {self._counts()}. The clock of a run was "
-            "ahead. Before its time nothing of it is published; sigma-impressions maintain --drop-future removes it. "
-            "If it is the clock of this machine that is behind, set it right instead."
+            f"The tables hold what is later than now, {minute(self.now)}: {self._counts()}. The clock of a run "
+            "or of the store was ahead. Before its time nothing of it is published; sigma-impressions maintain "
+            "--drop-future removes it. If it is the clock of this machine that is behind, set it right instead."
         )
 
     def _counts(self) -> str:
@@ -72,36 +78,31 @@ class Future:
         )
 
 
-def left_in_future(tables: Tables, now: datetime) -> Future:
-    """What the tables hold of a time later than now."""
+def left_in_future(tables: Tables, now: datetime, objects: Iterable[StoredObject] = ()) -> Future:
+    """What the tables hold of a time later than now.
+
+    `objects` is a listing of the bucket, which is begun only if there is something.
+    """
     as_of_dates = tables.registry(AS_OF_DATES)["as_of_date"]
-    files = [
-        tables.read(table).filter(pl.col(time) > latest(now)).select(name) for table, name, time in _TIMES_OF_FILES
-    ]
-    return Future(
-        now,
+    files = [tables.read(table).filter(_is_later(times, now)).select(name) for table, name, times in _TIMES_OF_FILES]
+    held = (
         tuple(as_of_dates.filter(as_of_dates > latest(now).astimezone(UTC).date()).sort()),
         tuple(_snapshots(tables.registry(RESOURCE_SNAPSHOTS), now)["taken_at"].sort()),
         pl.concat(files).collect().n_unique(),
-        newest_object(tables),
     )
+    return Future(now, *held, newest_written(objects) if any(held) else None)
 
 
-def newest_object(tables: Tables) -> datetime | None:
-    """When the last export file that the tables know was written, by the clock of the store."""
-    found = tables.read(RAW_EXPORT_FILES).select(pl.col("last_modified").max()).collect().item()
-    assert found is None or isinstance(found, datetime)
-    return found
-
-
-def drop_future(tables: Tables, now: datetime, report: Callable[[str], None]) -> Future:
+def drop_future(
+    tables: Tables, now: datetime, objects: Iterable[StoredObject], report: Callable[[str], None]
+) -> Future:
     """Drop as-of dates and snapshots of the future, and set back to now the times that others are compared with.
 
-    What there was of them is returned. Raises `ClockBehind` if an export file is of the future too: then it is not the
-    tables that are wrong.
+    What there was of them is returned. `objects` is a listing of the bucket. Raises `ClockBehind` if an export file
+    in it is of the future too: then it is not the tables that are wrong.
     """
-    found = left_in_future(tables, now)
-    refuse_behind(found.newest_object, now)
+    found = left_in_future(tables, now, objects)
+    refuse_behind(found.written_at, now)
     snapshot_ids = set(_snapshots(tables.registry(RESOURCE_SNAPSHOTS), now)["snapshot_id"])
     # Where one of these is the oldest snapshot, as-of dates up to today were computed with it. Their tables stay, by
     # which the next run knows that they are to be computed again.
@@ -115,8 +116,8 @@ def drop_future(tables: Tables, now: datetime, report: Callable[[str], None]) ->
     ):
         for table in tables_with:
             retry_conflicts(partial(_drop, tables, table, column, values))
-    for table, name, time in _SET_BACK:
-        retry_conflicts(partial(_set_back, tables, table, name, time, now))
+    for table, name, times in _SET_BACK:
+        retry_conflicts(partial(_set_back, tables, table, name, times, now))
     report(
         f"of the future: {len(found.as_of_dates):,} as-of dates and {len(found.snapshots):,} resource snapshots "
         f"dropped; {found.files:,} export files have the time of now; the next run computes "
@@ -137,11 +138,18 @@ def _drop(tables: Tables, table: Table, column: str, values: Collection[object])
         delete_rows(handle, files_of(handle), pl.col(column).is_in(list(values)))
 
 
-def _set_back(tables: Tables, table: Table, name: str, time: str, now: datetime) -> None:
+def _is_later(times: Collection[str], now: datetime) -> pl.Expr:
+    """Whether one of the times of a row is of the future."""
+    return pl.any_horizontal(pl.col(times) > latest(now))
+
+
+def _set_back(tables: Tables, table: Table, name: str, times: Collection[str], now: datetime) -> None:
     handle = tables.open(table)
     rows = scan(handle)
     # All rows of a name, as they are replaced together.
-    later = rows.filter((pl.col(time) > latest(now)).any().over(name))
-    changed = later.with_columns(pl.when(pl.col(time) > now).then(pl.lit(now)).otherwise(time).alias(time)).collect()
+    later = rows.filter(_is_later(times, now).any().over(name))
+    changed = later.with_columns(
+        pl.when(pl.col(time) > now).then(pl.lit(now)).otherwise(time).alias(time) for time in times
+    ).collect()
     if changed.height:
         replace_rows(handle, name, changed[name].unique(), changed)

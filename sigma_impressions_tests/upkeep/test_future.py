@@ -43,6 +43,7 @@ from sigma_impressions_tests.metrics.reference import Row
 NOW = datetime.now(UTC)
 AHEAD = NOW + timedelta(days=365)
 TODAY, LATER = NOW.date(), AHEAD.date()
+LISTED = [StoredObject("bucket", "listed.csv", "v", 1, NOW - timedelta(days=1))]
 
 
 def discover(tables: Tables, now: datetime, *workbooks: str) -> str:
@@ -60,9 +61,9 @@ def count(tables: Tables, *as_of_dates: date) -> None:
     refresh_metrics(tables, as_of_dates)
 
 
-def shift_clock(tables: Tables) -> None:
+def shift_clock(tables: Tables, column: str = "captured_at") -> None:
     """What was captured was captured by the clock that is ahead."""
-    rows = tables.read(EXPORT_FILES).with_columns(captured_at=pl.lit(AHEAD)).collect()
+    rows = tables.read(EXPORT_FILES).with_columns(pl.lit(AHEAD).alias(column)).collect()
     replace_rows(tables.open(EXPORT_FILES), "file_id", rows["file_id"], rows)
 
 
@@ -135,7 +136,7 @@ def test_clocks_of_two_machines_may_differ_a_little(tables: Tables) -> None:
 
 
 def test_what_is_dropped_is_gone_and_the_next_run_publishes_the_right_result(tables: Tables) -> None:
-    drop_future(tables, NOW, lambda _: None)
+    drop_future(tables, NOW, LISTED, lambda _: None)
     assert left_in_future(tables, NOW).sentence is None
     assert set(tables.read(AS_OF_DATES).collect()["as_of_date"]) == {TODAY}
     for table in METRIC_TABLES:
@@ -150,7 +151,7 @@ def test_what_is_dropped_is_gone_and_the_next_run_publishes_the_right_result(tab
     count(tables, TODAY)
     assert published(tables) == (TODAY, 1)
     versions = [tables.open(table).version() for table in (AS_OF_DATES, EXPORT_FILES, EVENT_DATES)]
-    drop_future(tables, NOW, lambda _: None)
+    drop_future(tables, NOW, LISTED, lambda _: None)
     assert versions == [tables.open(table).version() for table in (AS_OF_DATES, EXPORT_FILES, EVENT_DATES)]
 
 
@@ -162,7 +163,7 @@ def test_after_a_first_run_with_the_clock_ahead_nothing_is_damaged_and_the_next_
     capture(tables, "exported", [Row(yesterday, "ann@x.org", "wb1", None, 1, None)], yesterday.date())
     count(tables, yesterday.date(), TODAY, LATER)
     said: list[str] = []
-    drop_future(tables, NOW, said.append)
+    drop_future(tables, NOW, LISTED, said.append)
     assert "computes 2 as-of dates up to today again" in said[0]
     maintain(tables, timedelta(days=1), lambda _: None)
     assert take_stock(tables) == []
@@ -176,19 +177,45 @@ def test_after_a_first_run_with_the_clock_ahead_nothing_is_damaged_and_the_next_
 def test_single_views_that_were_dropped_in_the_future_let_late_files_be_told(tables: Tables) -> None:
     closed = tables.read(EVENT_DATES).with_columns(detail_dropped_at=pl.lit(AHEAD)).collect()
     replace_rows(tables.open(EVENT_DATES), "event_date", closed["event_date"], closed)
-    drop_future(tables, NOW, lambda _: None)
+    drop_future(tables, NOW, LISTED, lambda _: None)
     assert tables.read(EVENT_DATES).collect()["detail_dropped_at"].to_list() == [NOW]
 
 
 def test_a_clock_that_is_behind_is_named_and_drops_nothing(tables: Tables) -> None:
     behind = NOW - timedelta(days=200)
-    found = left_in_future(tables, behind).sentence
+    found = left_in_future(tables, behind, LISTED).sentence
     assert found is not None
     assert "the clock of this machine is behind" in found
     assert "--drop-future" not in found
     with pytest.raises(ClockBehind, match="Nothing was changed"):
-        drop_future(tables, behind, lambda _: None)
+        drop_future(tables, behind, LISTED, lambda _: None)
     assert set(tables.read(AS_OF_DATES).collect()["as_of_date"]) == {TODAY, LATER}
+
+
+def test_what_was_written_with_the_clock_of_the_store_ahead_is_in_nobodys_way(tmp_path: Path) -> None:
+    tables = Tables(tmp_path)
+    list_file(tables, AHEAD, AHEAD)
+    row = Row(NOW, "ann@x.org", "wb1", None, 1, None)
+    capture(tables, "exported", [row], TODAY)
+    shift_clock(tables, "last_modified")
+    found = left_in_future(tables, NOW, LISTED)
+    assert (found.files, found.written_at) == (2, LISTED[0].last_modified)
+    refuse_behind(found.written_at, NOW)
+    still_there = [*LISTED, StoredObject("bucket", "ahead.csv", "v", 1, AHEAD)]
+    assert (said := left_in_future(tables, NOW, still_there).sentence) is not None
+    assert "write the file again, or delete it" in said
+    with pytest.raises(ClockBehind):
+        drop_future(tables, NOW, still_there, lambda _: None)
+    drop_future(tables, NOW, LISTED, lambda _: None)
+    assert left_in_future(tables, NOW, still_there).sentence is None
+    for table in (EXPORT_FILES, RAW_EXPORT_FILES):
+        assert tables.read(table).collect()["last_modified"].to_list() == [NOW]
+
+
+def test_the_bucket_is_asked_only_if_there_is_something_of_the_future(tables: Tables) -> None:
+    asked = iter(LISTED)
+    assert left_in_future(tables, AHEAD, asked).written_at is None
+    assert list(asked) == LISTED
 
 
 def test_a_run_whose_clock_is_behind_what_it_lists_is_refused() -> None:

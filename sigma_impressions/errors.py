@@ -15,7 +15,7 @@
       NothingComputed             no      what is asked for has not been computed yet
       AddressesStored             no      addresses are stored, pseudonyms are wanted
       OtherSource                 no      tables that hold the exports of another source
-      ClockBehind                 no      a clock of this machine that is behind what the tables hold
+      ClockBehind                 no      a clock of this machine that is behind what the bucket lists
       UserUnknown                 no      who is to be forgotten is nobody
       ConservationError           no      numbers that do not add up
       ResourcesUnreadable         no      the snapshot file of the resources

@@ -148,7 +148,7 @@ class OtherSource(OperatorError, again=False):
 
 
 class ClockBehind(OperatorError, again=False):
-    """The clock of this machine is behind what the tables hold, so it does not tell what is of the future."""
+    """The clock of this machine is behind what the bucket lists, so it does not tell what is of the future."""
 
 
 class UserUnknown(OperatorError, again=False):

@@ -101,8 +101,8 @@ def drop_future(
     What there was of them is returned. `objects` is a listing of the bucket. Raises `ClockBehind` if an export file
     in it is of the future too: then it is not the tables that are wrong.
     """
-    found = left_in_future(tables, now, objects)
-    refuse_behind(found.written_at, now)
+    refuse_behind(newest_written(objects), now)
+    found = left_in_future(tables, now)
     snapshot_ids = set(_snapshots(tables.registry(RESOURCE_SNAPSHOTS), now)["snapshot_id"])
     # Where one of these is the oldest snapshot, as-of dates up to today were computed with it. Their tables stay, by
     # which the next run knows that they are to be computed again.

@@ -181,7 +181,7 @@ def test_single_views_that_were_dropped_in_the_future_let_late_files_be_told(tab
     assert tables.read(EVENT_DATES).collect()["detail_dropped_at"].to_list() == [NOW]
 
 
-def test_a_clock_that_is_behind_is_named_and_drops_nothing(tables: Tables) -> None:
+def test_a_clock_that_is_behind_is_named_and_drops_nothing(tables: Tables, tmp_path: Path) -> None:
     behind = NOW - timedelta(days=200)
     found = left_in_future(tables, behind, LISTED).sentence
     assert found is not None
@@ -190,6 +190,8 @@ def test_a_clock_that_is_behind_is_named_and_drops_nothing(tables: Tables) -> No
     with pytest.raises(ClockBehind, match="Nothing was changed"):
         drop_future(tables, behind, LISTED, lambda _: None)
     assert set(tables.read(AS_OF_DATES).collect()["as_of_date"]) == {TODAY, LATER}
+    with pytest.raises(ClockBehind):
+        drop_future(Tables(tmp_path / "new"), behind, LISTED, lambda _: None)
 
 
 def test_what_was_written_with_the_clock_of_the_store_ahead_is_in_nobodys_way(tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ from sigma_impressions.exports.source import Source, claimed_manifest
 from sigma_impressions.lake.commits import append_rows, replace_rows
 from sigma_impressions.lake.inventory import naming_damage
 from sigma_impressions.lake.schemas import EXPORT_FILES, RAW_EXPORT_FILES
-from sigma_impressions.lake.tables import Tables, retry_conflicts, scan
+from sigma_impressions.lake.tables import Tables, retry_conflicts, scan, source_of
 from sigma_impressions.windows import LONGEST_WINDOW
 
 MISSING = "missing"
@@ -63,7 +63,7 @@ def _record(tables: Tables, listing: Listing, now: datetime, source: Source | No
     known_ids, known_keys = set(known["file_id"]), set(known["key"])
     new = [file for file in listing.files if file.file_id not in known_ids]
     if new:
-        append_rows(manifest, _manifest_rows(new, now))
+        append_rows(manifest, _manifest_rows(new, now), lambda: source is None or source_of(manifest) == source.uri)
     _unregister(tables, {file.file_id for file in listing.files}, pl.col("status").is_in(NOT_CAPTURED))
     return Recorded(
         new=new,

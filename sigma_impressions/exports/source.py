@@ -34,9 +34,9 @@ def claim_tables(tables: Tables, source: Source, *, moved: bool = False) -> None
 
 
 def claimed_manifest(tables: Tables, source: Source, *, moved: bool = False) -> StoredTable:
-    """The manifest as `claim_tables` leaves it, opened: what is added with this handle is of this source alone.
+    """The manifest as `claim_tables` leaves it, opened. Raises `CommitFailedError` if another process got in between.
 
-    Raises `CommitFailedError` when another process got in between, as does to add something after another one's claim.
+    Whoever adds something has to look again at the source that is noted, after each commit of others.
     """
     manifest = tables.open(RAW_EXPORT_FILES)
     if source_of(manifest) != source.uri:

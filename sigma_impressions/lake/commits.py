@@ -54,19 +54,22 @@ class StagedFile:
     rows: int
 
 
-def append_files(handle: StoredTable, staged: Sequence[StagedFile]) -> None:
+def append_files(
+    handle: StoredTable, staged: Sequence[StagedFile], is_still_right: Callable[[], bool] = lambda: True
+) -> None:
     """Move staged Parquet files into the table and commit them together.
 
-    Rows become visible to readers only when a registry names them, so no commit of others is in the way.
+    Rows become visible to readers only when a registry names them, so no commit of others is in the way. Raises
+    `CommitFailedError` if after one of these they are not right any more; the handle is at its version then.
     """
     if staged:
-        _commit_after_others(handle, _adopted(handle, staged))
+        _commit_after_others(handle, _adopted(handle, staged), is_still_right)
 
 
-def append_rows(handle: StoredTable, rows: pl.DataFrame) -> None:
+def append_rows(handle: StoredTable, rows: pl.DataFrame, is_still_right: Callable[[], bool] = lambda: True) -> None:
     """Append a small frame, for tables whose readers tolerate a row that two processes both added."""
     with _staged_rows(handle, rows) as staged:
-        append_files(handle, staged)
+        append_files(handle, staged, is_still_right)
     _merge_many(handle)
 
 
@@ -258,9 +261,7 @@ def _commit(handle: StoredTable, actions: _Actions, properties: CommitProperties
     handle.storage.keep_commits(handle.table.name, range(before + 1, handle.version() + 1))
 
 
-def _commit_after_others(
-    handle: StoredTable, actions: _Actions, is_still_right: Callable[[], bool] = lambda: True
-) -> None:
+def _commit_after_others(handle: StoredTable, actions: _Actions, is_still_right: Callable[[], bool]) -> None:
     """Commit to the table, whatever others commit meanwhile, as long as these actions are still right after it."""
     for _ in range(_RACES):
         try:

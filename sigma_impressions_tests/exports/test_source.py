@@ -118,6 +118,6 @@ def test_a_claim_loses_against_files_that_were_added_meanwhile(tables: Tables) -
     claimed = claimed_manifest(tables, ACME)
     claim_tables(Tables(tables.root), OTHERS[0], moved=True)
     with pytest.raises(CommitFailedError):
-        append_rows(claimed, tables.read(RAW_EXPORT_FILES).collect())
+        append_rows(claimed, tables.read(RAW_EXPORT_FILES).collect(), lambda: source_of(claimed) == ACME.uri)
     with pytest.raises(OtherSource):
         record(tables, "sigma/2.csv", source=ACME)

@@ -33,7 +33,6 @@ _METRICS: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("first_impression_at", ("first_impression_at",)),
     ("last_impression_at", ("last_impression_at",)),
     ("anonymous_impressions_", ("event_date", "user_email", "impressions")),
-    ("used", ("event_date", "user_email", "impressions", "first_impression_at", "last_impression_at")),
 )
 
 _DAILY: Mapping[str, tuple[str, ...]] = {

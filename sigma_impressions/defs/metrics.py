@@ -39,9 +39,9 @@ from sigma_impressions.wiring import query_limits, tables
 _DESCRIPTIONS = {
     RESOURCE_IMPRESSIONS.name: (
         "Usage of every workbook, data model and element as of the end of a day: impressions and distinct users of 14, "
-        "30 and 60 days, and who used it. Also for resources that nobody viewed. Updated by every run over the day, "
-        "and whenever an event date among its 60 days has changed. If it is red: impressions were lost or doubled; "
-        "nothing is published, and `sigma-impressions run` shows whether it lasts."
+        "30 and 60 days. Also for resources that nobody viewed. Updated by every run over the day, and whenever an "
+        "event date among its 60 days has changed. If it is red: impressions were lost or doubled; nothing is "
+        "published, and `sigma-impressions run` shows whether it lasts."
     ),
     USER_ACTIVITY.name: (
         "Who is active: impressions, workbooks, resources and active days of every user, as of the end of a day. "

@@ -24,13 +24,20 @@ from sigma_impressions.lake.digests import named_by_content
 from sigma_impressions.lake.schemas import Table
 from sigma_impressions.lake.scratch import scratch_folder
 from sigma_impressions.lake.storage import clear_errors
-from sigma_impressions.lake.tables import WORK_FOLDER, StoredTable, files_of, local_paths, scan_files
+from sigma_impressions.lake.tables import WORK_FOLDER, StoredTable, files_of, former_columns, local_paths, scan_files
 
 _MOST_FILES = 40
 """Files of an unpartitioned table, all of which are small, before they are joined to one."""
 
 _GOOD_BYTES = 100_000_000
 """Data files below this size are joined to ones of about this size."""
+
+# Of zstd 3, the usual level, takes a third longer and saves a twelfth.
+_PACKED: Mapping[str, Any] = {"compression": "zstd", "compression_level": 1}
+"""How data files are written."""
+
+_FILES_AT_ONCE = 20
+"""Data files that are written anew before they are committed: what a run in between makes vain."""
 
 _FILE = "path of the data file"
 """Name of a column that no table has."""
@@ -113,7 +120,7 @@ def delete_rows(handle: StoredTable, files: pl.DataFrame, condition: pl.Expr | N
             deleted += file["rows"] - rows
             touched.append(file["path"])
             if rows:
-                kept.sink_parquet(target, **_packed(handle.table))
+                kept.sink_parquet(target, **_PACKED)
                 staged.append(StagedFile(target, partition_of(handle.table, file), rows))
         replace_files(handle, files.filter(pl.col("path").is_in(touched)), staged)
     return deleted
@@ -137,12 +144,31 @@ def merge_files(handle: StoredTable) -> None:
         merged, staged = [], []
         for group in _mergeable(files_of(handle), handle.table.partition_by):
             target = scratch / f"{uuid.uuid4().hex}.parquet"
-            scan_files(handle, group).sink_parquet(target, **_packed(handle.table))
+            scan_files(handle, group).sink_parquet(target, **_PACKED)
             partition = partition_of(handle.table, group.row(0, named=True))
             staged.append(StagedFile(target, partition, int(group["rows"].sum())))
             merged.append(group)
         if merged:
             replace_files(handle, pl.concat(merged), staged)
+
+
+def drop_former_columns(handle: StoredTable) -> None:
+    """Write those data files anew that hold columns which the table has no more; its rows stay as they are.
+
+    Raises `CommitFailedError` when another process has removed one of them since the handle was opened; what was
+    committed until then need not be done again.
+    """
+    for files in files_of(handle).iter_slices(_FILES_AT_ONCE) if former_columns(handle) else ():
+        held = [pl.read_parquet_schema(path).keys() for path in local_paths(handle, files)]
+        former = files.filter(pl.Series([bool(names - handle.table.schema.keys()) for names in held]))
+        with scratch_folder(handle.storage.local / WORK_FOLDER) as scratch:
+            staged = []
+            for file in former.iter_slices(1):
+                target = scratch / f"{uuid.uuid4().hex}.parquet"
+                scan_files(handle, file).sink_parquet(target, **_PACKED)
+                row = file.row(0, named=True)
+                staged.append(StagedFile(target, partition_of(handle.table, row), row["rows"]))
+            replace_files(handle, former, staged)
 
 
 def _mergeable(files: pl.DataFrame, partition_by: Sequence[str]) -> Iterator[pl.DataFrame]:
@@ -179,7 +205,7 @@ def _staged_rows(handle: StoredTable, rows: pl.DataFrame) -> Iterator[list[Stage
             values, target = partition_of(table, partition), scratch / f"{uuid.uuid4().hex}.parquet"
             # One at a time: a second copy of all rows would be too much.
             part = rows.filter(**partition).drop(table.partition_by)
-            part.write_parquet(target, **_packed(table))
+            part.write_parquet(target, **_PACKED)
             staged.append(StagedFile(target, values, part.height))
         yield staged
 
@@ -189,12 +215,6 @@ def _partitions(rows: pl.DataFrame, table: Table) -> list[dict[str, Any]]:
     if table.partition_by:
         return rows.select(table.partition_by).unique(maintain_order=True).to_dicts()
     return [{}] if rows.height else []
-
-
-def _packed(table: Table) -> dict[str, Any]:
-    """How data files are written."""
-    # 3, the usual level, takes a third longer and saves a twelfth.
-    return {"compression": "zstd", "compression_level": 1, "row_group_size": table.rows_per_group}
 
 
 def _conforming(rows: pl.DataFrame, table: Table) -> pl.DataFrame:

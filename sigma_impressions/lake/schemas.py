@@ -8,7 +8,7 @@ import polars as pl
 
 from sigma_impressions.windows import WINDOW_DAYS
 
-SCHEMA_VERSION = 4
+SCHEMA_VERSION = 5
 """Version of all table schemas; stored with each table, so that an older or newer one is recognised."""
 
 UTC_TIME = pl.Datetime("us", "UTC")
@@ -24,8 +24,6 @@ class Table:
     description: str
     schema: pl.Schema = field(hash=False)
     partition_by: tuple[str, ...] = ()
-    rows_per_group: int | None = None
-    """Rows of one row group of a data file, which is what a thread reads; by default as many as polars writes."""
 
     def no_rows(self) -> pl.DataFrame:
         """An empty frame with the table's columns."""
@@ -192,8 +190,6 @@ WORKBOOK_ALIASES = Table(
 )
 
 
-_USER_OF_RESOURCE = pl.Struct({"user_email": pl.String, **_per_window("impressions"), **_IMPRESSIONS_AT})
-
 RESOURCE_IMPRESSIONS = Table(
     "resource_impressions",
     "Usage of every workbook, data model and element as of the end of a day, also of those that nobody viewed.",
@@ -205,11 +201,9 @@ RESOURCE_IMPRESSIONS = Table(
         **_per_window("total_impressions_with_elements", "distinct_impressions_users_with_elements"),
         total_impressions_prior_14d=pl.Int64,
         **_IMPRESSIONS_AT,
-        used=pl.List(_USER_OF_RESOURCE),
         anonymous_impressions_60d=pl.Int64,
     ),
     partition_by=("as_of_date", "fingerprint"),
-    rows_per_group=16_384,  # of many users each
 )
 USER_ACTIVITY = Table(
     "user_activity",

@@ -42,6 +42,9 @@ T = TypeVar("T")
 _EDITION_KEY = "sigma_impressions.edition"
 """Table property that changes when stored rows were edited in place."""
 
+_WITHOUT_FORMER_COLUMNS_KEY = "sigma_impressions.without_former_columns"
+"""Table property: the schema version since which no data file holds a column that the table has no more."""
+
 _SOURCE_KEY = "sigma_impressions.source"
 """Property of the manifest: the bucket and prefix whose export files it holds."""
 
@@ -202,6 +205,22 @@ class Tables:
         return str(self.newest(EXPORT_FILES).metadata().configuration.get(_EDITION_KEY, ""))
 
 
+def former_columns(handle: StoredTable) -> set[str]:
+    """The columns that a table of an earlier version had, and has no more: the log keeps them, and they are null."""
+    return {column.name for column in handle.schema().fields} - handle.table.schema.keys()
+
+
+def may_hold_former_columns(handle: StoredTable) -> bool:
+    """Whether data files may hold columns that the table has no more: `note_without_former_columns` was not called."""
+    noted = handle.metadata().configuration.get(_WITHOUT_FORMER_COLUMNS_KEY)
+    return bool(former_columns(handle)) and noted != str(SCHEMA_VERSION)
+
+
+def note_without_former_columns(handle: StoredTable) -> None:
+    """Note that no data file holds a column that the table has no more, so that nobody looks into them again."""
+    _set_property(handle, _WITHOUT_FORMER_COLUMNS_KEY, str(SCHEMA_VERSION))
+
+
 def source_of(manifest: StoredTable) -> str | None:
     """The source whose export files an opened manifest holds, as `note_source` noted it; None before."""
     return manifest.metadata().configuration.get(_SOURCE_KEY)
@@ -261,6 +280,7 @@ def scan_files(handle: StoredTable, files: pl.DataFrame, include_file_paths: str
         hive_partitioning=False,
         schema={name: dtype for name, dtype in table.schema.items() if name not in table.partition_by},
         missing_columns="insert",
+        extra_columns="ignore",
         include_file_paths=include_file_paths,
     )
 

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from bisect import bisect_left
-from collections.abc import Collection, Iterable, Iterator, Mapping
-from datetime import UTC, date, datetime, timedelta
+from collections.abc import Collection, Iterator, Mapping
+from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -31,9 +30,8 @@ from sigma_impressions.metrics import QUERIES
 from sigma_impressions.metrics.conservation import check_windows
 from sigma_impressions.metrics.daily import Refreshed
 from sigma_impressions.metrics.fingerprints import AsOfDate, built_as_of_dates, expected_as_of_dates
-from sigma_impressions.metrics.user_lists import with_user_lists
+from sigma_impressions.metrics.grouping import group_daily
 from sigma_impressions.metrics.writing import replace_days
-from sigma_impressions.windows import WINDOW_DAYS
 
 if TYPE_CHECKING:
     import duckdb
@@ -102,36 +100,10 @@ def _compute(
         for table in (SIGMA_RESOURCES, WORKBOOK_ALIASES):
             engine.view(connection, tables.newest(table), "snapshot_id", [snapshot_id])
         connection.execute(f"CREATE TEMP TABLE resources AS SELECT {', '.join(RESOURCE_COLUMNS)} FROM sigma_resources")
-        connection.register("segments", _segments(event_dates, wanted).to_arrow())
-        QUERIES.execute(connection, "exported_ids", "resource_ids", "resource_numbers", "user_numbers", "active_days")
-        _give_keys(connection)
-        if len(wanted) > 1:
-            QUERIES.execute(connection, "segment_impressions")
-        else:
-            # Of a single as-of date every daily row is read once in any case.
-            connection.execute("CREATE TEMP VIEW segment_impressions AS FROM keyed_impressions")
+        QUERIES.execute(connection, "exported_ids", "resource_ids", "resource_numbers")
+        group_daily(connection, event_dates, wanted)
+        QUERIES.execute(connection, "active_days")
         return [_compute_date(connection, as_of, wanted[as_of]) for as_of in wanted]
-
-
-def _give_keys(connection: duckdb.DuckDBPyConnection) -> None:
-    """Make the view `keyed_impressions`, and the tables that say what its keys stand for.
-
-    Hashes are quicker than numbers by a fifth of the grouping. Texts that are alike, as addresses with two numbers in
-    them, may have the same hash: then numbers are taken, since counts are exact.
-    """
-    QUERIES.execute(connection, "keys_by_hash", "keyed_impressions_by_hash")
-    if QUERIES.frame(connection, "shared_keys").item():
-        QUERIES.execute(connection, "keys_by_number", "keyed_impressions_by_number")
-
-
-def _segments(event_dates: Iterable[date], as_of_dates: Iterable[date]) -> pl.DataFrame:
-    """The segment of each event date, named by its last date: segments end where a window of an as-of date does."""
-    ends = sorted({as_of - timedelta(days=days) for as_of in as_of_dates for days in (0, *WINDOW_DAYS)})
-    return pl.DataFrame(
-        [(day, ends[bisect_left(ends, day)]) for day in event_dates],
-        schema={"event_date": pl.Date, "segment": pl.Date},
-        orient="row",
-    )
 
 
 def _compute_date(connection: duckdb.DuckDBPyConnection, as_of: date, wanted: AsOfDate) -> dict[str, pl.DataFrame]:
@@ -140,10 +112,7 @@ def _compute_date(connection: duckdb.DuckDBPyConnection, as_of: date, wanted: As
     for table in METRIC_TABLES:
         result = QUERIES.run(connection, table.name, as_of=as_of).to_arrow_table()
         connection.register(table.name, result)
-        rows = engine.frame(result)
-        if table is RESOURCE_IMPRESSIONS:
-            rows = with_user_lists(connection, rows)
-        results[table.name] = rows.with_columns(fingerprint=pl.lit(wanted.fingerprint))
+        results[table.name] = engine.frame(result).with_columns(fingerprint=pl.lit(wanted.fingerprint))
     figures = QUERIES.frame(connection, "conservation", as_of=as_of)
     check_windows(as_of, figures.row(0, named=True))
     results[AS_OF_DATES.name] = figures.with_columns(

@@ -30,6 +30,7 @@ from sigma_impressions.lake.schemas import (
     METRIC_TABLES,
     REJECTED_ROWS,
     RESOURCE_HISTORY,
+    RESOURCE_IMPRESSIONS,
     SIGMA_RESOURCES,
     SNAPSHOT_TABLES,
 )
@@ -43,6 +44,7 @@ from sigma_impressions.metrics.fingerprints import (
     expected_as_of_dates,
 )
 from sigma_impressions.publish import QUERIES
+from sigma_impressions.publish.resource_users import create_resource_users
 from sigma_impressions.windows import window
 
 if TYPE_CHECKING:
@@ -56,7 +58,7 @@ OLDEST_CLIENT = "1.2.0"
 OWNER_READS, GROUP_READS = 0o400, 0o440
 """The modes that the published database may have."""
 
-PUBLICATION_VERSION = 4
+PUBLICATION_VERSION = 5
 """Raised when the database shows the same inputs in another way, so that it is made anew."""
 
 
@@ -247,7 +249,8 @@ def _build(tables: Tables, contents: _Contents, scratch: Path, limits: Limits) -
         for table in METRIC_TABLES:
             stated = {as_of: wanted.fingerprint}
             engine.view_days(connection, handles[table.name], "as_of_date", stated, may_lack_rows=True)
-            _create(connection, table.name, f"SELECT * EXCLUDE (fingerprint) FROM {table.name}")
+            if table is not RESOURCE_IMPRESSIONS:
+                _create(connection, table.name, f"SELECT * EXCLUDE (fingerprint) FROM {table.name}")
         for table in DAILY_TABLES:
             engine.view_days(connection, handles[table.name], "event_date", wanted.event_dates)
         for table in SNAPSHOT_TABLES:
@@ -258,6 +261,7 @@ def _build(tables: Tables, contents: _Contents, scratch: Path, limits: Limits) -
         connection.execute("CREATE TEMP VIEW resources AS FROM published.sigma_resources")
         QUERIES.execute(connection, "exported_and_earlier_ids")
         metrics.QUERIES.execute(connection, "resource_ids", "resource_numbers")
+        create_resource_users(connection, as_of, wanted.event_dates)
         QUERIES.execute(connection, "published_daily_impressions")
         files = _export_files(contents.registry, as_of)
         connection.register("files", files.to_arrow())

@@ -13,7 +13,7 @@ from datetime import UTC, datetime, timedelta
 import polars as pl
 from deltalake.exceptions import CommitFailedError
 
-from sigma_impressions.lake.commits import delete_rows, merge_files, replace_rows
+from sigma_impressions.lake.commits import delete_rows, drop_former_columns, merge_files, replace_rows
 from sigma_impressions.lake.inventory import require_intact, take_stock
 from sigma_impressions.lake.schemas import (
     ALL_TABLES,
@@ -32,7 +32,16 @@ from sigma_impressions.lake.schemas import (
 )
 from sigma_impressions.lake.scratch import scratch_folder
 from sigma_impressions.lake.storage import clear_errors
-from sigma_impressions.lake.tables import WORK_FOLDER, StoredTable, Tables, files_of, scan, scan_files
+from sigma_impressions.lake.tables import (
+    WORK_FOLDER,
+    StoredTable,
+    Tables,
+    files_of,
+    may_hold_former_columns,
+    note_without_former_columns,
+    scan,
+    scan_files,
+)
 
 _ATTEMPTS = 5
 
@@ -91,6 +100,10 @@ def _maintain(tables: Tables, table: Table, keep: timedelta) -> Maintained:
         try:
             removed += _remove(tables, table, keep)
             handle = tables.open(table)
+            if may_hold_former_columns(handle):
+                drop_former_columns(handle)
+                note_without_former_columns(handle)
+                handle = tables.open(table)
             merge_files(handle)
             deleted, freed = _vacuum(tables, table, keep)
         except CommitFailedError:

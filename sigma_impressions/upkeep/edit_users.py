@@ -22,7 +22,7 @@ from polars._typing import PolarsDataType
 from sigma_impressions.addresses import Person, is_address
 from sigma_impressions.errors import AddressesStored, UserUnknown
 from sigma_impressions.exports.reading.rules import holds_pseudonyms, pseudonymous_fingerprint
-from sigma_impressions.lake.commits import StagedFile, partition_of, replace_files
+from sigma_impressions.lake.commits import StagedFile, drop_former_columns, partition_of, replace_files
 from sigma_impressions.lake.inventory import require_intact, take_stock
 from sigma_impressions.lake.schemas import ALL_TABLES, EXPORT_FILES, REJECTED_ROWS, SIGMA_RESOURCES, Table
 from sigma_impressions.lake.scratch import scratch_folder, temporary_folder
@@ -41,12 +41,8 @@ from sigma_impressions.users import (
     shape_of,
     without_addresses,
 )
-from sigma_impressions.windows import LONGEST_WINDOW
 
 _BATCH_ROWS = 250_000
-
-_MOST_ACTIVE = f"impressions_{LONGEST_WINDOW}d"
-"""What puts the users of a resource in order."""
 
 _Change = Callable[[pl.Expr], pl.Expr]
 
@@ -196,6 +192,8 @@ def _edit(tables: Tables, edit: _Edit, report: Callable[[str], None]) -> list[Ed
     # Their start removes the temporary folders of dead processes, downloaded exports among them.
     with temporary_folder(), scratch_folder(tables.root / WORK_FOLDER) as scratch:
         for table in _ORDER:
+            # No table knows these, so that nothing in them could be edited.
+            retry_conflicts(partial(_drop_former_columns, tables, table))
             edited = retry_conflicts(partial(_edit_table, tables, table, edit, scratch))
             done.append(edited)
             if edited.changed_files:
@@ -215,6 +213,10 @@ def _edit(tables: Tables, edit: _Edit, report: Callable[[str], None]) -> list[Ed
 
 _ORDER = (*(table for table in ALL_TABLES if table is not EXPORT_FILES), EXPORT_FILES)
 """The registry that tells whether addresses are stored last, so that an interrupted change is not taken for a whole."""
+
+
+def _drop_former_columns(tables: Tables, table: Table) -> None:
+    drop_former_columns(tables.open(table))
 
 
 def _edit_table(tables: Tables, table: Table, edit: _Edit, scratch: Path) -> Edited:
@@ -254,23 +256,12 @@ def _change_of(value: pl.Expr, name: str, dtype: PolarsDataType, kinds: Mapping[
     if isinstance(dtype, pl.Struct):
         fields = [_change_of(pl.field(field.name), field.name, field.dtype, kinds) for field in dtype.fields]
         if new := [field for field in fields if field is not None]:
-            records = value.struct.with_fields(new)
-            return (
-                _in_order(records)
-                if {_MOST_ACTIVE, "user_email"} <= {field.name for field in dtype.fields}
-                else records
-            )
+            return value.struct.with_fields(new)
     return None
 
 
 def _changed(frame: pl.DataFrame, changes: Mapping[str, pl.Expr]) -> pl.DataFrame:
     return frame.with_columns(changed for name, changed in changes.items() if name in frame.columns)
-
-
-def _in_order(records: pl.Expr) -> pl.Expr:
-    """Users of a resource as the metrics have them."""
-    impressions, user = (records.struct.field(name) for name in (_MOST_ACTIVE, "user_email"))
-    return records.sort_by(impressions, user, descending=[True, False])
 
 
 def _differs(path: str, changes: Mapping[str, pl.Expr]) -> bool:

@@ -6,9 +6,11 @@ from datetime import UTC, date, datetime
 
 import polars as pl
 
+from sigma_impressions.lake import engine
 from sigma_impressions.lake.commits import append_rows
 from sigma_impressions.lake.schemas import EXPORT_FILES, NORMALIZED_IMPRESSIONS
 from sigma_impressions.lake.tables import Tables
+from sigma_impressions.publish.database import publish_database
 from sigma_impressions.upstream.contract import conform
 from sigma_impressions.upstream.snapshots import capture_snapshot
 from sigma_impressions_tests.metrics.reference import Row
@@ -52,3 +54,14 @@ def capture(tables: Tables, file_id: str, rows: list[Row], file_date: date = dat
         "captured_at": datetime.now(UTC),
     }
     append_rows(tables.open(EXPORT_FILES), pl.DataFrame([registered], schema=EXPORT_FILES.schema))
+
+
+def published_users(tables: Tables, as_of: date) -> pl.DataFrame:
+    """The users of every resource as of a day, as they are published: flat, just as in the lists."""
+    with engine.open_database(publish_database(tables, as_of).path) as connection:
+        flat = connection.sql("FROM resource_users").pl()
+        resource = "as_of_date, resource_type, workbook_url_id, element_id"
+        unnested = f"SELECT {resource}, unnest(used) AS one FROM resource_impressions"
+        lists = connection.sql(f"SELECT {resource}, unnest(one) FROM ({unnested})").pl()
+    assert flat.equals(lists)
+    return flat

@@ -13,7 +13,7 @@ from sigma_impressions.lake.schemas import RESOURCE_IMPRESSIONS, UNMATCHED_IMPRE
 from sigma_impressions.lake.tables import Tables
 from sigma_impressions.metrics.as_of import read_as_of, refresh_metrics
 from sigma_impressions.metrics.daily import refresh_daily_impressions
-from sigma_impressions_tests.metrics.captured import capture, discover
+from sigma_impressions_tests.metrics.captured import capture, discover, published_users
 from sigma_impressions_tests.metrics.reference import Row
 
 AS_OF = date(2026, 11, 20)
@@ -45,12 +45,8 @@ def test_texts_with_the_same_hash_are_counted_apart(
     refresh_metrics(tables, as_of_dates)
     for as_of in as_of_dates:
         viewed = read_as_of(tables, RESOURCE_IMPRESSIONS, as_of).filter(pl.col("total_impressions_60d") > 0)
-        used = [
-            (one["user_email"], row["element_id"], one["impressions_60d"])
-            for row in viewed.to_dicts()
-            for one in row["used"]
-        ]
-        assert sorted(used) == sorted(views[:2])
+        used = published_users(tables, as_of).select("user_email", "element_id", "impressions_60d")
+        assert sorted(used.rows()) == sorted(views[:2])
         assert sorted(viewed["total_impressions_60d"]) == [10, 1_001]
         activity = read_as_of(tables, USER_ACTIVITY, as_of).select("user_email", "total_impressions_60d")
         assert dict(activity.iter_rows()) == {users[0]: 1, users[1]: 110}

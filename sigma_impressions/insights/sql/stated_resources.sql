@@ -1,7 +1,7 @@
 -- The resources as of the published date and those that the summary is compared with.
 -- Reads:      resource_impressions (of the as-of date), earlier_resources
 CREATE OR REPLACE TEMP VIEW stated_resources AS
-SELECT * EXCLUDE (fingerprint, used)
+SELECT * EXCLUDE (fingerprint)
 FROM resource_impressions
 UNION ALL BY NAME
 FROM earlier_resources

@@ -1,5 +1,5 @@
 -- Usage of every resource as of a day, also of those that nobody viewed (docs/tables-and-metrics.md,
--- "resource_impressions"); without the lists of users, but with resource_no, by which they are added (user_lists.sql).
+-- "resource_impressions"); who viewed it is in resource_users.sql.
 -- Reads:      viewed_by_user, workbooks_by_user, daily_totals, resource_ids, resource_numbers, resources
 -- Parameter:  $as_of
 WITH own_by_number AS (
@@ -87,8 +87,7 @@ SELECT
     coalesce(o.total_prior_14d, 0) AS total_impressions_prior_14d,
     o.first_impression_at,
     o.last_impression_at,
-    coalesce(e.anonymous_60d, 0) AS anonymous_impressions_60d,
-    o.resource_no
+    coalesce(e.anonymous_60d, 0) AS anonymous_impressions_60d
 FROM resources AS r
 LEFT JOIN own AS o
     ON r.workbook_url_id = o.workbook_url_id AND r.element_id IS NOT DISTINCT FROM o.element_id

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping
 from datetime import UTC, date, datetime
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -30,8 +31,8 @@ from sigma_impressions.metrics import QUERIES
 from sigma_impressions.metrics.conservation import check_windows
 from sigma_impressions.metrics.daily import Refreshed
 from sigma_impressions.metrics.fingerprints import AsOfDate, built_as_of_dates, expected_as_of_dates
-from sigma_impressions.metrics.grouping import group_daily
-from sigma_impressions.metrics.writing import replace_days
+from sigma_impressions.metrics.grouping import view_by_user
+from sigma_impressions.metrics.writing import replace_days, write_behind
 
 if TYPE_CHECKING:
     import duckdb
@@ -64,13 +65,13 @@ def _refresh(tables: Tables, as_of_dates: Collection[date], limits: Limits) -> R
     stale = stale_as_of_dates(tables, as_of_dates)
     if not stale:
         return Refreshed((), (), len(set(as_of_dates)))
-    with scratch_folder(tables.root / WORK_FOLDER) as scratch:
+    with scratch_folder(tables.root / WORK_FOLDER) as scratch, write_behind() as begin:
         for chunk in _chunks(stale):
             results = _compute(tables, chunk, scratch, limits)
             rows = {
                 handle.table.name: pl.concat([result[handle.table.name] for result in results]) for handle in handles
             }
-            replace_days(handles, "as_of_date", chunk, rows)
+            begin(partial(replace_days, handles, "as_of_date", chunk, rows))
     return Refreshed(tuple(sorted(stale)), (), len(set(as_of_dates) - stale.keys()))
 
 
@@ -100,14 +101,13 @@ def _compute(
         for table in (SIGMA_RESOURCES, WORKBOOK_ALIASES):
             engine.view(connection, tables.newest(table), "snapshot_id", [snapshot_id])
         connection.execute(f"CREATE TEMP TABLE resources AS SELECT {', '.join(RESOURCE_COLUMNS)} FROM sigma_resources")
-        QUERIES.execute(connection, "exported_ids", "resource_ids", "resource_numbers")
-        group_daily(connection, event_dates, wanted)
-        QUERIES.execute(connection, "active_days")
-        return [_compute_date(connection, as_of, wanted[as_of]) for as_of in wanted]
+        QUERIES.execute(connection, "exported_ids", "resource_ids", "resource_numbers", "user_numbers")
+        QUERIES.execute(connection, "active_days", "impressions_of_days")
+        return [_compute_date(connection, as_of, wanted[as_of]) for as_of in view_by_user(connection, wanted)]
 
 
 def _compute_date(connection: duckdb.DuckDBPyConnection, as_of: date, wanted: AsOfDate) -> dict[str, pl.DataFrame]:
-    QUERIES.execute(connection, "viewed_by_user", "workbooks_by_user", as_of=as_of)
+    QUERIES.execute(connection, "workbooks_by_user")
     results: dict[str, pl.DataFrame] = {}
     for table in METRIC_TABLES:
         result = QUERIES.run(connection, table.name, as_of=as_of).to_arrow_table()

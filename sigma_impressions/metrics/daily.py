@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
+from functools import partial
 from pathlib import Path
 
 import polars as pl
@@ -26,7 +27,7 @@ from sigma_impressions.lake.tables import WORK_FOLDER, Tables, retry_conflicts
 from sigma_impressions.metrics import QUERIES
 from sigma_impressions.metrics.conservation import check_claims
 from sigma_impressions.metrics.fingerprints import EventDate, built_event_dates, expected_event_dates
-from sigma_impressions.metrics.writing import replace_days
+from sigma_impressions.metrics.writing import replace_days, write_behind
 
 _ROWS_AT_ONCE = 1_500_000
 """Captured rows that one query counts, which bounds what is held in memory: larger queries were seen to spill to
@@ -71,10 +72,10 @@ def _refresh(tables: Tables, overlapping_exports: str, limits: Limits) -> Refres
             "event_dates from a backup."
         )
     if stale or dropped:
-        with scratch_folder(tables.root / WORK_FOLDER) as scratch:
+        with scratch_folder(tables.root / WORK_FOLDER) as scratch, write_behind() as begin:
             for days in _batches({day: expected[day] for day in stale}):
                 rows = _build(tables, {day: expected[day] for day in days}, overlapping_exports, scratch, limits)
-                replace_days(handles, "event_date", days, rows)
+                begin(partial(replace_days, handles, "event_date", days, rows))
         if dropped:
             nothing = {handle.table.name: handle.table.no_rows() for handle in handles}
             replace_days(handles, "event_date", dropped, nothing)

@@ -2,14 +2,35 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from datetime import date
 
 import polars as pl
 
 from sigma_impressions.lake.commits import replace_rows
 from sigma_impressions.lake.tables import StoredTable
+
+
+@contextmanager
+def write_behind() -> Iterator[Callable[[Callable[[], None]], None]]:
+    """A function that lets something be written while its caller goes on, one thing after the other.
+
+    What could not be written is raised by its next call, or at the end.
+    """
+    with ThreadPoolExecutor(1) as pool:
+        last: Future[None] | None = None
+
+        def begin(write: Callable[[], None]) -> None:
+            nonlocal last
+            if last is not None:
+                last.result()
+            last = pool.submit(write)
+
+        yield begin
+        if last is not None:
+            last.result()
 
 
 def replace_days(

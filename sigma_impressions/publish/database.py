@@ -261,7 +261,7 @@ def _build(tables: Tables, contents: _Contents, scratch: Path, limits: Limits) -
         connection.execute("CREATE TEMP VIEW resources AS FROM published.sigma_resources")
         QUERIES.execute(connection, "exported_and_earlier_ids")
         metrics.QUERIES.execute(connection, "resource_ids", "resource_numbers")
-        create_resource_users(connection, as_of, wanted.event_dates)
+        create_resource_users(connection, as_of)
         QUERIES.execute(connection, "published_daily_impressions")
         files = _export_files(contents.registry, as_of)
         connection.register("files", files.to_arrow())

@@ -6,7 +6,6 @@ are made of the daily tables for the as-of date that is published.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from datetime import date
 from typing import TYPE_CHECKING
 
@@ -14,7 +13,7 @@ import polars as pl
 
 from sigma_impressions import metrics
 from sigma_impressions.errors import ConservationError
-from sigma_impressions.metrics.grouping import group_daily
+from sigma_impressions.metrics.grouping import view_by_user
 from sigma_impressions.publish import QUERIES
 from sigma_impressions.windows import LONGEST_WINDOW
 
@@ -25,16 +24,16 @@ _LAST_COLUMN = "anonymous_impressions_60d"
 """The column of `resource_impressions` that was added after `used`."""
 
 
-def create_resource_users(connection: duckdb.DuckDBPyConnection, as_of: date, event_dates: Iterable[date]) -> None:
+def create_resource_users(connection: duckdb.DuckDBPyConnection, as_of: date) -> None:
     """Make `resource_users` and `resource_impressions` in the attached database `published`.
 
-    The connection has views of the daily tables of these event dates, which are those of the window, of
-    `resource_impressions` and the resources, and what was viewed (`resource_ids`, `resource_numbers`).
+    The connection has views of the daily tables of the event dates of the window, of `resource_impressions` and the
+    resources, and what was viewed (`resource_ids`, `resource_numbers`).
     """
-    group_daily(connection, event_dates, [as_of])
-    metrics.QUERIES.execute(connection, "viewed_by_user", as_of=as_of)
-    QUERIES.execute(connection, "published_resource_users", as_of=as_of)
-    connection.execute("DROP TABLE viewed_by_user")
+    metrics.QUERIES.execute(connection, "user_numbers")
+    for _ in view_by_user(connection, [as_of]):
+        QUERIES.execute(connection, "published_resource_users", as_of=as_of)
+    connection.unregister("viewed_by_user")
     resources = _with_lists(QUERIES.frame(connection, "ordered_resources"), connection)
     connection.register("with_lists", resources.to_arrow())
     connection.execute(

@@ -57,9 +57,9 @@ def written(tables: Tables, names: tuple[Table, ...]) -> list[pl.DataFrame]:
     ("query", "old", "new"),
     [
         ("resource_impressions", "coalesce(o.total_60d, 0) AS", "2 * coalesce(o.total_60d, 0) AS"),
-        ("viewed_by_user", "WHERE NOT has_several_ids", "WHERE NOT has_several_ids AND user_no = 1"),
-        ("viewed_by_user", "sum(impressions::DOUBLE)::BIGINT AS", "2 * sum(impressions::DOUBLE)::BIGINT AS"),
-        ("viewed_by_user", "segment > $as_of::DATE - 14", "segment > $as_of::DATE"),
+        ("shared_views", "WHERE NOT has_several_ids", "WHERE NOT has_several_ids AND user_no = 1"),
+        ("shared_views", "sum(of_30d)::BIGINT AS", "2 * sum(of_30d)::BIGINT AS"),
+        ("shared_views", "$last::DATE - 13 AND", "$last::DATE AND"),
     ],
     ids=["attached twice", "lost", "counted twice", "lost in one window"],
 )

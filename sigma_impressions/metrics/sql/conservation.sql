@@ -1,14 +1,14 @@
 -- Impressions counted, attached and unmatched in each window (docs/tables-and-metrics.md, "Conservation").
 -- Counted comes from the daily tables and attached from the finished result, so that a join that loses or
 -- doubles rows between the two shows.
--- Reads:      daily_impressions, resource_impressions, viewed_by_user, resource_numbers
+-- Reads:      impressions_of_days, resource_impressions, viewed_by_user, resource_numbers
 -- Parameter:  $as_of
 WITH counted AS (
     SELECT
         coalesce(sum(impressions) FILTER (WHERE event_date > $as_of::DATE - 14), 0)::BIGINT AS impressions_14d,
         coalesce(sum(impressions) FILTER (WHERE event_date > $as_of::DATE - 30), 0)::BIGINT AS impressions_30d,
         coalesce(sum(impressions), 0)::BIGINT AS impressions_60d
-    FROM daily_impressions
+    FROM impressions_of_days
     WHERE event_date BETWEEN $as_of::DATE - 59 AND $as_of::DATE
 ),
 

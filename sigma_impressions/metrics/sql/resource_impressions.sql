@@ -1,13 +1,14 @@
 -- Usage of every resource as of a day, also of those that nobody viewed (docs/tables-and-metrics.md,
--- "resource_impressions"); who viewed it is in resource_users.sql.
+-- "resource_impressions"). Who viewed it is in the published database alone. Sums are of doubles, as in
+-- shared_views.sql.
 -- Reads:      viewed_by_user, workbooks_by_user, daily_totals, resource_ids, resource_numbers, resources
 -- Parameter:  $as_of
 WITH own_by_number AS (
     SELECT
         resource_no,
-        sum(impressions_14d)::BIGINT AS total_14d,
-        sum(impressions_30d)::BIGINT AS total_30d,
-        sum(impressions_60d)::BIGINT AS total_60d,
+        sum(impressions_14d::DOUBLE)::BIGINT AS total_14d,
+        sum(impressions_30d::DOUBLE)::BIGINT AS total_30d,
+        sum(impressions_60d::DOUBLE)::BIGINT AS total_60d,
         count(user_no) FILTER (WHERE impressions_14d > 0) AS users_14d,
         count(user_no) FILTER (WHERE impressions_30d > 0) AS users_30d,
         count(user_no) AS users_60d,
@@ -41,9 +42,9 @@ own AS (
 workbook_with_elements AS (
     SELECT
         workbook_no,
-        sum(impressions_14d)::BIGINT AS total_14d,
-        sum(impressions_30d)::BIGINT AS total_30d,
-        sum(impressions_60d)::BIGINT AS total_60d,
+        sum(impressions_14d::DOUBLE)::BIGINT AS total_14d,
+        sum(impressions_30d::DOUBLE)::BIGINT AS total_30d,
+        sum(impressions_60d::DOUBLE)::BIGINT AS total_60d,
         count(user_no) FILTER (WHERE impressions_14d > 0) AS users_14d,
         count(user_no) FILTER (WHERE impressions_30d > 0) AS users_30d,
         count(user_no) AS users_60d,

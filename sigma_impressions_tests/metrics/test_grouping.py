@@ -1,0 +1,65 @@
+"""As-of dates that are computed together share what they read, and are what each is alone."""
+
+from __future__ import annotations
+
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+from sigma_impressions.lake.schemas import METRIC_TABLES
+from sigma_impressions.lake.tables import Tables
+from sigma_impressions.metrics.as_of import read_as_of, refresh_metrics
+from sigma_impressions.metrics.daily import refresh_daily_impressions
+from sigma_impressions.metrics.writing import write_behind
+from sigma_impressions_tests.metrics.captured import capture, discover
+from sigma_impressions_tests.metrics.reference import Row
+
+AS_OF = date(2026, 11, 20)
+BOOK_ID = "0e8d4c1a-52a1-4f0e-9b2e-6f3b5d6a7c81"
+
+
+def test_dates_computed_together_are_what_each_is_alone(tmp_path: Path) -> None:
+    # Views on every day of the windows and beyond, some of them by one user under two IDs of a workbook on one day.
+    every_so_many_days = [
+        *((1, "ann@x.org", "Sales"), (1, None, "Sales"), (1, "ann@x.org", BOOK_ID)),
+        *((7, "bob@x.org", "Sales"), (11, "bob@x.org", "gone"), (59, "cy@x.org", "Costs")),
+    ]
+    nine = datetime(AS_OF.year, AS_OF.month, AS_OF.day, 9, tzinfo=UTC)
+    rows = [
+        Row(nine - timedelta(days=age), user, book, None, age + 2)
+        for age in range(-1, 66)
+        for days, user, book in every_so_many_days
+        if age % days == 0
+    ]
+    together, alone = Tables(tmp_path / "together"), Tables(tmp_path / "alone")
+    resources = pl.DataFrame({"workbook_url_id": ["Sales", "Costs"], "workbook_id": [BOOK_ID, None]})
+    for tables in (together, alone):
+        discover(tables, resources.with_columns(resource_type=pl.lit("sigma_workbook")))
+        capture(tables, "file", rows)
+        refresh_daily_impressions(tables, "largest")
+    dates = [AS_OF - timedelta(days=back) for back in (5, 4, 2, 0)]
+    refresh_metrics(together, dates)
+    for as_of in dates:
+        refresh_metrics(alone, [as_of])
+        for table in METRIC_TABLES:
+            assert read_as_of(together, table, as_of).equals(read_as_of(alone, table, as_of)), (table.name, as_of)
+
+
+def test_what_is_written_behind_is_written_in_order_or_raises() -> None:
+    written: list[int] = []
+
+    def fail() -> None:
+        raise OSError("full")
+
+    with write_behind() as begin:
+        for number in range(3):
+            begin(lambda number=number: written.append(number))  # type: ignore[misc]
+    assert written == [0, 1, 2]
+    with pytest.raises(OSError, match="full"), write_behind() as begin:
+        begin(fail)
+        begin(lambda: written.append(3))
+    with pytest.raises(OSError, match="full"), write_behind() as begin:
+        begin(fail)
+    assert written == [0, 1, 2]

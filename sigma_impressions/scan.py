@@ -17,7 +17,14 @@ from rich.console import Console
 from sigma_impressions.console import Progress
 from sigma_impressions.defs.build import JOB_NAME, build_definitions
 from sigma_impressions.defs.maintenance import MAINTENANCE_ASSET, MAINTENANCE_JOB_NAME
-from sigma_impressions.defs.runs import PROCESS_TAG, TRIGGER_TAG, end_dead_runs, range_tags, runs_under_way
+from sigma_impressions.defs.runs import (
+    MORE_FOLLOWS_TAG,
+    PROCESS_TAG,
+    TRIGGER_TAG,
+    end_dead_runs,
+    range_tags,
+    runs_under_way,
+)
 from sigma_impressions.defs.sqlite_engines import engines_kept
 from sigma_impressions.instance import opened_instance
 from sigma_impressions.terminal import say
@@ -68,7 +75,7 @@ def scan_all(
         for number, days in enumerate(chunks, 1):
             if len(chunks) > 1:
                 say(console, f"[{number}/{len(chunks)}] {days[0]} to {days[-1]}")
-            result = scan(definitions, instance, days, options, trigger)
+            result = scan(definitions, instance, days, options, trigger, more_follows=number < len(chunks))
             for finding in result.findings:
                 say(console, f"Check: {finding}", "yellow")
             if result.failure is not None:
@@ -121,9 +128,12 @@ def scan(
     days: Sequence[date],
     options: ScanOptions,
     trigger: str,
+    *,
+    more_follows: bool = False,
 ) -> ScanResult:
-    """Run the job over consecutive days (at most six), oldest first in `days`."""
-    result = _execute(definitions, instance, JOB_NAME, {**range_tags(days), TRIGGER_TAG: trigger}, options.ops())
+    """Run the job over consecutive days (at most six), oldest first in `days`; `more_follows` if others come then."""
+    tags = {**range_tags(days), TRIGGER_TAG: trigger, **({MORE_FOLLOWS_TAG: "true"} if more_follows else {})}
+    result = _execute(definitions, instance, JOB_NAME, tags, options.ops())
     findings = (
         f"{check.asset_key.to_user_string()}, {check.check_name}: {plain(check.description or 'did not pass')}"
         for check in _failed_checks(result)

@@ -1,6 +1,7 @@
 """The assets of the metrics: daily impressions, and usage as of a day."""
 
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from datetime import UTC, date, datetime
 from typing import Any
 
@@ -15,7 +16,8 @@ from sigma_impressions.defs.logs import log_of
 from sigma_impressions.defs.metadata import definition_metadata, location, preview
 from sigma_impressions.defs.names import PLAIN_NAMES, Names
 from sigma_impressions.defs.partitions import BACKFILL_POLICY
-from sigma_impressions.errors import Problem, SettingsError
+from sigma_impressions.defs.runs import more_follows
+from sigma_impressions.errors import NothingComputed, Problem, SettingsError
 from sigma_impressions.lake.schemas import (
     AS_OF_DATES,
     DAILY_IMPRESSIONS,
@@ -31,6 +33,7 @@ from sigma_impressions.lake.schemas import (
 from sigma_impressions.lake.tables import Tables
 from sigma_impressions.metrics.as_of import read_as_of, refresh_metrics
 from sigma_impressions.metrics.daily import refresh_daily_impressions
+from sigma_impressions.publish.database import newest_as_of
 from sigma_impressions.upkeep.drop_detail import late_files
 from sigma_impressions.upkeep.future import left_in_future
 from sigma_impressions.windows import WINDOW_DAYS
@@ -155,8 +158,12 @@ def build_metric_assets(
             settings = names.settings_of(context.resources)
             stored = tables(settings)
             asked = [*days_of(context), *([day] if (day := config.day()) else [])]
-            refreshed = refresh_metrics(stored, asked, query_limits(settings))
+            restate = not more_follows(context.instance, context.run)
+            stated = asked if restate else [*asked, *_published(stored)]
+            refreshed = refresh_metrics(stored, stated, query_limits(settings), restate=restate)
         log_of(context).info(f"{len(refreshed.built)} as-of dates computed, {refreshed.current} up to date")
+        if not restate:
+            log_of(context).info("Another run follows, which restates the other as-of dates whose window has changed")
         touched = {*asked, *refreshed.built}
         as_of_dates = stored.read(AS_OF_DATES).filter(pl.col("as_of_date").is_in(list(touched))).collect()
         figures = _as_of_figures(as_of_dates)
@@ -192,6 +199,13 @@ def build_metric_assets(
             )
 
     return [daily_impressions, metrics]
+
+
+def _published(stored: Tables) -> list[date]:
+    """The as-of date that is published if no newer one is computed; none before the first."""
+    with suppress(NothingComputed):
+        return [newest_as_of(stored, datetime.now(UTC).date())]
+    return []
 
 
 def _daily_figures(

@@ -8,6 +8,7 @@ from sigma_impressions.defs.metadata import documentation, table_of
 from sigma_impressions.defs.metrics import AsOf
 from sigma_impressions.defs.names import PLAIN_NAMES, Names
 from sigma_impressions.defs.observations import WorkbookKey, dagster_sigma_key, usage_observations
+from sigma_impressions.defs.runs import more_follows
 from sigma_impressions.lake.schemas import METRIC_TABLES
 from sigma_impressions.publish.database import DATABASE_NAME, top_workbooks
 from sigma_impressions.publish.settle import publish_settled
@@ -50,6 +51,7 @@ def build_publish_assets(
                 rules=insight_rules(settings),
                 companion=report_companion(stored.storage, settings.name, log.warning),
                 mode=database_mode(settings),
+                restate=not more_follows(context.instance, context.run),
             )
             where = stored.storage.uri(DATABASE_NAME)
             log.info(f"{where}: as of {published.as_of}, {'published' if published.is_new else 'already up to date'}")

@@ -32,6 +32,9 @@ SOURCE_TAG = "sigma_impressions/source"
 TRIGGER_TAG = "sigma_impressions/trigger"
 """Who started the run: `sensor`, `schedule`, `cli run`, …"""
 
+MORE_FOLLOWS_TAG = "sigma_impressions/more_follows"
+"""That who started the run will start another one after it, as a `backfill` of many days does."""
+
 _UNDER_WAY = (
     dg.DagsterRunStatus.QUEUED,
     dg.DagsterRunStatus.STARTING,
@@ -65,6 +68,22 @@ def tag_run(context: dg.AssetExecutionContext, source: str) -> None:
     missing = {name: value for name, value in ((SOURCE_TAG, source), (TRIGGER_TAG, trigger)) if name not in given}
     if missing:
         context.instance.add_run_tags(context.run_id, missing)
+
+
+@_ASKING
+def more_follows(instance: dg.DagsterInstance, run: dg.DagsterRun) -> bool:
+    """Whether another run is known to come: of the command that started this one, or of the same backfill.
+
+    What can be left to it is done once then. If it does not come after all, the next run of any kind does it.
+    """
+    # Who runs it once more copies its tags, and starts no other one.
+    if MORE_FOLLOWS_TAG in run.tags and run.parent_run_id is None:
+        return True
+    backfill = run.tags.get(BACKFILL_ID_TAG)
+    if backfill is None:
+        return False
+    waiting = dg.RunsFilter(tags={BACKFILL_ID_TAG: backfill}, statuses=[dg.DagsterRunStatus.QUEUED])
+    return instance.get_runs_count(waiting) > 0
 
 
 def days_of_run(tags: Mapping[str, str]) -> tuple[date, date] | None:

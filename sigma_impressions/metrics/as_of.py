@@ -41,28 +41,31 @@ _DATES_AT_ONCE = 6
 """Days within which as-of dates are computed from the same reading, held in memory and committed together."""
 
 
-def refresh_metrics(tables: Tables, as_of_dates: Collection[date], limits: Limits = DEFAULT_LIMITS) -> Refreshed:
+def refresh_metrics(
+    tables: Tables, as_of_dates: Collection[date], limits: Limits = DEFAULT_LIMITS, *, restate: bool = True
+) -> Refreshed:
     """Compute the as-of dates asked for, and restate every earlier computed one whose inputs have changed.
 
-    Raises `ConservationError` before anything of a date is written that does not add up.
+    Without `restate` these are left to the next call that does: they count as not built until then. Raises
+    `ConservationError` before anything of a date is written that does not add up.
     """
     with naming_damage(tables):
-        return retry_conflicts(lambda: _refresh(tables, as_of_dates, limits))
+        return retry_conflicts(lambda: _refresh(tables, as_of_dates, limits, restate))
 
 
-def stale_as_of_dates(tables: Tables, as_of_dates: Collection[date]) -> dict[date, AsOfDate]:
-    """Which of the as-of dates asked for, and of those that have tables, are not up to date."""
+def stale_as_of_dates(tables: Tables, as_of_dates: Collection[date], restate: bool = True) -> dict[date, AsOfDate]:
+    """Which of the as-of dates asked for are not up to date, and, with `restate`, of those that have tables."""
     built = built_as_of_dates(tables)
     # Of those that the registry has lost, or a killed run did not register, the tables still tell.
     held = {date.fromisoformat(day) for table in METRIC_TABLES for day in tables.held(table)}
     known = set(tables.registry(AS_OF_DATES)["as_of_date"]) | held
-    expected = expected_as_of_dates(tables, sorted(known | set(as_of_dates)))
+    expected = expected_as_of_dates(tables, sorted({*as_of_dates, *(known if restate else ())}))
     return {as_of: wanted for as_of, wanted in expected.items() if built.get(as_of) != wanted.fingerprint}
 
 
-def _refresh(tables: Tables, as_of_dates: Collection[date], limits: Limits) -> Refreshed:
+def _refresh(tables: Tables, as_of_dates: Collection[date], limits: Limits, restate: bool) -> Refreshed:
     handles = [tables.open(table) for table in (*METRIC_TABLES, AS_OF_DATES)]
-    stale = stale_as_of_dates(tables, as_of_dates)
+    stale = stale_as_of_dates(tables, as_of_dates, restate)
     if not stale:
         return Refreshed((), (), len(set(as_of_dates)))
     with scratch_folder(tables.root / WORK_FOLDER) as scratch, write_behind() as begin:

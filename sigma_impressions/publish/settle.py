@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection
-from datetime import date
+from datetime import UTC, date, datetime
 
 from sigma_impressions.errors import InputsChanged, NothingComputed
 from sigma_impressions.insights.thresholds import DEFAULT_RULES, InsightRules
@@ -12,7 +12,7 @@ from sigma_impressions.lake.tables import Tables
 from sigma_impressions.metrics.as_of import refresh_metrics, stale_as_of_dates
 from sigma_impressions.metrics.daily import refresh_daily_impressions
 from sigma_impressions.metrics.fingerprints import built_event_dates, expected_fingerprints
-from sigma_impressions.publish.database import OWNER_READS, Companion, Published, publish_database
+from sigma_impressions.publish.database import OWNER_READS, Companion, Published, newest_as_of, publish_database
 
 _ROUNDS = 20
 """More rounds than that mean that another process captures files without a pause; the result is then its task."""
@@ -29,23 +29,26 @@ def publish_settled(
     rules: InsightRules = DEFAULT_RULES,
     companion: Companion | None = None,
     mode: int = OWNER_READS,
+    restate: bool = True,
 ) -> Published:
     """Publish, and look at the inputs once more: if they grew meanwhile, compute and publish again.
 
-    So whoever finishes last has seen everything, and runs at the same time end in one result.
+    So whoever finishes last has seen everything, and runs at the same time end in one result. Without `restate` only
+    these as-of dates and the published one are brought up to date; the others are left to a run that is to come.
     """
     published: Published | None = None
     for _ in range(_ROUNDS):
+        wanted = as_of_dates if restate else {*as_of_dates, as_of or newest_as_of(tables, datetime.now(UTC).date())}
         try:
             published = publish_database(tables, as_of, limits, rules, companion, mode=mode)
         except InputsChanged as change:
             report(f"{change} Computing again.")
         else:
-            if not _is_stale(tables, overlapping_exports, as_of_dates):
+            if not _is_stale(tables, overlapping_exports, wanted, restate):
                 return published
             report("Another run has captured files in the meantime. Computing again.")
         refresh_daily_impressions(tables, overlapping_exports, limits)
-        refresh_metrics(tables, as_of_dates, limits)
+        refresh_metrics(tables, wanted, limits, restate=restate)
     return published or publish_database(tables, as_of, limits, rules, companion, mode=mode)
 
 
@@ -62,6 +65,6 @@ def is_complete(tables: Tables, overlapping_exports: str, file_dates: Collection
         return False
 
 
-def _is_stale(tables: Tables, overlapping_exports: str, as_of_dates: Collection[date]) -> bool:
+def _is_stale(tables: Tables, overlapping_exports: str, as_of_dates: Collection[date], restate: bool) -> bool:
     expected = expected_fingerprints(tables, overlapping_exports)
-    return expected != built_event_dates(tables) or bool(stale_as_of_dates(tables, as_of_dates))
+    return expected != built_event_dates(tables) or bool(stale_as_of_dates(tables, as_of_dates, restate))

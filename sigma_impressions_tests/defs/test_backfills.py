@@ -11,9 +11,11 @@ import dagster as dg
 import pytest
 from dagster._core.definitions.automation_tick_evaluation_context import build_run_requests_with_backfill_policies
 from dagster._core.definitions.events import AssetKeyPartitionKey
+from dagster._core.remote_origin import RegisteredCodeLocationOrigin, RemoteJobOrigin, RemoteRepositoryOrigin
+from dagster._core.storage.tags import BACKFILL_ID_TAG
 
 from sigma_impressions.defs.build import JOB_NAME, build_definitions
-from sigma_impressions.defs.runs import days_of_run, range_tags
+from sigma_impressions.defs.runs import MORE_FOLLOWS_TAG, days_of_run, more_follows, range_tags
 from sigma_impressions.demo.generate import FILE_DATE_PATTERN, PREFIX, export_period, resources
 from sigma_impressions.lake.schemas import AS_OF_DATES, EXPORT_FILES
 from sigma_impressions.lake.tables import Tables
@@ -46,6 +48,32 @@ def run(instance: dg.DagsterInstance, of_days: Sequence[date], names: Sequence[s
     return job.execute_in_process(
         instance=instance, tags=range_tags(of_days), asset_selection=selection, raise_on_error=False
     ).success
+
+
+def test_what_a_later_run_of_a_backfill_will_do_is_left_to_it(instance: dg.DagsterInstance) -> None:
+    origin = RemoteJobOrigin(RemoteRepositoryOrigin(RegisteredCodeLocationOrigin("here"), "repository"), JOB_NAME)
+
+    def added(status: dg.DagsterRunStatus, parent: str | None = None, **tags: str) -> dg.DagsterRun:
+        run = dg.DagsterRun(
+            JOB_NAME, status=status, tags=tags, parent_run_id=parent, root_run_id=parent, remote_job_origin=origin
+        )
+        return instance.add_run(run)
+
+    backfill = {BACKFILL_ID_TAG: "one"}
+    of_nobody = added(dg.DagsterRunStatus.STARTED)
+    first, second = (added(dg.DagsterRunStatus.STARTED, **backfill) for _ in range(2))
+    added(dg.DagsterRunStatus.QUEUED, **{BACKFILL_ID_TAG: "another"})
+    assert not any(more_follows(instance, run) for run in (of_nobody, first, second))
+    waiting = added(dg.DagsterRunStatus.QUEUED, **backfill)
+    assert not more_follows(instance, of_nobody)
+    assert more_follows(instance, first) and more_follows(instance, second)
+    instance.report_run_canceled(waiting)
+    assert not more_follows(instance, first)
+    # The command starts its runs one after the other; one that somebody runs again is alone.
+    of_command = added(dg.DagsterRunStatus.STARTED, **{MORE_FOLLOWS_TAG: "true"})
+    assert more_follows(instance, of_command)
+    again = added(dg.DagsterRunStatus.STARTED, parent=of_command.run_id, **{MORE_FOLLOWS_TAG: "true"})
+    assert not more_follows(instance, again)
 
 
 @pytest.mark.slow

@@ -8,11 +8,12 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from sigma_impressions.lake.schemas import METRIC_TABLES
+from sigma_impressions.lake.schemas import METRIC_TABLES, RESOURCE_IMPRESSIONS
 from sigma_impressions.lake.tables import Tables
 from sigma_impressions.metrics.as_of import read_as_of, refresh_metrics
 from sigma_impressions.metrics.daily import refresh_daily_impressions
 from sigma_impressions.metrics.writing import write_behind
+from sigma_impressions.publish.settle import publish_settled
 from sigma_impressions_tests.metrics.captured import capture, discover
 from sigma_impressions_tests.metrics.reference import Row
 
@@ -63,3 +64,29 @@ def test_what_is_written_behind_is_written_in_order_or_raises() -> None:
     with pytest.raises(OSError, match="full"), write_behind() as begin:
         begin(fail)
     assert written == [0, 1, 2]
+
+
+def test_dates_that_a_later_run_restates_are_stated_once(tmp_path: Path) -> None:
+    """The runs of one backfill, newest day first: each states its own day, and what is published is always right."""
+    step_by_step, at_once = Tables(tmp_path / "step by step"), Tables(tmp_path / "at once")
+    days = [AS_OF - timedelta(days=back) for back in range(4)]
+    for tables in (step_by_step, at_once):
+        discover(tables, pl.DataFrame({"resource_type": ["sigma_workbook"], "workbook_url_id": ["Sales"]}))
+    built = []
+    for number, day in enumerate(days):
+        rows = [Row(datetime(day.year, day.month, day.day, 9, tzinfo=UTC), "ann@x.org", "Sales", None, 10**number)]
+        capture(at_once, str(day), rows, day)
+        capture(step_by_step, str(day), rows, day)
+        refresh_daily_impressions(step_by_step, "largest")
+        is_last = day == days[-1]
+        built.append(refresh_metrics(step_by_step, [day], restate=is_last).built)
+        published = publish_settled(step_by_step, "largest", [], None, report=lambda _: None, restate=is_last)
+        assert published.as_of == AS_OF
+        (total,) = read_as_of(step_by_step, RESOURCE_IMPRESSIONS, AS_OF)["total_impressions_60d"]
+        assert total == int("1" * (number + 1))
+    assert built == [(days[0],), (days[1],), (days[2],), tuple(sorted(days))]
+    refresh_daily_impressions(at_once, "largest")
+    refresh_metrics(at_once, days)
+    for table in METRIC_TABLES:
+        for day in days:
+            assert read_as_of(step_by_step, table, day).equals(read_as_of(at_once, table, day))

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import gzip
 import itertools
+import resource
 import signal
 import subprocess
 import time
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
+import polars as pl
 import pytest
 
 from sigma_impressions.exports.reading.decoding import EXPANSION_FLOOR
+from sigma_impressions.exports.reading.parquet import scan_frame, write_frames
 from sigma_impressions.lake.scratch import scratch_folder
 from sigma_impressions_tests.exports.measured import Measured, command, measure, size_of
 
@@ -145,6 +148,25 @@ def test_many_rejected_rows_take_no_more_than_the_file(tmp_path):
     result = measured(tmp_path, [HEADER, *repeated(b"x\n", 12 * MB)])
     assert result.rejected == 6_000_000
     assert result.scratch_bytes <= 12 * MB + len(HEADER)
+
+
+def test_few_rows_of_a_large_file_do_not_keep_its_text_in_memory(tmp_path):
+    def frames() -> Iterator[pl.DataFrame]:
+        for number in range(100):
+            rows = pl.DataFrame({"event_id": [f"{number}-{'x' * 90}-{row}" for row in range(40_000)]})
+            yield rows.filter(pl.arange(pl.len()) % 1_000 == 0)
+            risen.append(resident() - before)
+
+    risen: list[int] = []
+    before = resident()
+    write_frames(frames(), pl.DataFrame(schema={"event_id": pl.String}), tmp_path / "rows.parquet")
+    assert scan_frame(tmp_path / "rows.parquet").collect().height == 4_000
+    assert max(risen) < 150 * MB  # of 400 MB of text
+
+
+def resident() -> int:
+    """Bytes of memory that this process has now."""
+    return int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize()
 
 
 def test_what_a_killed_process_leaves_the_next_one_removes(tmp_path):

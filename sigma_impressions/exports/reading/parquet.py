@@ -18,6 +18,11 @@ import pyarrow.parquet as pq
 _ROW_GROUP = 250_000
 """Rows that are written at once; the last group may have more."""
 
+_FEW = _ROW_GROUP // 10
+"""Rows below which a frame is copied: what it was taken from is not to stay in memory until a group is full."""
+
+_NEWEST = pl.CompatLevel.newest()
+
 _AS_DIFFERENCES = frozenset({"row_number", "request_time"})
 _DIFFERENT = frozenset({"event_id", "text"})
 """Columns in which hardly a value is there twice; the values of all others are repeated."""
@@ -51,7 +56,7 @@ def scan_frame(path: Path) -> pl.LazyFrame:
 
 
 def _writer(nothing: pl.DataFrame, path: Path) -> pq.ParquetWriter:
-    schema = nothing.to_arrow(compat_level=pl.CompatLevel.newest()).schema
+    schema = nothing.to_arrow(compat_level=_NEWEST).schema
     names = set(schema.names)
     return pq.ParquetWriter(
         path,
@@ -69,9 +74,16 @@ def _tables(frames: Iterable[pl.DataFrame]) -> Iterator[pa.Table]:
     """The frames, joined to what is written at once."""
     waiting: list[pa.Table] = []
     for frame in frames:
-        waiting.append(frame.to_arrow(compat_level=pl.CompatLevel.newest()))
+        waiting.append((_copied(frame) if frame.height < _FEW else frame).to_arrow(compat_level=_NEWEST))
         if sum(table.num_rows for table in waiting) >= _ROW_GROUP:
             yield pa.concat_tables(waiting)
             waiting = []
     if waiting:
         yield pa.concat_tables(waiting)
+
+
+def _copied(frame: pl.DataFrame) -> pl.DataFrame:
+    """The frame with texts of its own: those of a filtered one are views of all that was there before."""
+    copied = pl.from_arrow(frame.to_arrow(compat_level=pl.CompatLevel.oldest()))
+    assert isinstance(copied, pl.DataFrame)
+    return copied

@@ -340,9 +340,10 @@ _BLANK_LAST_FIELD = {
 def _texts(text: bytes, records: Records) -> pl.Series:
     """The text of every record, without a copy."""
     array = pa.LargeStringArray.from_buffers(len(records.delimiters), pa.py_buffer(records.bounds), pa.py_buffer(text))
-    series = pl.from_arrow(array)
-    assert isinstance(series, pl.Series)
-    return series.alias("text")
+    # As a batch: the conversion of a single array imports all of pyarrow's functions, which takes longer than a file.
+    frame = pl.from_arrow(pa.RecordBatch.from_arrays([array], ["text"]))
+    assert isinstance(frame, pl.DataFrame)
+    return frame.to_series()
 
 
 def _all_true(height: int) -> pl.Series:

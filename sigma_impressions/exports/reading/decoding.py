@@ -254,9 +254,15 @@ def _is_ascii(path: Path) -> bool:
     """Whether the whole file is ASCII, as most exports are; looked at by all processors, since the rest waits."""
     size = path.stat().st_size
     parts = range(0, size, max(_PART, -(-size // (os.cpu_count() or 1))))
-    with path.open("rb") as source, ThreadPoolExecutor(len(parts) or 1) as pool:
-        ends = (min(begin + parts.step, size) for begin in parts)
-        return all(pool.map(lambda begin, end: _is_part_ascii(source.fileno(), begin, end), parts, ends))
+    with path.open("rb") as source:
+
+        def is_part_ascii(begin: int) -> bool:
+            return _is_part_ascii(source.fileno(), begin, min(begin + parts.step, size))
+
+        if len(parts) < 2:
+            return all(map(is_part_ascii, parts))  # starting a thread takes longer than a small file
+        with ThreadPoolExecutor(len(parts)) as pool:
+            return all(pool.map(is_part_ascii, parts))
 
 
 def _is_part_ascii(file: int, begin: int, end: int) -> bool:

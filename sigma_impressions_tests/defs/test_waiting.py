@@ -23,6 +23,8 @@ from sigma_impressions.waiting import TooSlow, said, waited_for, waiting_for, wa
 from sigma_impressions.webhook import send_alerts
 from sigma_impressions_tests.clouds.http_stub import Answer, HttpStub, Request, http_stub
 
+pytestmark = pytest.mark.slow
+
 LIMITS = (2, 8, 32)
 """What Dagster is told to give a tick, instead of a minute; more where a busy machine has not come to ask by then."""
 

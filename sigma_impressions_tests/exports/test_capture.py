@@ -30,6 +30,8 @@ from sigma_impressions.lake.tables import WORK_FOLDER, Tables
 from sigma_impressions.metrics.daily import refresh_daily_impressions
 from sigma_impressions_tests.exports.bucket import DAY, NOON, Bucket, captured, listing, scanned
 
+pytestmark = pytest.mark.slow
+
 HEADER = "request_time,user_email,workbook_url_id\n"
 
 

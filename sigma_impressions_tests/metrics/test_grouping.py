@@ -17,6 +17,8 @@ from sigma_impressions.publish.settle import publish_settled
 from sigma_impressions_tests.metrics.captured import capture, discover
 from sigma_impressions_tests.metrics.reference import Row
 
+pytestmark = pytest.mark.slow
+
 AS_OF = date(2026, 11, 20)
 BOOK_ID = "0e8d4c1a-52a1-4f0e-9b2e-6f3b5d6a7c81"
 

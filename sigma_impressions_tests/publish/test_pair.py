@@ -37,6 +37,8 @@ from sigma_impressions.report.write import (
 from sigma_impressions_tests.metrics.captured import capture, discover
 from sigma_impressions_tests.metrics.reference import Row
 
+pytestmark = pytest.mark.slow
+
 AS_OF = date(2026, 11, 20)
 
 

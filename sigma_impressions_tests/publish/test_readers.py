@@ -70,6 +70,8 @@ READER = """
 import os, sys
 import duckdb
 
+pytestmark = pytest.mark.slow
+
 if os.geteuid() == 0:
     os.setuid(65534)
 with duckdb.connect(sys.argv[1], read_only=True) as connection:

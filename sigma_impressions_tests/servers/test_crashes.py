@@ -110,7 +110,7 @@ def unused_files(tables: Tables) -> set[Path]:
     return held - {Path(uri) for table in ALL_TABLES for uri in tables.open(table).file_uris()}
 
 
-@pytest.mark.parametrize(("steps", "kills_of_each"), [(3, 1), pytest.param(5, 5, marks=pytest.mark.soak)])
+@pytest.mark.parametrize(("steps", "kills_of_each"), [(2, 1), pytest.param(5, 5, marks=pytest.mark.soak)])
 @pytest.mark.slow
 def test_killed_runs_leave_the_last_complete_result_and_are_made_good(
     steps: int, kills_of_each: int, s3_bucket: Any, tmp_path: Path

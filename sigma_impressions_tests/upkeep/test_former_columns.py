@@ -25,6 +25,8 @@ from sigma_impressions.upkeep.edit_users import forget_stored
 from sigma_impressions_tests.metrics.captured import capture, discover, published_users
 from sigma_impressions_tests.metrics.reference import Row
 
+pytestmark = pytest.mark.slow
+
 DATES = [date(2026, 11, 12), date(2026, 11, 20)]
 USERS = ("ann@example.com", "bob@example.com")
 

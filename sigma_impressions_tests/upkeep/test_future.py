@@ -40,6 +40,8 @@ from sigma_impressions.upstream.snapshots import capture_snapshot
 from sigma_impressions_tests.metrics.captured import capture
 from sigma_impressions_tests.metrics.reference import Row
 
+pytestmark = pytest.mark.slow
+
 NOW = datetime.now(UTC)
 AHEAD = NOW + timedelta(days=365)
 TODAY, LATER = NOW.date(), AHEAD.date()

@@ -27,6 +27,8 @@ from sigma_impressions_tests.insights.reference import Insights, Resource
 from sigma_impressions_tests.metrics.captured import capture
 from sigma_impressions_tests.metrics.reference import Row, count_once
 
+pytestmark = pytest.mark.slow
+
 AS_OF = date(2026, 11, 20)
 WORKBOOK_ID = "0e8d4c1a-52a1-4f0e-9b2e-6f3b5d6a7c81"
 

@@ -36,6 +36,8 @@ from sigma_impressions_tests.metrics.captured import capture, discover
 from sigma_impressions_tests.metrics.reference import Row
 from sigma_impressions_tests.rights import linux_only
 
+pytestmark = pytest.mark.slow
+
 AS_OF = date(2026, 11, 20)
 
 # Opens the database as DuckDB does unless it is told otherwise, writes to it, and is killed.
@@ -69,8 +71,6 @@ def tables(tmp_path: Path) -> Tables:
 READER = """
 import os, sys
 import duckdb
-
-pytestmark = pytest.mark.slow
 
 if os.geteuid() == 0:
     os.setuid(65534)

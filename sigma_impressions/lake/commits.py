@@ -143,10 +143,7 @@ def merge_files(handle: StoredTable) -> None:
     with scratch_folder(handle.storage.local / WORK_FOLDER) as scratch:
         merged, staged = [], []
         for group in _mergeable(files_of(handle), handle.table.partition_by):
-            target = scratch / f"{uuid.uuid4().hex}.parquet"
-            scan_files(handle, group).sink_parquet(target, **_PACKED)
-            partition = partition_of(handle.table, group.row(0, named=True))
-            staged.append(StagedFile(target, partition, int(group["rows"].sum())))
+            staged.append(_written_anew(handle, group, scratch))
             merged.append(group)
         if merged:
             replace_files(handle, pl.concat(merged), staged)
@@ -162,13 +159,15 @@ def drop_former_columns(handle: StoredTable) -> None:
         held = [pl.read_parquet_schema(path).keys() for path in local_paths(handle, files)]
         former = files.filter(pl.Series([bool(names - handle.table.schema.keys()) for names in held]))
         with scratch_folder(handle.storage.local / WORK_FOLDER) as scratch:
-            staged = []
-            for file in former.iter_slices(1):
-                target = scratch / f"{uuid.uuid4().hex}.parquet"
-                scan_files(handle, file).sink_parquet(target, **_PACKED)
-                row = file.row(0, named=True)
-                staged.append(StagedFile(target, partition_of(handle.table, row), row["rows"]))
+            staged = [_written_anew(handle, file, scratch) for file in former.iter_slices(1)]
             replace_files(handle, former, staged)
+
+
+def _written_anew(handle: StoredTable, files: pl.DataFrame, scratch: Path) -> StagedFile:
+    """The rows of some data files, all of one partition, in one file."""
+    target = scratch / f"{uuid.uuid4().hex}.parquet"
+    scan_files(handle, files).sink_parquet(target, **_PACKED)
+    return StagedFile(target, partition_of(handle.table, files.row(0, named=True)), int(files["rows"].sum()))
 
 
 def _mergeable(files: pl.DataFrame, partition_by: Sequence[str]) -> Iterator[pl.DataFrame]:

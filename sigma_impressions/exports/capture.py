@@ -33,7 +33,7 @@ from sigma_impressions.exports.reading.small_files import SmallFile, normalize_s
 from sigma_impressions.lake.commits import StagedFile, append_files, replace_rows
 from sigma_impressions.lake.inventory import captured_before, naming_damage
 from sigma_impressions.lake.repair import drop_damaged_captures
-from sigma_impressions.lake.schemas import EXPORT_FILES, NORMALIZED_IMPRESSIONS, REJECTED_ROWS
+from sigma_impressions.lake.schemas import CAPTURED_ROWS, EXPORT_FILES
 from sigma_impressions.lake.scratch import scratch_folder
 from sigma_impressions.lake.tables import WORK_FOLDER, Tables, retry_conflicts, scan
 from sigma_impressions.users import without_address
@@ -44,7 +44,7 @@ Report = Callable[[str], None]
 _VERSIONS_TRIED = 5
 """How often a file may be overwritten while it is read, before it is left to the next run."""
 
-_KINDS = ("accepted", "rejected")
+_KINDS = tuple(CAPTURED_ROWS.values())
 
 _READERS = 4
 _READ_AHEAD = 8
@@ -455,7 +455,7 @@ class _Batch:
         """Write the rows of the batch, then register its files; the registry's rows are returned."""
         if not self._rows:
             return []
-        for table, kind in ((NORMALIZED_IMPRESSIONS, "accepted"), (REJECTED_ROWS, "rejected")):
+        for table, kind in CAPTURED_ROWS.items():
             append_files(self._tables.open(table), list(self._merge(kind)))
         rows = self._rows
         retry_conflicts(lambda: self._register(rows))

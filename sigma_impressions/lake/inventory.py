@@ -22,13 +22,13 @@ from sigma_impressions.lake.digests import file_digest, named_digest
 from sigma_impressions.lake.schemas import (
     ALL_TABLES,
     AS_OF_DATES,
+    CAPTURED_ROWS,
     DAILY_TABLES,
     DATA_FILES,
     EVENT_DATES,
     EXPORT_FILES,
     NORMALIZED_IMPRESSIONS,
     RAW_EXPORT_FILES,
-    REJECTED_ROWS,
     RESOURCE_SNAPSHOTS,
     SIGMA_RESOURCES,
     SNAPSHOT_TABLES,
@@ -45,9 +45,6 @@ from sigma_impressions.lake.tables import (
     scan_files,
     sizes_of,
 )
-
-OF_CAPTURES = (NORMALIZED_IMPRESSIONS, REJECTED_ROWS)
-"""The tables with rows of export files."""
 
 
 @dataclass(frozen=True)
@@ -99,7 +96,7 @@ def _look(tables: Tables) -> list[Damage]:
     new: list[pl.DataFrame] = []
     gone: list[str] = []
     # Those of the closed days last: rows are dropped after their day was closed.
-    for table in (*OF_CAPTURES, *SNAPSHOT_TABLES, *DAILY_TABLES):
+    for table in (*CAPTURED_ROWS, *SNAPSHOT_TABLES, *DAILY_TABLES):
         handle = tables.newest(table)
         there = files_of(handle)
         if table in DAILY_TABLES:
@@ -186,7 +183,7 @@ def _notes(handle: StoredTable, files: pl.DataFrame, registered: Collection[str]
             "file": file["path"].item(),
             "size_bytes": file["size_bytes"].item(),
             "rows": file["rows"].item(),
-            "captures": _captures(handle, file, registered) if table in OF_CAPTURES else None,
+            "captures": _captures(handle, file, registered) if table in CAPTURED_ROWS else None,
             "noted_at": datetime.now(UTC),
         }
         for file in files.iter_slices(1)

@@ -8,16 +8,18 @@ with `renormalize` only: their files count all the same.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable
+from datetime import date
 from functools import partial
 
 import polars as pl
 
 from sigma_impressions.errors import DamagedError
 from sigma_impressions.lake.commits import replace_files, replace_rows
-from sigma_impressions.lake.inventory import OF_CAPTURES, Damage, forget_unregistered, take_stock, verify
+from sigma_impressions.lake.inventory import Damage, forget_unregistered, take_stock, verify
 from sigma_impressions.lake.schemas import (
     ALL_TABLES,
     AS_OF_DATES,
+    CAPTURED_ROWS,
     DAILY_TABLES,
     DATA_FILES,
     EVENT_DATES,
@@ -55,8 +57,8 @@ def drop_damaged(tables: Tables, report: Callable[[str], None]) -> int:
 def drop_damaged_captures(tables: Tables, file_dates: Collection[object], report: Callable[[str], None]) -> int:
     """Give up captured rows of some file dates that are missing or broken; how many places that were."""
     days = {str(day) for day in file_dates}
-    changed = verify(tables, OF_CAPTURES, "file_date", days)
-    return _drop(tables, changed, lambda damage: damage.table in OF_CAPTURES and damage.partition in days, report)
+    changed = verify(tables, CAPTURED_ROWS, "file_date", days)
+    return _drop(tables, changed, lambda damage: damage.table in CAPTURED_ROWS and damage.partition in days, report)
 
 
 def _drop(
@@ -112,13 +114,11 @@ def _remove_files(tables: Tables, table: Table, which: pl.Expr) -> None:
     replace_files(handle, files_of(handle).filter(which), [])
 
 
-def _delete(tables: Tables, table: Table, column: str, values: Collection[str]) -> None:
+def _delete(tables: Tables, table: Table, column: str, values: Collection[object]) -> None:
     replace_rows(tables.open(table), column, values, table.no_rows())
 
 
 def _open_again(tables: Tables, day: str) -> None:
     """What was counted of a day whose single views were dropped is lost: the day is counted of what is left."""
-    handle = tables.open(EVENT_DATES)
-    registered = scan(handle).filter(pl.col("event_date").cast(pl.String) == day).collect()
-    replace_rows(handle, "event_date", registered["event_date"], EVENT_DATES.no_rows())
+    _delete(tables, EVENT_DATES, "event_date", [date.fromisoformat(day)])
     _delete(tables, DATA_FILES, "partition", [day])

@@ -250,6 +250,9 @@ DATA_FILES = Table(
     ),
 )
 
+CAPTURED_ROWS = {NORMALIZED_IMPRESSIONS: "accepted", REJECTED_ROWS: "rejected"}
+"""The tables with rows of export files, each with the column of `export_files` that counts them."""
+
 SNAPSHOT_TABLES = (SIGMA_RESOURCES, RESOURCE_HISTORY, WORKBOOK_ALIASES)
 """What a snapshot of the resources holds, in partitions of its own."""
 

@@ -18,14 +18,13 @@ from sigma_impressions.lake.inventory import require_intact, take_stock
 from sigma_impressions.lake.schemas import (
     ALL_TABLES,
     AS_OF_DATES,
+    CAPTURED_ROWS,
     DAILY_TABLES,
     DATA_FILES,
     EVENT_DATES,
     EXPORT_FILES,
     METRIC_TABLES,
-    NORMALIZED_IMPRESSIONS,
     RAW_EXPORT_FILES,
-    REJECTED_ROWS,
     RESOURCE_SNAPSHOTS,
     SNAPSHOT_TABLES,
     Table,
@@ -142,7 +141,7 @@ def _remove(tables: Tables, table: Table, keep: timedelta) -> int:
         return _remove_listed_twice(tables, handle)
     if table is RESOURCE_SNAPSHOTS:
         return _remove_unused_snapshots(tables, handle, keep)
-    if table in _KINDS:
+    if table in CAPTURED_ROWS:
         return _remove_dead_captures(tables, handle, keep)
     if table in _REGISTRIES:
         return _remove_dead_partitions(tables, handle, keep)
@@ -157,9 +156,6 @@ def _remove_listed_twice(tables: Tables, manifest: StoredTable) -> int:
         replace_rows(manifest, "file_id", kept["file_id"], kept)
     return rows.height - kept.height
 
-
-_KINDS = {NORMALIZED_IMPRESSIONS: "accepted", REJECTED_ROWS: "rejected"}
-"""The tables with rows of export files, and the column of `export_files` that counts them."""
 
 _REGISTRIES: dict[Table, tuple[Table, tuple[str, ...]]] = {
     **dict.fromkeys(SNAPSHOT_TABLES, (RESOURCE_SNAPSHOTS, ("snapshot_id",))),
@@ -191,7 +187,7 @@ def _remove_dead_captures(tables: Tables, handle: StoredTable, keep: timedelta) 
     """
     files = files_of(handle)
     registry = tables.read(EXPORT_FILES).filter(pl.col("status") == "read").collect()
-    registered = registry.group_by("file_date").agg(wanted=pl.col(_KINDS[handle.table]).sum())
+    registered = registry.group_by("file_date").agg(wanted=pl.col(CAPTURED_ROWS[handle.table]).sum())
     suspects = (
         files.group_by("file_date")
         .agg(pl.col("rows").sum())

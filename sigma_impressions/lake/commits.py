@@ -24,7 +24,15 @@ from sigma_impressions.lake.digests import named_by_content
 from sigma_impressions.lake.schemas import Table
 from sigma_impressions.lake.scratch import scratch_folder
 from sigma_impressions.lake.storage import clear_errors
-from sigma_impressions.lake.tables import WORK_FOLDER, StoredTable, files_of, former_columns, local_paths, scan_files
+from sigma_impressions.lake.tables import (
+    WORK_FOLDER,
+    StoredTable,
+    files_of,
+    former_columns,
+    kept,
+    local_paths,
+    scan_files,
+)
 
 _MOST_FILES = 40
 """Files of an unpartitioned table, all of which are small, before they are joined to one."""
@@ -267,17 +275,16 @@ def _commit(handle: StoredTable, actions: _Actions, properties: CommitProperties
 
     At the end the commit stays, whatever happens to the machine: a registry may name what it holds.
     """
-    before = handle.version()
-    with clear_errors(handle.storage, f"writing to {handle.storage.uri(handle.table.name)}"):
-        handle.create_write_transaction(
-            list(actions),
-            mode="append",
-            schema=handle.schema(),
-            partition_by=list(handle.table.partition_by),
-            commit_properties=properties,
-        )
-    _refresh(handle)
-    handle.storage.keep_commits(handle.table.name, range(before + 1, handle.version() + 1))
+    with kept(handle):
+        with clear_errors(handle.storage, f"writing to {handle.storage.uri(handle.table.name)}"):
+            handle.create_write_transaction(
+                list(actions),
+                mode="append",
+                schema=handle.schema(),
+                partition_by=list(handle.table.partition_by),
+                commit_properties=properties,
+            )
+        _refresh(handle)
 
 
 def _commit_after_others(handle: StoredTable, actions: _Actions, is_still_right: Callable[[], bool]) -> None:

@@ -149,9 +149,10 @@ class Tables:
             handle = StoredTable(self.storage, table)
             version = int(handle.metadata().configuration[_SCHEMA_VERSION_KEY])
             if version < SCHEMA_VERSION:
-                upgrade(handle, table.name, table.schema, version, SCHEMA_VERSION)
+                with kept(handle):
+                    upgrade(handle, table.name, table.schema, version, SCHEMA_VERSION)
                 # Last, so that an upgrade that was interrupted is begun again.
-                _set_property(handle, _SCHEMA_VERSION_KEY, str(SCHEMA_VERSION))
+                set_property(handle, _SCHEMA_VERSION_KEY, str(SCHEMA_VERSION))
             return handle
 
         with clear_errors(self.storage, f"upgrading {self.location(table)}"):
@@ -195,7 +196,7 @@ class Tables:
         """Note that stored rows were edited in place, so that what was published of them is published anew."""
 
         def attempt() -> None:
-            _set_property(self.open(EXPORT_FILES), _EDITION_KEY, uuid.uuid4().hex)
+            set_property(self.open(EXPORT_FILES), _EDITION_KEY, uuid.uuid4().hex)
 
         with clear_errors(self.storage, f"writing to {self.location(EXPORT_FILES)}"):
             retry_conflicts(attempt)
@@ -218,7 +219,7 @@ def may_hold_former_columns(handle: StoredTable) -> bool:
 
 def note_without_former_columns(handle: StoredTable) -> None:
     """Note that no data file holds a column that the table has no more, so that nobody looks into them again."""
-    _set_property(handle, _WITHOUT_FORMER_COLUMNS_KEY, str(SCHEMA_VERSION))
+    set_property(handle, _WITHOUT_FORMER_COLUMNS_KEY, str(SCHEMA_VERSION))
 
 
 def source_of(manifest: StoredTable) -> str | None:
@@ -231,11 +232,29 @@ def note_source(manifest: StoredTable, source: str) -> None:
 
     Raises `CommitFailedError` when another process has committed to it since it was opened: files may have been added.
     """
-    _set_property(manifest, _SOURCE_KEY, source, CommitProperties(max_commit_retries=0))
+    set_property(manifest, _SOURCE_KEY, source, CommitProperties(max_commit_retries=0))
 
 
-def _set_property(handle: StoredTable, key: str, value: str, properties: CommitProperties | None = None) -> None:
-    handle.alter.set_table_properties({key: value}, raise_if_not_exists=False, commit_properties=properties)
+def set_property(handle: StoredTable, key: str, value: str, properties: CommitProperties | None = None) -> None:
+    """Set a property of an opened table. Raises `CommitFailedError` as Delta Lake does."""
+    with kept(handle):
+        handle.alter.set_table_properties({key: value}, raise_if_not_exists=False, commit_properties=properties)
+
+
+@contextmanager
+def kept(handle: StoredTable) -> Iterator[None]:
+    """Inside, the table is committed to; at the end these commits stay, whatever happens to the machine."""
+    before = handle.version()
+    yield
+    handle.storage.keep_commits(handle.table.name, range(before + 1, handle.version() + 1))
+
+
+def shorten_log(handle: StoredTable) -> None:
+    """Write a checkpoint of the log, and delete the entries that are older than the table keeps them."""
+    handle.create_checkpoint()
+    # The checkpoint is all that is left of them: it stays before they go.
+    handle.storage.keep_commits(handle.table.name, [handle.version()])
+    handle.cleanup_metadata()
 
 
 def stored_version(handle: StoredTable) -> int:

@@ -40,6 +40,7 @@ from sigma_impressions.lake.tables import (
     note_without_former_columns,
     scan,
     scan_files,
+    shorten_log,
 )
 
 _ATTEMPTS = 5
@@ -128,8 +129,7 @@ def _vacuum(tables: Tables, table: Table, keep: timedelta) -> tuple[int, int]:
             unused = handle.vacuum(hours, dry_run=False, enforce_retention_duration=False, full=True)
             freed = sum(sizes.get(file, 0) for file in unused)
             handle = tables.open(table)
-        handle.create_checkpoint()
-        handle.cleanup_metadata()
+        shorten_log(handle)
     return len(unused), freed
 
 

@@ -27,7 +27,16 @@ from sigma_impressions.lake.inventory import require_intact, take_stock
 from sigma_impressions.lake.schemas import ALL_TABLES, EXPORT_FILES, REJECTED_ROWS, SIGMA_RESOURCES, Table
 from sigma_impressions.lake.scratch import scratch_folder, temporary_folder
 from sigma_impressions.lake.storage import clear_errors
-from sigma_impressions.lake.tables import WORK_FOLDER, Tables, files_of, local_paths, retry_conflicts, scan_files
+from sigma_impressions.lake.tables import (
+    WORK_FOLDER,
+    Tables,
+    files_of,
+    local_paths,
+    retry_conflicts,
+    scan_files,
+    set_property,
+    shorten_log,
+)
 from sigma_impressions.publish.database import remove_database
 from sigma_impressions.report.write import remove_report
 from sigma_impressions.users import (
@@ -312,8 +321,7 @@ def _purge(tables: Tables, table: Table) -> None:
     with clear_errors(tables.storage, f"vacuuming {tables.location(table)}"):
         handle.vacuum(0, dry_run=False, enforce_retention_duration=False, full=True)
         handle = tables.open(table)
-        handle.alter.set_table_properties({_LOG_RETENTION: "interval 0 seconds"}, raise_if_not_exists=False)
+        set_property(handle, _LOG_RETENTION, "interval 0 seconds")
         handle = tables.open(table)
-        handle.create_checkpoint()
-        handle.cleanup_metadata()
-        handle.alter.set_table_properties({_LOG_RETENTION: "interval 30 days"}, raise_if_not_exists=False)
+        shorten_log(handle)
+        set_property(handle, _LOG_RETENTION, "interval 30 days")

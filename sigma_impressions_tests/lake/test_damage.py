@@ -17,9 +17,15 @@ from sigma_impressions.errors import DamagedError
 from sigma_impressions.lake.digests import digest
 from sigma_impressions.lake.inventory import require_intact
 from sigma_impressions.lake.repair import drop_damaged
-from sigma_impressions.lake.schemas import ALL_TABLES, RESOURCE_IMPRESSIONS, UNMATCHED_IMPRESSIONS, USER_ACTIVITY
+from sigma_impressions.lake.schemas import (
+    ALL_TABLES,
+    EXPORT_FILES,
+    RESOURCE_IMPRESSIONS,
+    UNMATCHED_IMPRESSIONS,
+    USER_ACTIVITY,
+)
 from sigma_impressions.lake.storage import LocalStorage
-from sigma_impressions.lake.tables import Tables
+from sigma_impressions.lake.tables import StoredTable, Tables, shorten_log
 from sigma_impressions.metrics.as_of import read_as_of, refresh_metrics
 from sigma_impressions.metrics.daily import refresh_daily_impressions
 from sigma_impressions.publish.database import DATABASE_NAME
@@ -239,3 +245,27 @@ def test_a_power_loss_at_any_moment_loses_nothing(
         work(hurt)
         assert hurt.numbers() == right, moment
         shutil.rmtree(hurt.folder)
+
+
+def test_what_is_left_of_a_log_is_on_the_disk_before_the_rest_goes(
+    world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tables = Tables(world.copy(tmp_path / "storage").folder)
+    synced: set[str] = set()
+    sync = LocalStorage._sync
+
+    def noted(storage: LocalStorage, files: Collection[Path]) -> None:
+        sync(storage, files)
+        synced.update(path.name for path in files)
+
+    def cleaned_up(handle: StoredTable) -> None:
+        assert {f"{handle.version():020}.checkpoint.parquet", "_last_checkpoint"} <= synced
+
+    monkeypatch.setattr(LocalStorage, "_sync", noted)
+    monkeypatch.setattr(StoredTable, "cleanup_metadata", cleaned_up)
+    tables.mark_edited()
+    handle = tables.open(EXPORT_FILES)
+    assert f"{handle.version():020}.json" in synced
+    synced.clear()
+    shorten_log(handle)
+    assert synced

@@ -104,7 +104,7 @@ def _compute(
         for table in (SIGMA_RESOURCES, WORKBOOK_ALIASES):
             engine.view(connection, tables.newest(table), "snapshot_id", [snapshot_id])
         connection.execute(f"CREATE TEMP TABLE resources AS SELECT {', '.join(RESOURCE_COLUMNS)} FROM sigma_resources")
-        QUERIES.execute(connection, "exported_ids", "resource_ids", "resource_numbers", "user_numbers")
+        QUERIES.execute(connection, "exported_ids", "resource_ids", "resource_numbers", "named_users", "user_numbers")
         QUERIES.execute(connection, "active_days", "impressions_of_days")
         return [_compute_date(connection, as_of, wanted[as_of]) for as_of in view_by_user(connection, wanted)]
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import polars as pl
 
@@ -27,7 +28,11 @@ from sigma_impressions.lake.tables import WORK_FOLDER, Tables, retry_conflicts
 from sigma_impressions.metrics import QUERIES
 from sigma_impressions.metrics.conservation import check_claims
 from sigma_impressions.metrics.fingerprints import EventDate, built_event_dates, expected_event_dates
+from sigma_impressions.metrics.keys import give_keys
 from sigma_impressions.metrics.writing import replace_days, write_behind
+
+if TYPE_CHECKING:
+    import duckdb
 
 _ROWS_AT_ONCE = 1_500_000
 """Captured rows that one query counts, which bounds what is held in memory: larger queries were seen to spill to
@@ -101,7 +106,7 @@ def _build(
     tables: Tables, wanted: Mapping[date, EventDate], overlapping_exports: str, scratch: Path, limits: Limits
 ) -> dict[str, pl.DataFrame]:
     """The rows of the daily tables and of their registry for some event dates, by table."""
-    captures = {capture for day in wanted.values() for capture in day.captures}
+    captures = sorted({capture for day in wanted.values() for capture in day.captures})
     file_dates = {day for wanted_day in wanted.values() for day in wanted_day.file_dates}
     dates = pl.DataFrame(
         {
@@ -110,41 +115,66 @@ def _build(
             "export_files": [len(day.captures) for day in wanted.values()],
         }
     )
+    files = pl.DataFrame(captures, schema=["file_id", "capture_id"], orient="row").with_row_index("file_no")
     with engine.connect(scratch, limits) as connection:
         engine.view(connection, tables.newest(NORMALIZED_IMPRESSIONS), "file_date", file_dates)
         connection.register("dates_to_build", dates.to_arrow())
-        connection.register(
-            "captured_files",
-            pl.DataFrame(list(captures), schema=["file_id", "capture_id"], orient="row").to_arrow(),
-        )
-        QUERIES.execute(connection, "captured_impressions")
-        counted = QUERIES.frame(connection, "daily_impressions", overlapping_exports=overlapping_exports)
+        connection.register("captured_files", files.to_arrow())
+        QUERIES.execute(connection, "captured_impressions", "captured_names", "user_numbers")
+        give_keys(connection)
+        counted = QUERIES.frame(connection, "counted_impressions", overlapping_exports=overlapping_exports)
         claims = QUERIES.frame(connection, "largest_claims")
-    daily = counted.join(dates.select("event_date", "fingerprint"), on="event_date")
-    totals = _totals(daily)
-    registered = _registered(dates.join(claims, on="event_date", how="left"), daily, totals)
+        names = _Names.of(connection)
+    totals = _totals(counted)
+    registered = _registered(dates.join(claims, on="event_date", how="left"), counted, totals)
     check_claims(registered)
+    fingerprints = dates.select("event_date", "fingerprint")
     return {
-        DAILY_IMPRESSIONS.name: daily,
-        DAILY_TOTALS.name: totals,
+        DAILY_IMPRESSIONS.name: names.given(counted).join(fingerprints, on="event_date", maintain_order="left"),
+        DAILY_TOTALS.name: names.given(totals).join(fingerprints, on="event_date", maintain_order="left"),
         EVENT_DATES.name: registered,
     }
 
 
-def _totals(daily: pl.DataFrame) -> pl.DataFrame:
-    """The rows of `daily_totals` for rows of `daily_impressions`; views of nobody make no row of a user."""
-    of_a_date = daily.lazy().group_by("event_date", "fingerprint", "workbook_url_id", "element_id")
-    resources = of_a_date.agg(pl.col("impressions").sum(), distinct_users=pl.col("user_email").count().cast(pl.Int64))
-    everybody = daily.lazy().group_by("event_date", "fingerprint", "user_email").agg(pl.col("impressions").sum())
-    users = everybody.drop_nulls("user_email").with_columns(distinct_users=pl.lit(1, pl.Int64))
-    everything = pl.concat([resources, users], how="diagonal")
-    return everything.sort("event_date", "workbook_url_id", "element_id", "user_email").collect()
+@dataclass(frozen=True)
+class _Names:
+    """What the numbers `view_no` and `user_no` stand for, which begin with 1."""
+
+    views: pl.DataFrame
+    users: pl.DataFrame
+
+    @staticmethod
+    def of(connection: duckdb.DuckDBPyConnection) -> _Names:
+        """Those of `named_views` and `user_numbers`."""
+        views = connection.sql("SELECT workbook_url_id, element_id FROM named_views ORDER BY view_no")
+        users = connection.sql("SELECT user_email FROM user_numbers WHERE user_no IS NOT NULL ORDER BY user_no")
+        return _Names(engine.frame(views.to_arrow_table()), engine.frame(users.to_arrow_table()))
+
+    def given(self, rows: pl.DataFrame) -> pl.DataFrame:
+        """Rows with names instead of numbers; what has no number has no name."""
+        views, users = rows["view_no"] - 1, rows["user_no"] - 1
+        names = [
+            frame[name].gather(numbers)
+            for frame, numbers in ((self.views, views), (self.users, users))
+            for name in frame.columns
+        ]
+        return rows.drop("view_no", "user_no").with_columns(names)
 
 
-def _registered(dates: pl.DataFrame, daily: pl.DataFrame, totals: pl.DataFrame) -> pl.DataFrame:
+def _totals(counted: pl.DataFrame) -> pl.DataFrame:
+    """The rows of `daily_totals` for those of `daily_impressions`; views of nobody make no row of a user."""
+    views = counted.group_by("event_date", "view_no").agg(
+        pl.col("impressions").sum(), distinct_users=pl.col("user_no").count().cast(pl.Int64)
+    )
+    everybody = counted.group_by("event_date", "user_no").agg(pl.col("impressions").sum())
+    users = everybody.drop_nulls("user_no").with_columns(distinct_users=pl.lit(1, pl.Int64))
+    return pl.concat([views, users], how="diagonal").sort("event_date", "view_no", "user_no")
+
+
+def _registered(dates: pl.DataFrame, counted: pl.DataFrame, totals: pl.DataFrame) -> pl.DataFrame:
     """The rows of `event_dates`, also for dates without impressions."""
-    rows = daily.group_by("event_date").agg(pl.col("impressions").sum(), rows=pl.len().cast(pl.Int64))
-    users = totals.group_by("event_date").agg(distinct_users=pl.col("user_email").count().cast(pl.Int64))
+    rows = counted.group_by("event_date").agg(pl.col("impressions").sum(), rows=pl.len().cast(pl.Int64))
+    users = totals.group_by("event_date").agg(distinct_users=pl.col("user_no").count().cast(pl.Int64))
     return (
         dates.join(rows, on="event_date", how="left")
         .join(users, on="event_date", how="left")

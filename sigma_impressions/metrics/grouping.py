@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import polars as pl
 
 from sigma_impressions.metrics import QUERIES
+from sigma_impressions.metrics.keys import give_keys
 from sigma_impressions.windows import LONGEST_WINDOW, WINDOW_DAYS, window
 
 if TYPE_CHECKING:
@@ -27,7 +28,8 @@ def view_by_user(connection: duckdb.DuckDBPyConnection, as_of_dates: Collection[
     It has the impressions of each `resource_no` by each `user_no` in the windows, and the first and the last time. The
     connection has views of the daily tables, `resource_ids` and `user_numbers`.
     """
-    _give_keys(connection)
+    QUERIES.execute(connection, "daily_names")
+    give_keys(connection)
     days = {"first": min(as_of_dates), "last": max(as_of_dates)}
     shared = QUERIES.frame(connection, "shared_views", **days)
     if len(as_of_dates) > 1:
@@ -72,14 +74,3 @@ def _of_window(
     """The rows of the days in a window of a date that are not in those of all dates."""
     of_all = set(window(days["first"], length)) & set(window(days["last"], length))
     return (others[day] for day in window(as_of, length) if day in others and day not in of_all)
-
-
-def _give_keys(connection: duckdb.DuckDBPyConnection) -> None:
-    """Make the view `keyed_impressions`, and the tables that say what its keys stand for.
-
-    Hashes are quicker than numbers by a fifth of the grouping. Texts that are alike, as addresses with two numbers in
-    them, may have the same hash: then numbers are taken, since counts are exact.
-    """
-    QUERIES.execute(connection, "keys_by_hash", "keyed_impressions_by_hash")
-    if QUERIES.frame(connection, "shared_keys").item():
-        QUERIES.execute(connection, "keys_by_number", "keyed_impressions_by_number")

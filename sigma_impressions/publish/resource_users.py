@@ -30,7 +30,7 @@ def create_resource_users(connection: duckdb.DuckDBPyConnection, as_of: date) ->
     The connection has views of the daily tables of the event dates of the window, of `resource_impressions` and the
     resources, and what was viewed (`resource_ids`, `resource_numbers`).
     """
-    metrics.QUERIES.execute(connection, "user_numbers")
+    metrics.QUERIES.execute(connection, "named_users", "user_numbers")
     for _ in view_by_user(connection, [as_of]):
         QUERIES.execute(connection, "published_resource_users", as_of=as_of)
     connection.unregister("viewed_by_user")

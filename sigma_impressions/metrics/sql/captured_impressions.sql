@@ -1,7 +1,7 @@
 -- The captured rows of the event dates that are built.
--- Reads:      normalized_impressions, captured_files (file_id, capture_id), dates_to_build (event_date)
+-- Reads:      normalized_impressions, captured_files (file_id, capture_id, file_no), dates_to_build (event_date)
 CREATE OR REPLACE TEMP VIEW captured_impressions AS
-SELECT event_date, event_id, file_id, request_time, user_email, workbook_url_id, element_id, count
-FROM normalized_impressions
-SEMI JOIN captured_files USING (file_id, capture_id)
-WHERE event_date IN (SELECT event_date FROM dates_to_build)
+SELECT n.event_date, n.event_id, f.file_no, n.request_time, n.user_email, n.workbook_url_id, n.element_id, n.count
+FROM normalized_impressions AS n
+INNER JOIN captured_files AS f USING (file_id, capture_id)
+WHERE n.event_date IN (SELECT event_date FROM dates_to_build)

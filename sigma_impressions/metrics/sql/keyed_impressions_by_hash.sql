@@ -1,12 +1,9 @@
--- The daily rows with the keys of keys_by_hash.sql.
--- Reads:      daily_impressions
+-- The rows with the keys of keys_by_hash.sql in the place of the names.
+-- Reads:      named_impressions
 -- Makes:      keyed_impressions
 CREATE OR REPLACE TEMP VIEW keyed_impressions AS
 SELECT
-    d.event_date,
-    hash(d.workbook_url_id, d.element_id) AS view_key,
-    hash(d.user_email) AS user_key,
-    d.impressions,
-    d.first_impression_at,
-    d.last_impression_at
-FROM daily_impressions AS d
+    hash(workbook_url_id, element_id) AS view_key,
+    hash(user_email) AS user_key,
+    * EXCLUDE (workbook_url_id, element_id, user_email)
+FROM named_impressions

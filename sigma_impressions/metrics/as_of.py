@@ -31,7 +31,8 @@ from sigma_impressions.metrics import QUERIES
 from sigma_impressions.metrics.conservation import check_windows
 from sigma_impressions.metrics.daily import Refreshed
 from sigma_impressions.metrics.fingerprints import AsOfDate, built_as_of_dates, expected_as_of_dates
-from sigma_impressions.metrics.grouping import view_by_user
+from sigma_impressions.metrics.grouping import number_names, view_by_user
+from sigma_impressions.metrics.handover import Inputs, keep
 from sigma_impressions.metrics.writing import replace_days, write_behind
 
 if TYPE_CHECKING:
@@ -65,12 +66,16 @@ def stale_as_of_dates(tables: Tables, as_of_dates: Collection[date], restate: bo
 
 def _refresh(tables: Tables, as_of_dates: Collection[date], limits: Limits, restate: bool) -> Refreshed:
     handles = [tables.open(table) for table in (*METRIC_TABLES, AS_OF_DATES)]
+    # Before anything of it is read, like the tables.
+    edition = tables.edition()
     stale = stale_as_of_dates(tables, as_of_dates, restate)
     if not stale:
         return Refreshed((), (), len(set(as_of_dates)))
+    newest = max(stale)
+    to_keep = Inputs.of(tables, edition, newest, stale[newest].fingerprint)
     with scratch_folder(tables.root / WORK_FOLDER) as scratch, write_behind() as begin:
         for chunk in _chunks(stale):
-            results = _compute(tables, chunk, scratch, limits)
+            results = _compute(tables, chunk, scratch, limits, to_keep)
             rows = {
                 handle.table.name: pl.concat([result[handle.table.name] for result in results]) for handle in handles
             }
@@ -93,7 +98,7 @@ def _chunks(stale: Mapping[date, AsOfDate]) -> Iterator[dict[date, AsOfDate]]:
 
 
 def _compute(
-    tables: Tables, wanted: Mapping[date, AsOfDate], scratch: Path, limits: Limits
+    tables: Tables, wanted: Mapping[date, AsOfDate], scratch: Path, limits: Limits, to_keep: Inputs
 ) -> list[dict[str, pl.DataFrame]]:
     """For each as-of date, which all have the same snapshot, the rows of the metric tables and of their registry."""
     event_dates = {day: fingerprint for date in wanted.values() for day, fingerprint in date.event_dates.items()}
@@ -104,9 +109,14 @@ def _compute(
         for table in (SIGMA_RESOURCES, WORKBOOK_ALIASES):
             engine.view(connection, tables.newest(table), "snapshot_id", [snapshot_id])
         connection.execute(f"CREATE TEMP TABLE resources AS SELECT {', '.join(RESOURCE_COLUMNS)} FROM sigma_resources")
-        QUERIES.execute(connection, "exported_ids", "resource_ids", "resource_numbers", "named_users", "user_numbers")
+        number_names(connection)
         QUERIES.execute(connection, "active_days", "impressions_of_days")
-        return [_compute_date(connection, as_of, wanted[as_of]) for as_of in view_by_user(connection, wanted)]
+        results = []
+        for as_of, grouped in view_by_user(connection, wanted):
+            results.append(_compute_date(connection, as_of, wanted[as_of]))
+            if as_of == to_keep.as_of:
+                keep(to_keep, grouped)
+        return results
 
 
 def _compute_date(connection: duckdb.DuckDBPyConnection, as_of: date, wanted: AsOfDate) -> dict[str, pl.DataFrame]:

@@ -7,11 +7,14 @@ date then adds the few days that only its own windows hold.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
 from datetime import date
 from typing import TYPE_CHECKING
 
 import polars as pl
 
+from sigma_impressions.lake import engine
 from sigma_impressions.metrics import QUERIES
 from sigma_impressions.metrics.keys import give_keys
 from sigma_impressions.windows import LONGEST_WINDOW, WINDOW_DAYS, window
@@ -22,12 +25,48 @@ if TYPE_CHECKING:
 _FIRST, _LAST = "first_impression_at", "last_impression_at"
 
 
-def view_by_user(connection: duckdb.DuckDBPyConnection, as_of_dates: Collection[date]) -> Iterator[date]:
-    """Make `viewed_by_user` as of each date in turn, oldest first, and give the date: what was viewed, and by whom.
+@dataclass(frozen=True)
+class Grouped:
+    """What was viewed as of a date, and by whom, as `viewed_by_user`, and what its numbers stand for.
 
-    It has the impressions of each `resource_no` by each `user_no` in the windows, and the first and the last time. The
-    connection has views of the daily tables, `resource_ids` and `user_numbers`.
+    `viewed` has the impressions of each `resource_no` by each `user_no` in the windows, and the first and last time.
+    `resources` is `resource_numbers`, and `users` is `user_numbers`.
     """
+
+    viewed: pl.DataFrame
+    resources: pl.DataFrame
+    users: pl.DataFrame
+
+    @contextmanager
+    def given_to(self, connection: duckdb.DuckDBPyConnection) -> Iterator[None]:
+        """Let queries of a connection, which has none of its own, read the three tables by their names."""
+        tables = {"viewed_by_user": self.viewed, "resource_numbers": self.resources, "user_numbers": self.users}
+        for name, rows in tables.items():
+            connection.register(name, rows.to_arrow())
+        yield
+        for name in tables:
+            connection.unregister(name)
+
+
+def number_names(connection: duckdb.DuckDBPyConnection) -> None:
+    """Make `resource_ids`, `resource_numbers` and `user_numbers`: what the days name that it has views of.
+
+    It has also the `resources` and `workbook_aliases`.
+    """
+    names = ("exported_ids", "resource_ids", "resource_numbers", "named_users", "user_numbers")
+    QUERIES.execute(connection, *names)
+
+
+def view_by_user(
+    connection: duckdb.DuckDBPyConnection, as_of_dates: Collection[date]
+) -> Iterator[tuple[date, Grouped]]:
+    """Make `viewed_by_user` as of each date in turn, oldest first: what was viewed, and by whom.
+
+    The connection has views of the daily tables, and what `number_names` makes.
+    """
+    resources, users = (
+        engine.frame(connection.table(name).to_arrow_table()) for name in ("resource_numbers", "user_numbers")
+    )
     QUERIES.execute(connection, "daily_names")
     give_keys(connection)
     days = {"first": min(as_of_dates), "last": max(as_of_dates)}
@@ -40,7 +79,8 @@ def view_by_user(connection: duckdb.DuckDBPyConnection, as_of_dates: Collection[
     for as_of in sorted(as_of_dates):
         viewed = _as_of(as_of, shared, by_day, days) if len(as_of_dates) > 1 else shared
         connection.register("viewed_by_user", viewed.to_arrow())
-        yield as_of
+        yield as_of, Grouped(viewed, resources, users)
+    connection.unregister("viewed_by_user")
 
 
 def _as_of(

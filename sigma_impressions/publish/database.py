@@ -43,6 +43,7 @@ from sigma_impressions.metrics.fingerprints import (
     built_event_dates,
     expected_as_of_dates,
 )
+from sigma_impressions.metrics.handover import Inputs, taken
 from sigma_impressions.publish import QUERIES
 from sigma_impressions.publish.resource_users import create_resource_users
 from sigma_impressions.windows import window
@@ -259,9 +260,10 @@ def _build(tables: Tables, contents: _Contents, scratch: Path, limits: Limits) -
             ordered = f"{table.name} ORDER BY resource_type, workbook_url_id, element_id NULLS FIRST"
             _create(connection, table.name, f"SELECT * EXCLUDE (snapshot_id) FROM {ordered}")
         connection.execute("CREATE TEMP VIEW resources AS FROM published.sigma_resources")
+        kept = taken(Inputs.of(tables, contents.edition, as_of, wanted.fingerprint))
+        create_resource_users(connection, as_of, kept)
         QUERIES.execute(connection, "exported_and_earlier_ids")
         metrics.QUERIES.execute(connection, "resource_ids", "resource_numbers")
-        create_resource_users(connection, as_of)
         QUERIES.execute(connection, "published_daily_impressions")
         files = _export_files(contents.registry, as_of)
         connection.register("files", files.to_arrow())

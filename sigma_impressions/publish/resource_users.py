@@ -11,9 +11,8 @@ from typing import TYPE_CHECKING
 
 import polars as pl
 
-from sigma_impressions import metrics
 from sigma_impressions.errors import ConservationError
-from sigma_impressions.metrics.grouping import view_by_user
+from sigma_impressions.metrics.grouping import Grouped, number_names, view_by_user
 from sigma_impressions.publish import QUERIES
 from sigma_impressions.windows import LONGEST_WINDOW
 
@@ -24,16 +23,19 @@ _LAST_COLUMN = "anonymous_impressions_60d"
 """The column of `resource_impressions` that was added after `used`."""
 
 
-def create_resource_users(connection: duckdb.DuckDBPyConnection, as_of: date) -> None:
+def create_resource_users(connection: duckdb.DuckDBPyConnection, as_of: date, grouped: Grouped | None) -> None:
     """Make `resource_users` and `resource_impressions` in the attached database `published`.
 
-    The connection has views of the daily tables of the event dates of the window, of `resource_impressions` and the
-    resources, and what was viewed (`resource_ids`, `resource_numbers`).
+    The connection has views of the daily tables of the event dates of the window, of `resource_impressions`, the
+    resources and the aliases of workbooks. What is not `grouped` yet is grouped here.
     """
-    metrics.QUERIES.execute(connection, "named_users", "user_numbers")
-    for _ in view_by_user(connection, [as_of]):
-        QUERIES.execute(connection, "published_resource_users", as_of=as_of)
-    connection.unregister("viewed_by_user")
+    if grouped is not None:
+        with grouped.given_to(connection):
+            _create_flat(connection, as_of)
+    else:
+        number_names(connection)
+        for _ in view_by_user(connection, [as_of]):
+            _create_flat(connection, as_of)
     resources = _with_lists(QUERIES.frame(connection, "ordered_resources"), connection)
     connection.register("with_lists", resources.to_arrow())
     connection.execute(
@@ -41,6 +43,10 @@ def create_resource_users(connection: duckdb.DuckDBPyConnection, as_of: date) ->
         "FROM with_lists"
     )
     connection.unregister("with_lists")
+
+
+def _create_flat(connection: duckdb.DuckDBPyConnection, as_of: date) -> None:
+    QUERIES.execute(connection, "published_resource_users", as_of=as_of)
 
 
 def _with_lists(resources: pl.DataFrame, connection: duckdb.DuckDBPyConnection) -> pl.DataFrame:

@@ -45,6 +45,7 @@ from sigma_impressions.metrics.fingerprints import (
 )
 from sigma_impressions.metrics.handover import Inputs, taken
 from sigma_impressions.publish import QUERIES
+from sigma_impressions.publish.compact import create_compact
 from sigma_impressions.publish.resource_users import create_resource_users
 from sigma_impressions.windows import window
 
@@ -264,7 +265,7 @@ def _build(tables: Tables, contents: _Contents, scratch: Path, limits: Limits) -
         create_resource_users(connection, as_of, kept)
         QUERIES.execute(connection, "exported_and_earlier_ids")
         metrics.QUERIES.execute(connection, "resource_ids", "resource_numbers")
-        QUERIES.execute(connection, "published_daily_impressions")
+        create_compact(connection, "daily_impressions")
         files = _export_files(contents.registry, as_of)
         connection.register("files", files.to_arrow())
         ordered = "files ORDER BY file_date, key, captured_at"

@@ -14,6 +14,7 @@ import polars as pl
 from sigma_impressions.errors import ConservationError
 from sigma_impressions.metrics.grouping import Grouped, number_names, view_by_user
 from sigma_impressions.publish import QUERIES
+from sigma_impressions.publish.compact import create_compact
 from sigma_impressions.windows import LONGEST_WINDOW
 
 if TYPE_CHECKING:
@@ -31,11 +32,11 @@ def create_resource_users(connection: duckdb.DuckDBPyConnection, as_of: date, gr
     """
     if grouped is not None:
         with grouped.given_to(connection):
-            _create_flat(connection, as_of)
+            create_compact(connection, "resource_users", as_of=as_of)
     else:
         number_names(connection)
         for _ in view_by_user(connection, [as_of]):
-            _create_flat(connection, as_of)
+            create_compact(connection, "resource_users", as_of=as_of)
     resources = _with_lists(QUERIES.frame(connection, "ordered_resources"), connection)
     connection.register("with_lists", resources.to_arrow())
     connection.execute(
@@ -43,10 +44,6 @@ def create_resource_users(connection: duckdb.DuckDBPyConnection, as_of: date, gr
         "FROM with_lists"
     )
     connection.unregister("with_lists")
-
-
-def _create_flat(connection: duckdb.DuckDBPyConnection, as_of: date) -> None:
-    QUERIES.execute(connection, "published_resource_users", as_of=as_of)
 
 
 def _with_lists(resources: pl.DataFrame, connection: duckdb.DuckDBPyConnection) -> pl.DataFrame:

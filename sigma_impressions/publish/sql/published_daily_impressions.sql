@@ -1,8 +1,6 @@
 -- Impressions and users per event date and resource, for the published database.
 -- A view that named the workbook by its UUID stands under the workbook's URL ID, as in the metric tables.
 -- Reads:      daily_totals, daily_impressions, resource_ids, resource_numbers
--- Makes:      published.daily_impressions
-CREATE TABLE published.daily_impressions AS
 WITH counted AS (
     SELECT t.event_date, r.resource_no, t.impressions, t.distinct_users
     FROM daily_totals AS t

@@ -1,9 +1,7 @@
 -- The users of every resource as of the published date, in the order of its resources; those of a resource one after
 -- the other, the most active first.
 -- Reads:      viewed_by_user, resource_numbers, user_numbers, resources
--- Makes:      published.resource_users
 -- Parameter:  $as_of
-CREATE TABLE published.resource_users AS
 SELECT
     $as_of::DATE AS as_of_date,
     r.resource_type,

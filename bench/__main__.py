@@ -1,4 +1,4 @@
-"""Measure against peers and write `bench/RESULTS.md`: `python -m bench [SECTION …] [--large] [--keep FOLDER]`.
+"""Measure against peers and write `bench/RESULTS.md`: `python -m bench [SECTION …]`, see `--help`.
 
 Without a section all are measured. A section that is not measured keeps the table of its last time.
 """
@@ -19,7 +19,7 @@ from bench import discovery, listing, normalize, small_files, waits, windows
 
 RESULTS = Path(__file__).with_name("RESULTS.md")
 
-SECTIONS: dict[str, Callable[[Path, bool], Iterator[str]]] = {
+SECTIONS: dict[str, Callable[..., Iterator[str]]] = {
     "normalize": normalize.lines,
     "small_files": small_files.lines,
     "windows": windows.lines,
@@ -30,6 +30,9 @@ SECTIONS: dict[str, Callable[[Path, bool], Iterator[str]]] = {
 """By name, in the order of the document: a function of a folder for its files, and whether the largest are asked for.
 
 Its first line is the heading."""
+
+_COMPARED = ("normalize", "windows")
+"""Sections that can measure another checkout in the same rounds."""
 
 _INTRODUCTION = """# Measured
 
@@ -43,15 +46,21 @@ def main() -> None:
     parser.add_argument("sections", nargs="*", metavar="SECTION", help=f"some of {', '.join(SECTIONS)}")
     parser.add_argument("--large", action="store_true", help="also measure with the largest files")
     parser.add_argument("--keep", type=Path, metavar="FOLDER", help="keep the histories there, and use those that are")
+    parser.add_argument(
+        "--before", type=Path, metavar="CHECKOUT", help=f"also measure another checkout of it: {', '.join(_COMPARED)}"
+    )
     options = parser.parse_args()
     if unknown := set(options.sections) - SECTIONS.keys():
         parser.error(f"no such section: {', '.join(sorted(unknown))}; there are {', '.join(SECTIONS)}")
     if options.keep and options.sections != ["windows"]:
         parser.error("--keep goes with the section windows alone")
+    before = options.before.resolve() if options.before else None
     for name, lines in SECTIONS.items():
         if name in options.sections or not options.sections:
             with tempfile.TemporaryDirectory(prefix="sigma-impressions-bench-") as folder:
-                heading, *rest = lines(options.keep / name if options.keep else Path(folder), options.large)
+                where = options.keep / name if options.keep else Path(folder)
+                compared = {"before": before} if name in _COMPARED else {}
+                heading, *rest = lines(where, options.large, **compared)
             section = "\n".join([f"## {heading}", "", _conditions(), "", *rest, ""])
             print(section)
             _keep(name, section)

@@ -9,6 +9,7 @@ import tempfile
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import IO
 
 
@@ -37,12 +38,12 @@ Command = Sequence[str]
 """A module and its arguments, as for `python -m`; or a program, if the first word is a path."""
 
 
-def measure(command: Command, environ: Mapping[str, str] | None = None) -> Measured:
-    """Run a command to its end. Raises `RuntimeError` if it fails."""
+def measure(command: Command, environ: Mapping[str, str] | None = None, checkout: Path | None = None) -> Measured:
+    """Run a command to its end, with the modules of `checkout` if one is given. Raises `RuntimeError` if it fails."""
     words = list(command) if os.sep in command[0] else [sys.executable, "-m", *command]
     start = time.perf_counter()
     with tempfile.TemporaryFile("w+") as output:
-        process = subprocess.Popen(words, stdout=output, env={**os.environ, **(environ or {})})
+        process = subprocess.Popen(words, stdout=output, env={**os.environ, **(environ or {})}, cwd=checkout)
         return _wait(process, command, start, output)
 
 
@@ -56,8 +57,10 @@ def _wait(process: subprocess.Popen[bytes], command: Command, start: float, outp
     return Measured(seconds, usage.ru_maxrss * 1024, output.read(_OUTPUT_LIMIT))
 
 
-def compare(commands: Mapping[str, Command], rounds: int) -> dict[str, Measured]:
-    """The run with the median time of every command.
+def compare(
+    commands: Mapping[str, Command], rounds: int, checkouts: Mapping[str, Path] | None = None
+) -> dict[str, Measured]:
+    """The run with the median time of every command; those with a checkout have its modules.
 
     They take turns, so that a machine that grows slower or faster meanwhile does so for all; the first round warms
     the file cache and is not counted.
@@ -65,7 +68,13 @@ def compare(commands: Mapping[str, Command], rounds: int) -> dict[str, Measured]
     results: dict[str, list[Measured]] = {name: [] for name in commands}
     for number in range(rounds + 1):
         for name, command in commands.items():
-            measured = measure(command)
+            measured = measure(command, checkout=(checkouts or {}).get(name))
             if number:
                 results[name].append(measured)
     return {name: sorted(runs, key=lambda run: run.seconds)[len(runs) // 2] for name, runs in results.items()}
+
+
+def revision(checkout: Path) -> str:
+    """The commit of a checkout, for a sentence."""
+    command = ["git", "-C", str(checkout), "log", "-1", "--format=%h of %as"]
+    return f"commit {subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()}"

@@ -10,17 +10,17 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from bench.exports import Form
-from bench.measure import Command, Measured, compare, measure
+from bench.measure import Command, Measured, compare, measure, revision
 
 _ROWS = 5_000_000
 _LARGE_ROWS = 62_000_000
 """About 5 GB, the largest export that Sigma writes."""
 
-_ROUNDS = 5
+_ROUNDS = 9
 
 
-def lines(folder: Path, large: bool) -> Iterator[str]:
-    """The section of the results."""
+def lines(folder: Path, large: bool, before: Path | None = None) -> Iterator[str]:
+    """The section of the results; `large` adds the largest file, and `before` what another checkout takes."""
     other_forms = [form for form in Form if form is not Form.PLAIN]
     yield "From one export file to Parquet"
     yield (
@@ -29,6 +29,7 @@ def lines(folder: Path, large: bool) -> Iterator[str]:
         "`pandas` is a script with the same validation. The other files hold the same rows in other forms: "
         f"{'; '.join(f'`{form.name.lower()}`: {form.value}' for form in other_forms)}. `seconds` are those of the "
         "work, once the process has started and imported its libraries; the whole process is beside it."
+        + (f" `before`: `project` by {revision(before)}." if before else "")
     )
     yield ""
     yield "| file | size | way | seconds | project, plain = 1 | whole process | peak memory | Parquet |"
@@ -42,13 +43,20 @@ def lines(folder: Path, large: bool) -> Iterator[str]:
     ways = {way: _reader(way, plain, folder) for way in ("project", "polars_copy", "duckdb", "pandas")}
     ways |= {form.name: _reader("project", files[form], folder) for form in other_forms}
     ways["packed"] = _reader("project", packed, folder)
-    measured = compare(ways, _ROUNDS)
+    checkouts = {}
+    if before:
+        for form in (Form.PLAIN, Form.QUOTED):
+            ways[f"{form.name}, before"] = _reader("project", files[form], folder)
+            checkouts[f"{form.name}, before"] = before
+    measured = compare(ways, _ROUNDS, checkouts)
     gzip_seconds = _unpack(packed)
     reference = measured["project"]
     for way in ("project", "polars_copy", "duckdb", "pandas"):
         yield _row(plain, way, measured[way], reference, folder)
     for form in other_forms:
         yield _row(files[form], "project", measured[form.name], reference, folder)
+    for name in checkouts:
+        yield _row(files[Form[name.removesuffix(", before")]], "before", measured[name], reference, folder)
     yield _row(packed, "project", measured["packed"], reference, folder)
     yield f"| {packed.name} | | gzip -dc | {gzip_seconds:.2f} | {gzip_seconds / reference.work_seconds:.2f} | | | |"
     if large:

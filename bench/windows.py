@@ -11,7 +11,7 @@ from dataclasses import asdict
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
-from bench.measure import Measured, measure
+from bench.measure import Measured, measure, revision
 
 LAST_DAY = date(2026, 11, 20)
 
@@ -25,8 +25,8 @@ _PEERS = {"naive SQL": "naive", "polars": "polars"}
 _MODULE = "bench.windows"
 
 
-def lines(folder: Path, large: bool) -> Iterator[str]:
-    """The section of the results; `large` adds a history of a year."""
+def lines(folder: Path, large: bool, before: Path | None = None) -> Iterator[str]:
+    """The section of the results; `large` adds a history of a year, and `before` what another checkout takes."""
     yield "From normalized rows to the published database"
     yield (
         f"{_ROWS:,} rows a day by 12,000 users, in two files of which the second repeats a part of the first. "
@@ -36,13 +36,19 @@ def lines(folder: Path, large: bool) -> Iterator[str]:
         "as-of dates are restated. `nothing new`: all is found up to date. `naive SQL`: one DuckDB query over the raw "
         f"rows of {_WINDOW} days; `polars`: a script that does the same day by day. These two do not find who used a "
         "resource, the activity of users, or what is unmatched."
+        + (f" `before`: the same by {revision(before)}, with a history of its own." if before else "")
     )
     yield ""
     yield "| days | way | seconds | increment = 1 | peak memory |"
     yield "| --- | --- | --- | --- | --- |"
     first_build, ways = _histories(folder / "short", _WINDOW)
     peers = {way: (ways["increment"][0], function) for way, function in _PEERS.items()}
-    results = {"first build": first_build, **_compare(folder, {**ways, **peers}, _ROUNDS)}
+    first_builds = {"first build": first_build}
+    if before:
+        first_build, others = _histories(folder / "before", _WINDOW, before)
+        first_builds["first build, before"] = first_build
+        ways |= {f"{way}, before": others[way] for way in ("increment", "late file")}
+    results = {**first_builds, **_compare(folder, {**ways, **peers}, _ROUNDS, before)}
     reference = results["increment"]
     for way, measured in results.items():
         yield _row(_WINDOW, way, measured, reference)
@@ -61,13 +67,13 @@ _Ways = dict[str, tuple[Path, str]]
 """By name: the storage that a way begins with, and the function of this module that it runs."""
 
 
-def _histories(folder: Path, days: int) -> tuple[Measured, _Ways]:
+def _histories(folder: Path, days: int, checkout: Path | None = None) -> tuple[Measured, _Ways]:
     """How long the first build took, and storages to begin with, which a folder that was kept has already."""
     known, grown, late = folder / "known", folder / "grown", folder / "late"
     ready = folder / "first_build.json"
     if not ready.exists():
         shutil.rmtree(folder, ignore_errors=True)
-        ready.write_text(json.dumps(asdict(_build_histories(known, grown, late, days))), encoding="utf-8")
+        ready.write_text(json.dumps(asdict(_build_histories(known, grown, late, days, checkout))), encoding="utf-8")
     return Measured(**json.loads(ready.read_text(encoding="utf-8"))), {
         "increment": (grown, "publish"),
         "its daily part": (grown, "daily"),
@@ -77,21 +83,25 @@ def _histories(folder: Path, days: int) -> tuple[Measured, _Ways]:
     }
 
 
-def _build_histories(known: Path, grown: Path, late: Path, days: int) -> Measured:
+def _build_histories(known: Path, grown: Path, late: Path, days: int, checkout: Path | None) -> Measured:
     """Write the storages: all days but the last; then the last; then also a late file. The first one's build."""
+
+    def run(function: str, storage: Path, *days: date) -> Measured:
+        return measure((_MODULE, function, str(storage), *map(str, days)), checkout=checkout)
+
     first, last = LAST_DAY - timedelta(days=days - 1), LAST_DAY
     before = last - timedelta(days=1)
-    measure((_MODULE, "generate", str(known), str(first), str(before)))
-    first_build = measure((_MODULE, "build", str(known), str(first), str(before)))
+    run("generate", known, first, before)
+    first_build = run("build", known, first, before)
     _link(known, grown)
-    measure((_MODULE, "generate", str(grown), str(last), str(last)))
+    run("generate", grown, last, last)
     _link(grown, late)
-    measure((_MODULE, "publish", str(late), str(last)))
-    measure((_MODULE, "generate_late", str(late), str(last)))
+    run("publish", late, last)
+    run("generate_late", late, last)
     return first_build
 
 
-def _compare(folder: Path, ways: _Ways, rounds: int) -> dict[str, Measured]:
+def _compare(folder: Path, ways: _Ways, rounds: int, before: Path | None = None) -> dict[str, Measured]:
     """The run with the median time of each way, each run on a fresh copy of its storage; they take turns."""
     results: dict[str, list[Measured]] = {way: [] for way in ways}
     for _ in range(rounds):
@@ -99,7 +109,8 @@ def _compare(folder: Path, ways: _Ways, rounds: int) -> dict[str, Measured]:
             copy = folder / "copy"
             shutil.rmtree(copy, ignore_errors=True)  # of a measurement that was broken off
             _link(storage, copy)
-            result = measure((_MODULE, function, str(copy), str(LAST_DAY)))
+            checkout = before if way.endswith(", before") else None
+            result = measure((_MODULE, function, str(copy), str(LAST_DAY)), checkout=checkout)
             shutil.rmtree(copy)
             results[way].append(result)
     return {way: sorted(runs, key=lambda run: run.seconds)[rounds // 2] for way, runs in results.items()}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import bz2
 import gzip
+import io
 import lzma
 import re
 import tempfile
@@ -16,7 +17,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sigma_impressions.exports.reading import decoding
-from sigma_impressions.exports.reading.decoding import decode
+from sigma_impressions.exports.reading.decoding import decode, open_text
 from sigma_impressions.exports.reading.refused import RefusedFile
 from sigma_impressions_tests.exports import reference
 
@@ -44,6 +45,15 @@ def test_unicode_encodings_plain_or_compressed(encoding, compress, tmp_path):
 
 def test_utf16_big_endian(tmp_path):
     assert decoded(b"\xfe\xff" + TEXT.encode("utf-16-be"), tmp_path) == (TEXT, ())
+
+
+@pytest.mark.parametrize(("more", "in_memory"), [(0, True), (1, False)])
+def test_a_small_file_is_read_at_once(more, in_memory, tmp_path):
+    content = b"a" * (decoding._SMALL + more)
+    (tmp_path / "object").write_bytes(content)
+    with open_text(tmp_path / "object") as source:
+        assert isinstance(source, io.BytesIO) == in_memory
+        assert source.read() == content
 
 
 def test_plain_utf8_is_used_where_it_is(tmp_path):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import codecs
+import io
 import mmap
 import os
 import re
@@ -12,6 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 
@@ -30,6 +32,9 @@ EXPANSION_FLOOR = 2**30
 
 _PART = 32 * 2**20
 """Bytes of a file that are worth a thread."""
+
+_SMALL = 64 * 2**10
+"""Bytes of a file that is read at once."""
 
 _BLOCK = 256 * 2**10
 """Small enough that a decoded block stays in the processor's cache: bigger ones were seen to be slower."""
@@ -224,8 +229,17 @@ def _inflate(blocks: Iterator[bytes]) -> Iterator[bytes]:
         )
 
 
+def open_text(path: Path) -> BinaryIO:
+    """Open a file to read it. A small one is read at once: each step in a file takes as long as to read all of it."""
+    with path.open("rb", buffering=0) as source:
+        size = os.fstat(source.fileno()).st_size
+        if size <= _SMALL and len(content := source.read(size)) == size:
+            return io.BytesIO(content)
+    return path.open("rb")
+
+
 def _blocks(path: Path, start: int = 0) -> Iterator[bytes]:
-    with path.open("rb") as source:
+    with open_text(path) as source:
         source.seek(start)
         while block := source.read(_BLOCK):
             yield block
@@ -253,14 +267,14 @@ def _first_invalid_utf8(path: Path, start: int) -> int | None:
 def _is_ascii(path: Path) -> bool:
     """Whether the whole file is ASCII, as most exports are; looked at by all processors, since the rest waits."""
     size = path.stat().st_size
+    if size <= _PART:
+        return all(block.isascii() for block in _blocks(path))  # starting a thread takes longer than a small file
     parts = range(0, size, max(_PART, -(-size // (os.cpu_count() or 1))))
     with path.open("rb") as source:
 
         def is_part_ascii(begin: int) -> bool:
             return _is_part_ascii(source.fileno(), begin, min(begin + parts.step, size))
 
-        if len(parts) < 2:
-            return all(map(is_part_ascii, parts))  # starting a thread takes longer than a small file
         with ThreadPoolExecutor(len(parts)) as pool:
             return all(pool.map(is_part_ascii, parts))
 

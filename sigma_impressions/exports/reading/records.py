@@ -23,7 +23,7 @@ import polars as pl
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from sigma_impressions.exports.reading.decoding import DecodedText, holds_escaped_quotes, with_doubled_quotes
+from sigma_impressions.exports.reading.decoding import DecodedText, holds_escaped_quotes, open_text, with_doubled_quotes
 from sigma_impressions.exports.reading.headers import (
     COLUMNS,
     DELIMITERS,
@@ -151,7 +151,7 @@ def open_export(text: DecodedText, rules: ReadingRules) -> Opened:
     Raises RefusedFile: "no header line", "not a CSV file", "malformed quoting", "field too large",
     "too many columns", "ambiguous header", "missing required column".
     """
-    with text.path.open("rb") as source:
+    with open_text(text.path) as source:
         start, line, delimiters = _beginning(source, text.start)
         refusal: RefusedFile | None = None
         for delimiter in delimiters:
@@ -199,7 +199,7 @@ def pieces(opened: Opened, size: int) -> Iterator[Piece]:
     offset = opened.rows_start
     row_number = 1
     most = size
-    with opened.path.open("rb") as source:
+    with open_text(opened.path) as source:
         end = source.seek(0, os.SEEK_END)
         while (offset := _behind_blank_lines(source, offset, opened.header.delimiter)) < end:
             source.seek(offset)

@@ -33,6 +33,46 @@ RULES = ReadingRules("Europe/Berlin", ("*@bots.example.com",))
 )
 def test_together_as_alone(contents, hours, longest):
     """The files differ in everything, also in the last-modified time, and some are unusable or too long."""
+    assert_together_as_alone(contents, hours, longest)
+
+
+ROW = "2026-11-19T08:00:00Z,ann@example.com,2opi6VLEne4BaPyj00US50,"
+LINES = (
+    *(
+        f"{ROW}{comment}"
+        for comment in ("", "x", " x ", '"say ""hi"""', '"two\nlines"', '"\n"', "é", '"a"b', '"open', ",")
+    ),
+    *(ROW.replace("08:00", "soon"), ROW.replace("ann@", "a@bots."), ROW[:-1], "short", "", " ", '""', "\u3000", ",,,"),
+)
+
+
+@pytest.mark.slow
+@settings(max_examples=50)
+@given(
+    files=st.lists(
+        st.tuples(
+            st.sampled_from([",", ",", ";"]),
+            st.lists(st.sampled_from(LINES), max_size=6),
+            st.sampled_from(["\n", "\n", "\r\n", "\r"]),
+            st.booleans(),
+        ),
+        min_size=2,
+        max_size=6,
+    ),
+    at_once=st.sampled_from([1, 300, small_files.PIECE]),
+)
+def test_together_as_alone_where_headers_are_alike(files, at_once):
+    """What is odd in one file, as a quote that is never closed, is nothing for the one behind it."""
+    header = "request_time,user_email,workbook_url_id,comment"
+    contents = [
+        (line_end.join([header, *lines]) + line_end * is_ended).replace(",", delimiter).encode()
+        for delimiter, lines, line_end, is_ended in files
+    ]
+    with patch.object(small_files, "PIECE", at_once):
+        assert_together_as_alone(contents, range(len(contents)), small_files.SMALL_TEXT)
+
+
+def assert_together_as_alone(contents, hours, longest):
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         scratch = folder / "scratch"
@@ -75,6 +115,44 @@ def test_together_as_alone(contents, hours, longest):
             frame = pl.read_parquet(path)
             assert frame.schema == pl.Schema({**schema, "file_id": pl.String(), "capture_id": pl.String()})
             assert frame.rows() == expected
+
+
+def test_files_whose_headers_are_alike_are_parsed_at_once(tmp_path):
+    """To begin a parse takes longer than a small file has rows for; nothing of a file is taken for the next one's."""
+    header = "request_time,user_email,workbook_url_id,element_id\n"
+    contents = [
+        f"{header}{ROW}a\n\n{ROW}b",
+        f"{header}{ROW}c\n".replace(",", ";"),
+        f'{header}\nshort\n{ROW}"d"\n',
+        f"{header}{ROW}e\n".replace(",", ";"),
+        header,
+        f"{header.upper()}{ROW} f \r\n",
+        f"{header}{ROW}g\n{ROW}h,\n",
+    ]
+    files = [SmallFile(tmp_path / f"{number}", LAST_MODIFIED, f"f{number}") for number in range(len(contents))]
+    for file, content in zip(files, contents, strict=True):
+        file.path.write_text(content)
+    accepted, rejected = tmp_path / "accepted.parquet", tmp_path / "rejected.parquet"
+    with patch("polars.read_csv", wraps=pl.read_csv) as parse:
+        results = normalize_small_files(
+            files, rules=ReadingRules(), accepted_to=accepted, rejected_to=rejected, scratch=tmp_path, labels={}
+        )
+    assert parse.call_count == 2
+    assert results == [read(content.encode(), ReadingRules()).result for content in contents]
+    rows = pl.concat([pl.read_parquet(accepted), pl.read_parquet(rejected)], how="diagonal").sort(
+        "file_id", "row_number"
+    )
+    assert rows.select("file_id", "row_number", pl.coalesce("element_id", "reason")).rows() == [
+        ("f0", 1, "a"),
+        ("f0", 2, "b"),
+        ("f1", 1, "c"),
+        ("f2", 1, "wrong_field_count"),
+        ("f2", 2, "d"),
+        ("f3", 1, "e"),
+        ("f5", 1, "f"),
+        ("f6", 1, "g"),
+        ("f6", 2, "wrong_field_count"),
+    ]
 
 
 def test_every_form_is_read_among_others_as_alone(tmp_path):

@@ -6,6 +6,7 @@ import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import accumulate, chain
 from pathlib import Path
 
 import numpy as np
@@ -21,7 +22,15 @@ from sigma_impressions.exports.reading.normalize import (
     with_texts,
 )
 from sigma_impressions.exports.reading.parquet import write_frames
-from sigma_impressions.exports.reading.records import RAW_SCHEMA, Opened, Piece, read_export
+from sigma_impressions.exports.reading.records import (
+    PIECE,
+    RAW_SCHEMA,
+    Opened,
+    Piece,
+    WellFormedPiece,
+    read_export,
+    well_formed_piece,
+)
 from sigma_impressions.exports.reading.refused import RefusedFile
 from sigma_impressions.exports.reading.rules import ReadingRules
 from sigma_impressions.lake.schemas import UTC_TIME
@@ -58,7 +67,7 @@ def normalize_small_files(
     read = {file: text for file, text in enumerate(texts) if isinstance(text, _Text)}
     parts = [(file, piece) for file, text in read.items() for piece in text.pieces]
     rows = classify(
-        pl.concat([_NOTHING, *(piece.rows() for _, piece in parts)]).with_columns(
+        pl.concat([_NOTHING, *_rows_of([piece for _, piece in parts])], rechunk=True).with_columns(
             _repeated("part", pl.Int64, range(len(parts)), parts),
             _repeated("last_modified", UTC_TIME, (files[file].last_modified for file, _ in parts), parts),
             _repeated("file_id", pl.String, (files[file].file_id for file, _ in parts), parts),
@@ -70,11 +79,11 @@ def normalize_small_files(
         is_semicolon=pl.col("is_semicolon"),
     )
     everything = (rows.accepted, rows.rejected, rows.skipped, rows.event_types)
-    by_part = [frame.partition_by("part", as_dict=True) for frame in everything]
+    by_part = [(frame.partition_by("part", as_dict=True), frame.clear()) for frame in everything]
     tallies = [Tally() for _ in files]
     with_text = [rows.rejected.clear().drop("reference").with_columns(text=pl.lit(None, pl.String))]
     for part, (file, piece) in enumerate(parts):
-        own = Classified(*(found.get((part,), frame.clear()) for found, frame in zip(by_part, everything, strict=True)))
+        own = Classified(*(found.get((part,), nothing) for found, nothing in by_part))
         tallies[file].add(own)
         if own.rejected.height:
             with_text.append(with_texts(own.rejected, piece, rules))
@@ -119,6 +128,49 @@ def _read(path: Path, rules: ReadingRules, folder: Path) -> _Text | RefusedFile 
 
 def _all(opened: Opened, parts: Iterator[Piece]) -> _Text:
     return _Text(opened, list(parts))
+
+
+def _rows_of(parts: Sequence[Piece]) -> list[pl.DataFrame]:
+    """The rows of each of some pieces, as its own `rows` gives them.
+
+    Pieces whose headers are alike are parsed together, whatever files they are of: to begin a parse takes as long as
+    thousands of rows.
+    """
+    rows: dict[int, pl.DataFrame] = {}
+    alike: dict[object, dict[int, WellFormedPiece]] = {}
+    for number, piece in enumerate(parts):
+        if isinstance(piece, WellFormedPiece):
+            form = (piece.header.delimiter, piece.header.fields, *piece.header.positions.items())
+            together = alike.setdefault(form, {})
+            together[number] = piece
+            if sum(other.size for other in together.values()) > PIECE:
+                rows |= _rows_together(alike.pop(form))
+        else:
+            rows[number] = piece.rows()
+    for together in alike.values():
+        rows |= _rows_together(together)
+    return [rows[number] for number in range(len(parts))]
+
+
+def _rows_together(parts: Mapping[int, WellFormedPiece]) -> dict[int, pl.DataFrame]:
+    """The rows of numbered pieces whose headers are alike."""
+    if len(parts) > 1:
+        text = b"".join(chain.from_iterable(map(_lines, parts.values())))
+        heights = [piece.height for piece in parts.values()]
+        joined = well_formed_piece(text, next(iter(parts.values())).header, 1, ends_here=True)
+        if joined is not None and (joined.size, joined.height) == (len(text), sum(heights)):
+            numbers = [np.arange(piece.row_number, piece.row_number + piece.height) for piece in parts.values()]
+            rows = joined.rows().with_columns(pl.Series("row_number", np.concatenate(numbers)))
+            return {
+                number: rows.slice(start, height)
+                for number, start, height in zip(parts, accumulate([0, *heights[:-1]]), heights, strict=True)
+            }
+    return {number: piece.rows() for number, piece in parts.items()}
+
+
+def _lines(piece: WellFormedPiece) -> tuple[bytes | memoryview, bytes]:
+    """The records of a piece, and what the last of them lacks of a line end."""
+    return memoryview(piece.text)[: piece.size], b"" if piece.text.endswith(b"\n", 0, piece.size) else b"\n"
 
 
 def _repeated(

@@ -79,11 +79,13 @@ def normalize_small_files(
         is_semicolon=pl.col("is_semicolon"),
     )
     everything = (rows.accepted, rows.rejected, rows.skipped, rows.event_types)
-    by_part = [(frame.partition_by("part", as_dict=True), frame.clear()) for frame in everything]
+    by_part = [
+        ({own.item(0, "part"): own for own in frame.partition_by("part")}, frame.clear()) for frame in everything
+    ]
     tallies = [Tally() for _ in files]
     with_text = [rows.rejected.clear().drop("reference").with_columns(text=pl.lit(None, pl.String))]
     for part, (file, piece) in enumerate(parts):
-        own = Classified(*(found.get((part,), nothing) for found, nothing in by_part))
+        own = Classified(*(found.get(part, nothing) for found, nothing in by_part))
         tallies[file].add(own)
         if own.rejected.height:
             with_text.append(with_texts(own.rejected, piece, rules))

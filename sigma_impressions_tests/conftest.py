@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import os
+import shutil
 import socket
 import subprocess
 import sys
@@ -43,6 +44,21 @@ _SERVER_FIXTURES = {
     # Those of single modules: moto, fake-gcs-server, and an instance whose alerts a webhook takes.
     *("endpoint", "s3_endpoint", "watched"),
 }
+
+
+_MEMORY = Path("/dev/shm")
+_ROOM = 4_000_000_000
+"""Bytes that the folders of the tests may need, with some to spare."""
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Keep the folders of the tests in memory, where it has room, unless somebody says where they go.
+
+    Dagster's databases alone commit some 300 times in a run, each of which waits for a disk: half of the time.
+    """
+    said = config.option.basetemp or os.environ.get("TMPDIR") or os.environ.get("PYTEST_DEBUG_TEMPROOT")
+    if not said and os.access(_MEMORY, os.W_OK) and shutil.disk_usage(_MEMORY).free > _ROOM:
+        os.environ["PYTEST_DEBUG_TEMPROOT"] = str(_MEMORY)
 
 
 class ByModule(LoadScopeScheduling):

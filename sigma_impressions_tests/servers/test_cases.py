@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +12,8 @@ from sigma_impressions_tests.commands import environment
 from sigma_impressions_tests.servers.processes import sigma_impressions
 
 
-def run_case(case: cases.Case, bucket: Any, folder: Path) -> subprocess.CompletedProcess[str]:
+def run_case(case: cases.Case, bucket: Any, folder: Path, *before: str) -> None:
+    """Run the command as of the case's date, after the commands `before`."""
     for file in case.files:
         bucket.put(file["key"], case.data(file))
     env = environment(
@@ -25,11 +25,9 @@ def run_case(case: cases.Case, bucket: Any, folder: Path) -> subprocess.Complete
             "SIGMA_IMPRESSIONS_RESOURCES": str(case.write_resources(folder)),
         },
     )
-    captured = sigma_impressions("run", env=env)
-    assert captured.returncode == 0, captured.stdout + captured.stderr
-    stated = sigma_impressions("run", "--as-of", case.as_of.isoformat(), env=env)
-    assert stated.returncode == 0, stated.stdout + stated.stderr
-    return stated
+    for arguments in (*((command,) for command in before), ("run", "--as-of", case.as_of.isoformat())):
+        done = sigma_impressions(*arguments, env=env)
+        assert done.returncode == 0, done.stdout + done.stderr
 
 
 @pytest.mark.parametrize("name", cases.NAMES)
@@ -42,5 +40,6 @@ def test_on_s3(name: str, s3_bucket: Any, tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", ["overlap", "windows"])
 def test_on_gcs(name: str, gcs_bucket: Any, tmp_path: Path) -> None:
     case = cases.load(name)
-    run_case(case, gcs_bucket, tmp_path)
+    # What was captured before is stated as of a date that somebody names later.
+    run_case(case, gcs_bucket, tmp_path, "run")
     cases.assert_as_expected(case, tmp_path / "data" / "sigma_impressions.duckdb")

@@ -86,7 +86,7 @@ def settings_of(case: cases.Case, bucket: Any, storage: RemoteStorage, folder: P
     }
 
 
-OFTEN = ("dialects", "mixed_1", "overlap", "references", "windows")
+OFTEN = ("mixed_1", "windows")
 """The cases of the suite; the long repetitions have all."""
 
 

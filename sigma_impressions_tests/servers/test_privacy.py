@@ -14,6 +14,7 @@ import subprocess
 from collections.abc import Callable
 from contextlib import closing
 from datetime import timedelta
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -82,6 +83,12 @@ def contents(storage: Path) -> dict[str, str]:
     return found
 
 
+@cache
+def searched(path: Path, inode: int, written_ns: int, size: int) -> bytes:
+    """All that is in a file, in small letters; the figures tell it from one that is at the path later."""
+    return (path.read_bytes() + unpacked(path).encode()).lower()
+
+
 def unpacked(path: Path) -> str:
     """What is in a file of which the bytes do not show all: one that is compressed, or cut into pages."""
     if path.suffix == ".parquet":
@@ -95,11 +102,14 @@ def unpacked(path: Path) -> str:
 def holding(folder: Path, *texts: str) -> set[str]:
     """The files and tables in which one of the texts stands, in any case."""
     parts = ("data", "dagster_home", "out")
-    files = [path for part in parts for path in (folder / part).rglob("*") if path.is_file()]
-    found = {str(path.relative_to(folder)): path.read_bytes() + unpacked(path).encode() for path in files}
-    found |= {name: values.encode() for name, values in contents(folder / "data").items()}
+    files = {path: path.stat() for part in parts for path in (folder / part).rglob("*") if path.is_file()}
+    found = {
+        str(path.relative_to(folder)): searched(path, stat.st_ino, stat.st_mtime_ns, stat.st_size)
+        for path, stat in files.items()
+    }
+    found |= {name: values.lower().encode() for name, values in contents(folder / "data").items()}
     needles = [text.lower().encode() for text in texts]
-    return {name for name, content in found.items() if any(needle in content.lower() for needle in needles)}
+    return {name for name, content in found.items() if any(needle in content for needle in needles)}
 
 
 @pytest.fixture

@@ -19,6 +19,7 @@ from click.testing import CliRunner, Result
 
 from sigma_impressions.cli import main
 from sigma_impressions_tests.clouds.http_stub import Answer, Request, http_stub
+from sigma_impressions_tests.commands import add_instance
 
 pytestmark = pytest.mark.slow
 
@@ -81,6 +82,7 @@ def source(bucket: Bucket, kind: str, folder: Path, monkeypatch: pytest.MonkeyPa
     """The environment of a project in `folder` whose exports lie in the bucket."""
     resources = folder / "resources.csv"
     resources.write_text("resource_type,workbook_url_id\nsigma_workbook,wb1\n", encoding="utf-8")
+    add_instance(folder / "dagster_home")
     with http_stub(bucket.s3 if kind == "s3" else bucket.gcs) as stub:
         settings = {
             "SIGMA_IMPRESSIONS_PROJECT": str(folder),

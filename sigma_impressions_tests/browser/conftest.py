@@ -1,4 +1,4 @@
-"""The browser of the tests of the UI, and where their screenshots go."""
+"""The browser of the tests of the UI and the report, and where their screenshots go."""
 
 from __future__ import annotations
 
@@ -7,12 +7,14 @@ import shutil
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Page, Request, expect, sync_playwright
 
 ARTEFACTS = Path(__file__).parents[2] / "artefacts"
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+DESK: Any = {"viewport": {"width": 1280, "height": 900}}
 FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update"]
 ASSETS = (
     "raw_export_files",
@@ -52,3 +54,37 @@ def open_page(page: Page, url: str) -> None:
             if time.monotonic() > deadline:
                 raise
             time.sleep(1)
+
+
+class Seen:
+    """Opens reports, and notes what must not happen: messages of the console, errors, dialogs and requests."""
+
+    def __init__(self, browser: Browser) -> None:
+        self.browser = browser
+        self.contexts: list[BrowserContext] = []
+        self.faults: list[str] = []
+
+    def open(self, report: Path, **options: Any) -> Page:
+        context = self.browser.new_context(**{**DESK, **options})
+        self.contexts.append(context)
+        page = context.new_page()
+        page.on("console", lambda message: self.faults.append(message.text))
+        page.on("pageerror", lambda error: self.faults.append(str(error)))
+        page.on("dialog", lambda dialog: self.faults.append(dialog.message))
+        context.on("request", lambda request: self._note(request, report))
+        page.goto(report.as_uri())
+        expect(page.locator("html[data-ready]")).to_have_count(1, timeout=30_000)
+        return page
+
+    def _note(self, request: Request, report: Path) -> None:
+        if request.url.partition("#")[0] != report.as_uri():
+            self.faults.append(request.url)
+
+
+@pytest.fixture
+def seen(browser: Browser) -> Iterator[Seen]:
+    seen = Seen(browser)
+    yield seen
+    for context in seen.contexts:
+        context.close()
+    assert seen.faults == []

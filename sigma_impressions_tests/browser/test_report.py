@@ -2,25 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import duckdb
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Browser, BrowserContext, Locator, Page, Request, expect
+from playwright.sync_api import Browser, Locator, Page, expect
 
 from sigma_impressions.lake.storage import LocalStorage
 from sigma_impressions.publish.database import DATABASE_NAME
-from sigma_impressions.report.write import REPORT_NAME, write_report
-from sigma_impressions_tests.browser.conftest import ARTEFACTS
-from sigma_impressions_tests.commands import environment, sigma_impressions
+from sigma_impressions.report.write import write_report
+from sigma_impressions_tests.browser.conftest import ARTEFACTS, Seen
 from sigma_impressions_tests.report.published import HOSTILE, publish
 
 pytestmark = pytest.mark.slow
 
-DESK: Any = {"viewport": {"width": 1280, "height": 900}}
 PHONE: Any = {
     "viewport": {"width": 390, "height": 844},
     "device_scale_factor": 2,
@@ -31,40 +28,6 @@ MOST_BYTES = 5_000_000
 """What a report of 5,000 workbooks and 60,000 elements may weigh."""
 
 
-class Seen:
-    """Opens reports, and notes what must not happen: messages of the console, errors, dialogs and requests."""
-
-    def __init__(self, browser: Browser) -> None:
-        self.browser = browser
-        self.contexts: list[BrowserContext] = []
-        self.faults: list[str] = []
-
-    def open(self, report: Path, **options: Any) -> Page:
-        context = self.browser.new_context(**{**DESK, **options})
-        self.contexts.append(context)
-        page = context.new_page()
-        page.on("console", lambda message: self.faults.append(message.text))
-        page.on("pageerror", lambda error: self.faults.append(str(error)))
-        page.on("dialog", lambda dialog: self.faults.append(dialog.message))
-        context.on("request", lambda request: self._note(request, report))
-        page.goto(report.as_uri())
-        expect(page.locator("html[data-ready]")).to_have_count(1, timeout=30_000)
-        return page
-
-    def _note(self, request: Request, report: Path) -> None:
-        if request.url.partition("#")[0] != report.as_uri():
-            self.faults.append(request.url)
-
-
-@pytest.fixture
-def seen(browser: Browser) -> Iterator[Seen]:
-    seen = Seen(browser)
-    yield seen
-    for context in seen.contexts:
-        context.close()
-    assert seen.faults == []
-
-
 def report_of(folder: Path, *size: int, hostile: bool = False) -> Path:
     publish(folder / DATABASE_NAME, *size, hostile=hostile)
     return write_report(LocalStorage(folder), "Acme <b>Sigma</b>" if hostile else "Acme").path
@@ -73,16 +36,6 @@ def report_of(folder: Path, *size: int, hostile: bool = False) -> Path:
 @pytest.fixture(scope="module")
 def usual(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return report_of(tmp_path_factory.mktemp("usual"), 140, 24, 400)
-
-
-@pytest.fixture(scope="module")
-def demo(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The report that the demo writes."""
-    folder = tmp_path_factory.mktemp("demo")
-    done = sigma_impressions("demo", "--no-ui", "--days", "15", env=environment(folder, {}))
-    assert done.returncode == 0, done.stdout + done.stderr
-    (report,) = folder.rglob(REPORT_NAME)
-    return report
 
 
 @pytest.fixture(scope="module")
@@ -117,9 +70,12 @@ WORKBOOKS = (
 )
 
 
-@pytest.mark.parametrize("given", ["usual", "demo"])
-def test_the_figures_are_those_of_the_database(given: str, seen: Seen, request: pytest.FixtureRequest) -> None:
-    report: Path = request.getfixturevalue(given)
+def test_the_figures_are_those_of_the_database(seen: Seen, usual: Path) -> None:
+    assert_figures(seen, usual)
+
+
+def assert_figures(seen: Seen, report: Path) -> None:
+    """The figures that a report shows are those of the database beside it."""
     page = seen.open(report)
     for metric, value in rows(report, "SELECT metric, value FROM usage_summary"):
         card = page.locator(f'[data-metric="{metric}"] .value')

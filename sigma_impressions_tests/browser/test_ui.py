@@ -1,4 +1,4 @@
-"""The Dagster UI in a real browser, on the demo's data."""
+"""The demo in a real browser: the Dagster UI on its data, and its report."""
 
 from __future__ import annotations
 
@@ -8,23 +8,34 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from sigma_impressions_tests.browser.conftest import ARTEFACTS, ASSETS, open_page
+from sigma_impressions.report.write import REPORT_NAME
+from sigma_impressions_tests.browser.conftest import ARTEFACTS, ASSETS, Seen, open_page
+from sigma_impressions_tests.browser.test_report import assert_figures
 from sigma_impressions_tests.commands import environment
 
 pytestmark = pytest.mark.slow
 
 
+@dataclass(frozen=True)
+class Demo:
+    """The running demo: where its UI answers, and the report that it has written."""
+
+    url: str
+    report: Path
+
+
 @pytest.fixture(scope="module")
-def demo_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Demo]:
     """The demo with its UI, over few days, as `make demo` starts it."""
     folder = tmp_path_factory.mktemp("demo")
     shutil.copy(Path(__file__).parents[2] / "dagster_home" / "dagster.yaml", folder)
-    command = [sys.executable, "-c", "from sigma_impressions.cli import main; main()", "demo", "--days", "3"]
+    command = [sys.executable, "-c", "from sigma_impressions.cli import main; main()", "demo", "--days", "6"]
     process = subprocess.Popen(
         command,
         env={**environment(folder, {}, new_instance=True), "PYTHONUNBUFFERED": "1"},
@@ -33,7 +44,9 @@ def demo_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         text=True,
     )
     try:
-        yield _announced_url(process)
+        url = _announced_url(process)
+        (report,) = folder.rglob(REPORT_NAME)
+        yield Demo(url, report)
     finally:
         process.send_signal(signal.SIGINT)
         process.wait(timeout=60)
@@ -50,23 +63,27 @@ def _announced_url(process: subprocess.Popen[str]) -> str:
 
 
 @pytest.fixture
-def page(browser: Browser, demo_url: str) -> Iterator[Page]:
+def page(browser: Browser, demo: Demo) -> Iterator[Page]:
     page = browser.new_page(viewport={"width": 2400, "height": 1100})
-    open_page(page, f"{demo_url}/asset-groups")
+    open_page(page, f"{demo.url}/asset-groups")
     yield page
     page.close()
 
 
-def test_the_graph_shows_every_asset(page: Page, demo_url: str) -> None:
+def test_the_graph_shows_every_asset(page: Page, demo: Demo) -> None:
     # The group's own page: with several groups, the graph of all assets opens with its groups closed.
-    open_page(page, f"{demo_url}/locations/sigma_impressions.definitions/asset-groups/sigma_impressions")
+    open_page(page, f"{demo.url}/locations/sigma_impressions.definitions/asset-groups/sigma_impressions")
     for name in ASSETS:
         expect(page.get_by_text(name, exact=True).first).to_be_visible(timeout=60_000)
     expect(page.get_by_text("Failed to load")).to_have_count(0)
 
 
-def test_an_asset_says_what_it_is_and_what_it_holds(page: Page, demo_url: str) -> None:
-    open_page(page, f"{demo_url}/assets/sigma_impressions_database")
+def test_an_asset_says_what_it_is_and_what_it_holds(page: Page, demo: Demo) -> None:
+    open_page(page, f"{demo.url}/assets/sigma_impressions_database")
     expect(page.get_by_text("one complete, consistent result").first).to_be_visible(timeout=60_000)
     expect(page.get_by_text("top_workbooks").first).to_be_visible(timeout=60_000)
     page.screenshot(path=ARTEFACTS / "database-asset.png")
+
+
+def test_the_report_has_the_figures_of_the_database(seen: Seen, demo: Demo) -> None:
+    assert_figures(seen, demo.report)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -24,13 +25,15 @@ from sigma_impressions_tests.rights import forbid_hard_links, linux_only, obeyin
 
 
 @pytest.fixture
-def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def project(tmp_path: Path, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The folder of a project with no other settings than the bucket's, which is not asked."""
     for name in list(os.environ):
         if name.startswith(("SIGMA_", "AWS_", "GOOGLE_", "DAGSTER_")):
             monkeypatch.delenv(name)
     monkeypatch.setenv("SIGMA_IMPRESSIONS_PROJECT", str(tmp_path))
     monkeypatch.setenv("SIGMA_IMPRESSIONS_BUCKET_URI", "s3://bucket/exports")
+    # On the same disk, wherever the folders of the tests are.
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path_factory.mktemp("temporary")))
     return tmp_path
 
 

@@ -314,6 +314,7 @@ def test_a_real_process_shows_no_secret_and_no_traceback(tmp_path: Path) -> None
     assert sorted(tmp_path.rglob("*")) == before
 
 
+@pytest.mark.slow
 def test_a_bug_while_publishing_is_not_taken_for_nothing_published(
     invoke: Invoke, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -7,6 +7,7 @@ from datetime import UTC, date, datetime
 from pathlib import Path
 
 import polars as pl
+import pytest
 from rich.console import Console
 
 from sigma_impressions.console import print_summary
@@ -29,6 +30,7 @@ def summary(tables: Tables) -> list[str]:
     return [line.rstrip() for line in output.getvalue().splitlines() if line]
 
 
+@pytest.mark.slow
 def test_the_summary_of_a_run(tmp_path: Path) -> None:
     tables = Tables(tmp_path)
     names = {"workbook_url_id": ["known", "other"], "name": ["Sales of all countries", None]}

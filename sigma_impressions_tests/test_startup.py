@@ -37,6 +37,7 @@ def test_help_and_version_load_nothing_that_takes_long(option: str, tmp_path: Pa
     assert loaded_by(option, folder=tmp_path) == set()
 
 
+@pytest.mark.slow
 def test_the_report_and_exported_tables_load_no_dagster(tmp_path: Path) -> None:
     publish(tmp_path / DATABASE_NAME, workbooks=3, elements_each=1, users=3)
     for arguments in (("report",), ("export", "tables", "--to", str(tmp_path / "files"))):

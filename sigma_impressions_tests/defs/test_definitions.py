@@ -64,6 +64,7 @@ print(json.dumps({"keys": keys, "jobs": jobs, "modules": list(sys.modules)}))
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "settings",
     [

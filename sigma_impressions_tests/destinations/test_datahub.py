@@ -26,6 +26,8 @@ from sigma_impressions_tests.clouds.http_stub import Answer, HttpStub, Request, 
 from sigma_impressions_tests.metrics.captured import capture
 from sigma_impressions_tests.metrics.reference import Row
 
+pytestmark = pytest.mark.slow
+
 try:
     from datahub.emitter.mcp import MetadataChangeProposalWrapper
     from datahub.ingestion.source.file import read_metadata_file
@@ -163,7 +165,6 @@ def taken(stub: HttpStub) -> Figures:
     return found
 
 
-@pytest.mark.slow
 def test_a_server_is_sent_what_has_changed(tables: Tables) -> None:
     sales, chart = f"urn:li:dashboard:(sigma,acme.{SALES})", "urn:li:chart:(sigma,acme.chart)"
     with http_stub(server) as stub:
@@ -198,7 +199,6 @@ def test_a_server_is_sent_what_has_changed(tables: Tables) -> None:
         assert len(taken(stub)) == len(first)
 
 
-@pytest.mark.slow
 def test_what_a_server_refuses_is_sent_again_and_the_message_holds_no_secret(
     tables: Tables, caplog: pytest.LogCaptureFixture
 ) -> None:

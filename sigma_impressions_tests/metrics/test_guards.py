@@ -53,6 +53,7 @@ def written(tables: Tables, names: tuple[Table, ...]) -> list[pl.DataFrame]:
     return [tables.read(table).collect() for table in names]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("query", "old", "new"),
     [

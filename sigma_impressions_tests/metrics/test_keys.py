@@ -21,6 +21,7 @@ SAME_HASH = ("user0001@compan2.com", "user0008@compan9.com")
 """DuckDB's hash of these is equal."""
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("as_of_dates", [[AS_OF], [AS_OF, date(2026, 11, 15)]])
 @pytest.mark.parametrize(("users", "elements"), [(SAME_HASH, ("one", "two")), (("ann@x.org", "bob@x.org"), SAME_HASH)])
 def test_texts_with_the_same_hash_are_counted_apart(

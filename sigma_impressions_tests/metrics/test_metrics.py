@@ -174,6 +174,7 @@ def test_a_second_refresh_writes_nothing(tmp_path: Path) -> None:
     }
 
 
+@pytest.mark.slow
 def test_a_late_file_rebuilds_exactly_its_event_dates_and_restates_their_windows(tmp_path: Path) -> None:
     tables = tables_of(tmp_path)
     for age in range(3):
@@ -191,6 +192,7 @@ def test_a_late_file_rebuilds_exactly_its_event_dates_and_restates_their_windows
     assert total["total_impressions_14d"].max() == 4
 
 
+@pytest.mark.slow
 def test_a_file_date_is_complete_when_its_own_event_dates_are(tmp_path: Path) -> None:
     tables = tables_of(tmp_path)
 
@@ -264,6 +266,7 @@ def test_an_event_is_one_of_a_user_and_a_resource(tmp_path: Path) -> None:
     assert tables.registry(EVENT_DATES).select("impressions", "largest_claim").rows() == [(13, 13), (26, 26)]
 
 
+@pytest.mark.slow
 def test_impressions_of_nobody_are_in_every_total_and_of_no_user(tmp_path: Path) -> None:
     tables, nine = tables_of(tmp_path), datetime(2026, 11, 20, 9, tzinfo=UTC)
     rows = [Row(nine, "ann@example.com", "Sales", None, 2), Row(nine, None, "Sales", None, 30)]

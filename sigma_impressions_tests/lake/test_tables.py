@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from datetime import date
 from pathlib import Path
 
@@ -62,6 +63,24 @@ def test_a_small_table_has_few_files(tmp_path: Path) -> None:
         append_rows(handle, rows(f"a{number}"))
     assert len(handle.file_uris()) <= 40
     assert ids(Tables(tmp_path)) == {f"{kind}{number}" for number in range(50) for kind in ("", "a")}
+
+
+def test_the_log_of_a_table_that_nobody_maintains_is_that_of_a_month(tmp_path: Path) -> None:
+    handle = Tables(tmp_path).open(RESOURCE_SNAPSHOTS)
+
+    def replace(times: int) -> None:
+        for number in range(times):
+            replace_rows(handle, "snapshot_id", ["a"], rows("a").with_columns(workbooks=number))
+
+    log = tmp_path / RESOURCE_SNAPSHOTS.name / "_delta_log"
+    replace(60)
+    before = len(list(log.iterdir()))
+    for entry in log.iterdir():
+        month_ago = entry.stat().st_mtime - 31 * 86_400
+        os.utime(entry, (month_ago, month_ago))
+    replace(20)
+    assert len(list(log.iterdir())) < before / 2
+    assert ids(Tables(tmp_path)) == {"a"}
 
 
 @pytest.mark.parametrize("table", [RESOURCE_SNAPSHOTS, RESOURCE_IMPRESSIONS], ids=lambda table: table.name)

@@ -30,7 +30,7 @@ from sigma_impressions_tests.servers.results import (
     settings,
     state,
 )
-from sigma_impressions_tests.upkeep.test_compact import age
+from sigma_impressions_tests.upkeep.ages import age
 
 pytestmark = pytest.mark.timeout(600)
 

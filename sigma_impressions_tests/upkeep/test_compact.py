@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import re
 import shutil
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -42,6 +40,7 @@ from sigma_impressions.upstream.snapshots import capture_snapshot
 from sigma_impressions_tests import cases
 from sigma_impressions_tests.metrics.captured import capture
 from sigma_impressions_tests.metrics.reference import Row
+from sigma_impressions_tests.upkeep.ages import age
 
 pytestmark = pytest.mark.slow
 
@@ -69,24 +68,6 @@ def refresh(tables: Tables) -> None:
 def results(tables: Tables) -> dict[str, Any]:
     """What people read: the published databases of both as-of dates."""
     return {str(day): cases.published(publish_database(tables, day).path) for day in (AS_OF - timedelta(days=1), AS_OF)}
-
-
-def age(root: Path, days: int) -> None:
-    """Make everything in the tables' folders older, as if it had been written days ago."""
-    milliseconds = days * 86_400_000
-    for path in list(root.rglob("*")):
-        if "checkpoint" in path.name:
-            path.unlink()  # It repeats what the log says, with the times of before.
-        elif path.suffix == ".json" and path.parent.name == "_delta_log":
-            text = re.sub(
-                r'("(?:modificationTime|deletionTimestamp|timestamp)":)(\d{13})',
-                lambda found: f"{found[1]}{int(found[2]) - milliseconds}",
-                path.read_text(),
-            )
-            path.write_text(text)
-        if path.is_file():
-            when = path.stat().st_mtime - days * 86_400
-            os.utime(path, (when, when))
 
 
 @pytest.fixture

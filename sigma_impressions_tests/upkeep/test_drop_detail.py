@@ -24,7 +24,8 @@ from sigma_impressions.upkeep import drop_detail as retention
 from sigma_impressions.upkeep.compact import maintain
 from sigma_impressions.upkeep.drop_detail import Dropped, drop_detail, late_files
 from sigma_impressions_tests.metrics.captured import capture
-from sigma_impressions_tests.upkeep.test_compact import age, refresh, results, row, snapshot
+from sigma_impressions_tests.upkeep.ages import age
+from sigma_impressions_tests.upkeep.test_compact import refresh, results, row, snapshot
 
 pytestmark = pytest.mark.slow
 

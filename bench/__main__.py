@@ -15,7 +15,7 @@ from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 
-from bench import discovery, listing, normalize, small_files, waits, windows
+from bench import discovery, growth, listing, normalize, small_files, waits, windows
 
 RESULTS = Path(__file__).with_name("RESULTS.md")
 
@@ -23,6 +23,7 @@ SECTIONS: dict[str, Callable[..., Iterator[str]]] = {
     "normalize": normalize.lines,
     "small_files": small_files.lines,
     "windows": windows.lines,
+    "growth": growth.lines,
     "listing": listing.lines,
     "discovery": discovery.lines,
     "waits": waits.lines,

@@ -12,6 +12,7 @@ from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
 from bench.measure import Measured, measure, revision
+from bench.stock import shares_of
 
 LAST_DAY = date(2026, 11, 20)
 
@@ -52,10 +53,16 @@ def lines(folder: Path, large: bool, before: Path | None = None) -> Iterator[str
     reference = results["increment"]
     for way, measured in results.items():
         yield _row(_WINDOW, way, measured, reference)
+    built = shares_of(folder / "short" / "known")
     if large:
         _, ways = _histories(folder / "long", _LONG_HISTORY)
         for way, measured in _compare(folder, ways, _ROUNDS).items():
             yield _row(_LONG_HISTORY, way, measured, reference)
+    yield ""
+    yield (
+        f"Bytes after the first build, normalized rows = 1: as-of tables {built.as_of_ratio}, everything "
+        f"{built.everything_ratio}."
+    )
 
 
 def _row(days: int, way: str, measured: Measured, reference: Measured) -> str:

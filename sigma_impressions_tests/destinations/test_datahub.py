@@ -26,8 +26,6 @@ from sigma_impressions_tests.clouds.http_stub import Answer, HttpStub, Request, 
 from sigma_impressions_tests.metrics.captured import capture
 from sigma_impressions_tests.metrics.reference import Row
 
-pytestmark = pytest.mark.slow
-
 try:
     from datahub.emitter.mcp import MetadataChangeProposalWrapper
     from datahub.ingestion.source.file import read_metadata_file
@@ -35,6 +33,8 @@ except ModuleNotFoundError:
     if os.environ.get("CI"):
         raise
     pytest.skip("acryl-datahub is not installed (the extra datahub)", allow_module_level=True)
+
+pytestmark = pytest.mark.slow
 
 AS_OF = date(2026, 11, 20)
 SALES, OPS = "0e8d4c1a-52a1-4f0e-9b2e-6f3b5d6a7c81", "1f9e5d2b-63b2-4a1f-8c3f-7a4c6e7b8d92"

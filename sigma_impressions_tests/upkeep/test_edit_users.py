@@ -128,7 +128,9 @@ def holding(root: Path, texts: Iterable[str], leaving: Iterable[str] = ()) -> se
     tables = Tables(root)
     contents = {table.name: json.dumps(tables.read(table).collect().to_dicts(), default=str) for table in ALL_TABLES}
     for path in root.rglob("*.checkpoint.parquet"):
-        contents[f"{path.parts[-3]} checkpoint"] = json.dumps(pl.read_parquet(path).to_dicts(), default=str)
+        # All of a table, in whatever order they lie in its folder.
+        of_table = f"{path.parts[-3]} checkpoint"
+        contents[of_table] = contents.get(of_table, "") + json.dumps(pl.read_parquet(path).to_dicts(), default=str)
     for path in root.rglob("*.parquet"):
         # Data files too, also those that no table names any more.
         rows = pl.read_parquet(path, hive_partitioning=False).to_dicts()

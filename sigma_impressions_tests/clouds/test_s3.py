@@ -20,7 +20,8 @@ from sigma_impressions.clouds.backoff import Backoff
 from sigma_impressions.clouds.objects import Interrupted, StoredObject, download_resuming
 from sigma_impressions.clouds.s3 import S3
 from sigma_impressions.clouds.s3.files import S3Files
-from sigma_impressions.clouds.s3.objects import S3Store, client_config, parse_time
+from sigma_impressions.clouds.s3.objects import S3Store, client_config
+from sigma_impressions.clouds.s3.pages import parse_time
 from sigma_impressions.errors import ObjectChanged, ObjectGone, StoreError
 from sigma_impressions.exports.listing import is_export_key
 from sigma_impressions_tests.clouds.http_stub import Answer, HttpStub, Request, http_stub

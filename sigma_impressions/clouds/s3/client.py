@@ -6,10 +6,9 @@ from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import boto3
-import botocore.session
 from botocore.exceptions import BotoCoreError
 
-from sigma_impressions.clouds.s3.objects import client_config, parse_time
+from sigma_impressions.clouds.s3.objects import client_config
 from sigma_impressions.errors import StoreError
 
 if TYPE_CHECKING:
@@ -32,10 +31,7 @@ def _resource() -> type[S3Resource]:
             return ()
 
         def get_client(self) -> Any:
-            core = botocore.session.Session(profile=self.profile_name)
-            # Most of the time of a listing goes into the general parser of times.
-            core.get_component("response_parser_factory").set_parser_defaults(timestamp_parser=parse_time)
-            session = boto3.session.Session(botocore_session=core)
+            session = boto3.session.Session(profile_name=self.profile_name)
             return session.client(
                 "s3",
                 region_name=self.region_name,

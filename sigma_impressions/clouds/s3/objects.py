@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import closing
-from datetime import UTC, datetime
+from datetime import UTC
 from functools import partial
 from pathlib import Path
 from typing import Any, BinaryIO, Literal
@@ -13,7 +13,6 @@ from typing import Any, BinaryIO, Literal
 import urllib3.exceptions
 from botocore import exceptions as sdk
 from botocore.config import Config
-from botocore.utils import parse_timestamp
 
 from sigma_impressions.clouds.backoff import Backoff
 from sigma_impressions.clouds.objects import (
@@ -27,6 +26,7 @@ from sigma_impressions.clouds.objects import (
     objects_of,
     uri,
 )
+from sigma_impressions.clouds.s3.pages import collections_paused, read_entries_quickly
 from sigma_impressions.errors import ObjectChanged, ObjectGone, ObjectUnreadable, StoreError
 from sigma_impressions.texts import printable
 from sigma_impressions.waiting import waiting_for
@@ -97,18 +97,6 @@ def client_config() -> Config:
     )
 
 
-def parse_time(value: Any) -> datetime:
-    """A time in an answer of S3: quickly in the form of listings, otherwise as the SDK does."""
-    try:
-        found = datetime.fromisoformat(value)
-        if found.tzinfo is not None:
-            return found
-    except (TypeError, ValueError):
-        pass
-    parsed: datetime = parse_timestamp(value)
-    return parsed
-
-
 class S3Store:
     """An `ObjectStore` over a boto3 S3 client."""
 
@@ -117,6 +105,7 @@ class S3Store:
         self._client = client
         self._page_size = page_size
         self._backoff = backoff or Backoff()
+        read_entries_quickly(client)
 
     def list(self, prefix: str, start_after: str | None = None) -> Iterator[StoredObject]:
         """Needs s3:ListBucket."""
@@ -136,7 +125,9 @@ class S3Store:
 
     def _next_page(self, pages: Iterator[dict[str, Any]], prefix: str) -> Sequence[StoredObject] | None:
         try:
-            page = next(pages, None)
+            # A page is thousands of objects for a moment, which would have all others looked through again and again.
+            with collections_paused():
+                page = next(pages, None)
             if page is None:
                 return None
             # A proxy's page, say: its XML, or nothing at all, looks like a listing of nothing.

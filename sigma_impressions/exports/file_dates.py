@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from datetime import UTC, date
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Any
 
 from sigma_impressions.clouds.objects import StoredObject
@@ -27,14 +27,15 @@ class KeyPattern:
 
         options = re2.Options()
         options.log_errors = False
-        return re2.compile(self.text, options)
+        # Of bytes: for texts the library counts characters, which takes longer than the match.
+        return re2.compile(self.text.encode(), options)
 
     def problem(self) -> str | None:
         """Why it cannot be used, and what to write instead; None if it can."""
         import re2
 
         try:
-            groups = self._compiled.groupindex
+            groups = {str(name, "utf-8") for name in self._compiled.groupindex}
         except (re2.error, UnicodeEncodeError) as error:
             return _of_pattern(str(error.args[0], "utf-8", "replace") if isinstance(error, re2.error) else "no text")
         # RE2 takes for the characters themselves what it does not know as a repetition.
@@ -49,13 +50,33 @@ class KeyPattern:
             return f"names the group {twice[0]} twice. Name each once, {_EXAMPLE}"
         return None
 
-    def groups_in(self, key: str) -> tuple[str, ...] | None:
-        """Year, month and day as they stand in the key, "" for a group that took no part; None without a match."""
-        match = self._compiled.search(key)
-        return None if match is None else tuple(match[group] or "" for group in _GROUPS)
+    @cached_property
+    def _numbers(self) -> tuple[int, ...]:
+        groups = self._compiled.groupindex
+        return tuple(groups[group.encode()] for group in _GROUPS)
+
+    def date_in(self, key: str) -> date | None:
+        """The day that year, month and day name in the key; None without a match, or if there is no such day."""
+        match = self._compiled.search(key.encode())
+        return None if match is None else _day(*match.group(*self._numbers))
 
 
 _GROUPS = ("year", "month", "day")
+
+
+@lru_cache(maxsize=10_000)
+def _day(*groups: bytes | None) -> date | None:
+    """The day of the groups of a match, of which there are few, in many keys."""
+    # Two digits of a year would be a guess at its century, so they are no match; `int` alone would also take
+    # signs, spaces and the digits of other scripts. A group that took no part is none either.
+    year, month, day = (group or b"" for group in groups)
+    if not (re.fullmatch(rb"[0-9]{4}", year) and all(re.fullmatch(rb"[0-9]{1,2}", n) for n in (month, day))):
+        return None
+    try:
+        return date(int(year), int(month), int(day))
+    except ValueError:
+        return None
+
 
 _EXAMPLE = r"for example (?P<year>\d{4})-(?P<month>\d{2})-(?P<day>\d{2})"
 
@@ -92,26 +113,8 @@ def file_date(item: StoredObject, pattern: KeyPattern | None) -> tuple[date, boo
     found anywhere in the key) it is read from the key; a key that does not match, or names a day that does not
     exist, falls back to last-modified and the second value is True, so that the caller can report the key.
     """
-    modified = item.last_modified.astimezone(UTC).date()
-    if pattern is None:
-        return modified, False
-    found = _date_in(item.key, pattern)
-    return (modified, True) if found is None else (found, False)
-
-
-def _date_in(key: str, pattern: KeyPattern) -> date | None:
-    found = pattern.groups_in(key)
-    if found is None:
-        return None
-    year, month, day = found
-    # Two digits of a year would be a guess at its century, so they are no match; `int` alone would also take
-    # signs, spaces and the digits of other scripts.
-    if not (re.fullmatch(r"[0-9]{4}", year) and all(re.fullmatch(r"[0-9]{1,2}", n) for n in (month, day))):
-        return None
-    try:
-        return date(int(year), int(month), int(day))
-    except ValueError:
-        return None
+    found = None if pattern is None else pattern.date_in(item.key)
+    return (item.last_modified.astimezone(UTC).date(), pattern is not None) if found is None else (found, False)
 
 
 # A pattern whose date stands at a fixed place, year before month before day, each of fixed width, after text that

@@ -87,7 +87,7 @@ def test_a_pattern_means_what_it_means_to_python(text: str) -> None:
     expected = re.search(text, key)
     assert expected is not None
     assert KeyPattern(text).problem() is None
-    assert KeyPattern(text).groups_in(key) == expected.group("year", "month", "day")
+    assert KeyPattern(text).date_in(key) == date(*map(int, expected.group("year", "month", "day")))
 
 
 DAY = date(2026, 11, 5)

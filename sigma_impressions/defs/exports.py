@@ -18,6 +18,7 @@ from sigma_impressions.defs.metadata import EXAMPLES, definition_metadata, locat
 from sigma_impressions.defs.names import PLAIN_NAMES, Names
 from sigma_impressions.defs.partitions import BACKFILL_POLICY
 from sigma_impressions.defs.runs import tag_run
+from sigma_impressions.defs.stored import tables_of
 from sigma_impressions.exports.listing import Listing, file_id, not_yet_read, sort_out
 from sigma_impressions.exports.manifest import Recorded, forget_missing, read_manifest, record_listing
 from sigma_impressions.exports.source import claim_tables, refuse_other_source
@@ -27,7 +28,7 @@ from sigma_impressions.lake.tables import Tables
 from sigma_impressions.metrics.conservation import ROW_COUNTS
 from sigma_impressions.settings.declared import Settings
 from sigma_impressions.upkeep.edit_users import refuse_stored_addresses
-from sigma_impressions.wiring import file_date_pattern, listed, object_store, reading_rules, source, tables
+from sigma_impressions.wiring import file_date_pattern, listed, object_store, reading_rules, source
 
 
 class ListingOptions(dg.Config):
@@ -71,7 +72,7 @@ def build_export_assets(
         with clear_failures():
             settings = names.settings_of(context.resources)
             tag_run(context, str(settings.bucket_uri))
-            stored = tables(settings)
+            stored = tables_of(context, settings)
             claim_tables(stored, source(settings), moved=config.source_moved)
             days = days_of(context)
             listing = sort_out(listed(settings), set(days), file_date_pattern(settings))
@@ -115,7 +116,7 @@ def build_export_assets(
 
         with clear_failures():
             settings = names.settings_of(context.resources)
-            stored, rules = tables(settings), reading_rules(settings)
+            stored, rules = tables_of(context, settings), reading_rules(settings)
             refuse_other_source(stored, source(settings))
             if rules.pseudonyms is not None:
                 refuse_stored_addresses(stored)

@@ -17,6 +17,7 @@ from sigma_impressions.defs.metadata import definition_metadata, location, previ
 from sigma_impressions.defs.names import PLAIN_NAMES, Names
 from sigma_impressions.defs.partitions import BACKFILL_POLICY
 from sigma_impressions.defs.runs import more_follows
+from sigma_impressions.defs.stored import tables_of
 from sigma_impressions.errors import NothingComputed, Problem, SettingsError
 from sigma_impressions.lake.schemas import (
     AS_OF_DATES,
@@ -37,7 +38,7 @@ from sigma_impressions.publish.database import newest_as_of
 from sigma_impressions.upkeep.drop_detail import late_files
 from sigma_impressions.upkeep.future import left_in_future
 from sigma_impressions.windows import WINDOW_DAYS
-from sigma_impressions.wiring import query_limits, tables
+from sigma_impressions.wiring import query_limits
 
 _DESCRIPTIONS = {
     RESOURCE_IMPRESSIONS.name: (
@@ -106,7 +107,7 @@ def build_metric_assets(
     def daily_impressions(context: dg.AssetExecutionContext) -> dg.MaterializeResult:  # type: ignore[type-arg]
         with clear_failures():
             settings = names.settings_of(context.resources)
-            stored = tables(settings)
+            stored = tables_of(context, settings)
             refreshed = refresh_daily_impressions(stored, settings.overlapping_exports, query_limits(settings))
         touched = {*days_of(context), *refreshed.built, *refreshed.dropped}
         event_dates = stored.read(EVENT_DATES).collect()
@@ -156,7 +157,7 @@ def build_metric_assets(
     def metrics(context: dg.AssetExecutionContext, config: AsOf) -> Iterator[dg.MaterializeResult]:  # type: ignore[type-arg]
         with clear_failures():
             settings = names.settings_of(context.resources)
-            stored = tables(settings)
+            stored = tables_of(context, settings)
             asked = [*days_of(context), *([day] if (day := config.day()) else [])]
             restate = not more_follows(context.instance, context.run)
             stated = asked if restate else [*asked, *_published(stored)]

@@ -9,11 +9,12 @@ from sigma_impressions.defs.metrics import AsOf
 from sigma_impressions.defs.names import PLAIN_NAMES, Names
 from sigma_impressions.defs.observations import WorkbookKey, dagster_sigma_key, usage_observations
 from sigma_impressions.defs.runs import more_follows
+from sigma_impressions.defs.stored import tables_of
 from sigma_impressions.lake.schemas import METRIC_TABLES
 from sigma_impressions.publish.database import DATABASE_NAME, top_workbooks
 from sigma_impressions.publish.settle import publish_settled
 from sigma_impressions.report.write import report_companion
-from sigma_impressions.wiring import database_mode, insight_rules, query_limits, tables
+from sigma_impressions.wiring import database_mode, insight_rules, query_limits
 
 DATABASE_ASSET = "sigma_impressions_database"
 
@@ -40,7 +41,7 @@ def build_publish_assets(
         with clear_failures():
             asked = config.day()
             settings = names.settings_of(context.resources)
-            stored, log = tables(settings), log_of(context)
+            stored, log = tables_of(context, settings), log_of(context)
             published = publish_settled(
                 stored,
                 settings.overlapping_exports,

@@ -7,10 +7,10 @@ from sigma_impressions.defs.logs import log_of
 from sigma_impressions.defs.metadata import documentation
 from sigma_impressions.defs.names import PLAIN_NAMES, Names
 from sigma_impressions.defs.publish import DATABASE_ASSET
+from sigma_impressions.defs.stored import tables_of
 from sigma_impressions.report.preview import preview
 from sigma_impressions.report.read import read_headlines
 from sigma_impressions.report.write import REPORT_NAME, published_pair, write_report
-from sigma_impressions.wiring import tables
 
 REPORT_ASSET = "usage_report"
 
@@ -34,7 +34,7 @@ def build_report_assets(names: Names = PLAIN_NAMES) -> list[dg.AssetsDefinition]
     def usage_report(context: dg.AssetExecutionContext) -> dg.MaterializeResult:  # type: ignore[type-arg]
         with clear_failures():
             settings = names.settings_of(context.resources)
-            storage = tables(settings).storage
+            storage = tables_of(context, settings).storage
             written = write_report(storage, settings.name)
             with published_pair(storage) as pair:
                 headlines, size = read_headlines(pair.database), pair.report.stat().st_size

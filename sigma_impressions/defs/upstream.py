@@ -14,6 +14,7 @@ from sigma_impressions.defs.metadata import definition_metadata, location, previ
 from sigma_impressions.defs.names import PLAIN_NAMES, Names
 from sigma_impressions.defs.resource_checks import RESOURCE_CHECKS, elements_are_read, resource_age, resource_shrinkage
 from sigma_impressions.defs.runs import TRIGGER_TAG, range_tags
+from sigma_impressions.defs.stored import tables_of
 from sigma_impressions.exports.source import refuse_other_source
 from sigma_impressions.lake.schemas import RESOURCE_SNAPSHOTS, SIGMA_RESOURCES
 from sigma_impressions.settings.declared import Settings
@@ -32,7 +33,6 @@ from sigma_impressions.wiring import (
     resources_modified,
     sigma_credentials,
     source,
-    tables,
 )
 
 _DESCRIPTION = (
@@ -101,7 +101,7 @@ def _snapshot_asset(
     def take_snapshot(context: dg.AssetExecutionContext) -> dg.MaterializeResult:  # type: ignore[type-arg]
         with clear_failures():
             settings = names.settings_of(context.resources)
-            stored = tables(settings)
+            stored = tables_of(context, settings)
             refuse_other_source(stored, source(settings))
             began = datetime.now(UTC)
             refuse_behind(left_in_future(stored, began, listed(settings)).written_at, began)

@@ -436,9 +436,6 @@ def _scan(settings: Settings, chunks: Sequence[Sequence[date]], options: ScanOpt
     from sigma_impressions.scan import scan_all
     from sigma_impressions.wiring import tables
 
-    # All that is there now stays: modules, most of all. So no collection looks at it, that at the end of the process
-    # neither.
-    gc.freeze()
     console, started = _console(), datetime.now(UTC)
     failure = scan_all(console, use_dagster_home(project_folder()), chunks, options, trigger)
     if failure is not None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import socket
 from collections.abc import Iterator, Mapping, Sequence
@@ -118,6 +119,9 @@ def _shown(console: Console, dagster_home: Path) -> Iterator[tuple[dg.Definition
     """The definitions, whose runs show their progress on the console, and the Dagster instance to run them on."""
     progress = Progress(console)
     definitions = build_definitions(loggers={"console": progress.logger_definition()})
+    # All that is there now stays: modules, most of all. So no collection looks at it, that at the end of the process
+    # neither.
+    gc.freeze()
     with _instance(dagster_home) as instance, progress.shown():
         yield definitions, instance
 

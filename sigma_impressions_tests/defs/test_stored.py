@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-
 from sigma_impressions.defs.stored import tables_of
 from sigma_impressions.settings.declared import Settings
 from sigma_impressions.settings.read import read_leniently

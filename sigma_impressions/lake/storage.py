@@ -52,6 +52,9 @@ class Storage(Protocol):
     def keep_commits(self, table: str, versions: Iterable[int]) -> None:
         """See to it that the log entries of these versions stay, whatever happens to the machine."""
 
+    def may_be_newer(self, table: str, version: int) -> bool:
+        """Whether a table may be at a later version than this one, as far as that is told at no cost."""
+
     def paths(self, table: str, files: Mapping[str, int]) -> list[str]:
         """Local paths of some of the files that a table's version lists, given by their paths in its folder and bytes.
 
@@ -137,6 +140,11 @@ class LocalStorage:
                 os.fsync(descriptor)
             finally:
                 os.close(descriptor)
+
+    def may_be_newer(self, table: str, version: int) -> bool:
+        # Entries of the log are deleted from the oldest one on: as long as that of the version is there, so is the next.
+        log = self.local / table / "_delta_log"
+        return (log / f"{version + 1:020}.json").exists() or not (log / f"{version:020}.json").exists()
 
     def paths(self, table: str, files: Mapping[str, int]) -> list[str]:
         for file, fault in self.damaged(table, files).items():
@@ -249,6 +257,9 @@ class BucketStorage:
 
     def keep_commits(self, table: str, versions: Iterable[int]) -> None:
         """A store that has taken an object keeps it."""
+
+    def may_be_newer(self, table: str, version: int) -> bool:
+        return True
 
     def paths(self, table: str, files: Mapping[str, int]) -> list[str]:
         with clear_errors(self, f"reading {self.uri(table)}"):

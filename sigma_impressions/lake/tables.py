@@ -114,7 +114,7 @@ class Tables:
         handle = self._reading.get(table)
         if handle is None:
             handle = self._reading[table] = self.open(table)
-        else:
+        elif self.storage.may_be_newer(table.name, handle.version()):
             with clear_log_errors(self.storage, table):
                 handle.update_incremental()
         return handle

@@ -9,11 +9,12 @@ from pathlib import Path
 import polars as pl
 import pyarrow.parquet as pq
 import pytest
+from deltalake import DeltaTable
 from deltalake.exceptions import CommitFailedError
 
 from sigma_impressions.lake.commits import append_rows, replace_rows
 from sigma_impressions.lake.schemas import RESOURCE_IMPRESSIONS, RESOURCE_SNAPSHOTS, Table
-from sigma_impressions.lake.tables import Tables
+from sigma_impressions.lake.tables import StoredTable, Tables
 
 
 def rows(*ids: str) -> pl.DataFrame:
@@ -54,6 +55,27 @@ def test_a_table_is_read_at_its_newest_version_when_the_log_of_the_one_before_is
     assert ids(tables) == {"a", "0", "1", "2"}
     add(tmp_path, "z")
     assert ids(tables) == {"a", "0", "1", "2", "z"}
+
+
+def test_a_table_without_a_new_commit_is_not_brought_up_to_date(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tables = Tables(tmp_path)
+    add(tmp_path, "a")
+    handle = tables.newest(RESOURCE_SNAPSHOTS)
+    updated: list[int] = []
+
+    def counted(self: StoredTable) -> None:
+        if self is handle:
+            updated.append(self.version())
+        DeltaTable.update_incremental(self)
+
+    monkeypatch.setattr(StoredTable, "update_incremental", counted)
+    assert tables.newest(RESOURCE_SNAPSHOTS) is handle
+    assert not updated
+    add(tmp_path, "b")
+    assert ids(tables) == {"a", "b"}
+    assert len(updated) == 1
 
 
 def test_a_small_table_has_few_files(tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ from typing import Any, BinaryIO
 
 import boto3
 import pytest
+from botocore.loaders import JSONFileLoader
 from botocore.utils import parse_timestamp
 from moto.server import ThreadedMotoServer
 
@@ -544,6 +545,20 @@ def test_an_endpoint_that_is_no_url_is_told_in_a_sentence(
 def test_an_endpoint_that_is_a_url_is_taken(value: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AWS_ENDPOINT_URL_S3", value)
     assert S3("id", "secret").table_options()["aws_endpoint_url"] == value
+
+
+def test_what_the_sdk_knows_of_services_is_read_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    S3("id", "secret", aws_region="us-east-1").objects("bucket")
+    read: list[str] = []
+    load = JSONFileLoader.load_file
+
+    def counted(self: JSONFileLoader, path: str) -> Any:
+        read.append(path)
+        return load(self, path)
+
+    monkeypatch.setattr(JSONFileLoader, "load_file", counted)
+    S3("other", "secret", aws_region="eu-west-1").objects("bucket")
+    assert not read
 
 
 # --- replacing an object ------------------------------------------------------------------------------------

@@ -6,7 +6,9 @@ from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import boto3
+import botocore.session
 from botocore.exceptions import BotoCoreError
+from botocore.loaders import Loader, create_loader
 
 from sigma_impressions.clouds.s3.objects import client_config
 from sigma_impressions.errors import StoreError
@@ -31,7 +33,9 @@ def _resource() -> type[S3Resource]:
             return ()
 
         def get_client(self) -> Any:
-            session = boto3.session.Session(profile_name=self.profile_name)
+            core = botocore.session.Session(profile=self.profile_name)
+            core.register_component("data_loader", _descriptions(core.get_config_variable("data_path")))
+            session = boto3.session.Session(botocore_session=core)
             return session.client(
                 "s3",
                 region_name=self.region_name,
@@ -42,6 +46,12 @@ def _resource() -> type[S3Resource]:
             )
 
     return Resource
+
+
+@cache
+def _descriptions(path: str | None) -> Loader:
+    """The SDK's descriptions of services, which each client would read and parse again: most of the time of one."""
+    return create_loader(path)
 
 
 def s3_client(cloud: S3) -> Any:

@@ -142,7 +142,7 @@ class LocalStorage:
                 os.close(descriptor)
 
     def may_be_newer(self, table: str, version: int) -> bool:
-        # Entries of the log are deleted from the oldest one on: as long as that of the version is there, so is the next.
+        # Entries of the log are deleted from the oldest on: while that of the version is there, so is the next one.
         log = self.local / table / "_delta_log"
         return (log / f"{version + 1:020}.json").exists() or not (log / f"{version:020}.json").exists()
 

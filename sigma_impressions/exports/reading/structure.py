@@ -12,6 +12,9 @@ _LINE_FEED, _CARRIAGE_RETURN, _QUOTE, _SPACE = b'\n\r" '
 _LEADS_OF_WHITE_SPACE = (b"\xc2", b"\xe1", b"\xe2", b"\xe3")
 """First bytes of all white space beyond ASCII: U+0085, U+00A0, U+1680, U+2000 to U+205F, U+3000."""
 
+_BLOCK = 2**19
+"""Bytes that are looked at together: what is found in more does not stay in the processor's cache."""
+
 _Bytes = NDArray[np.uint8]
 _Bits = NDArray[np.uint64]
 """One bit per byte of text, the first byte in the lowest bit of the first word; the last bit is never set."""
@@ -44,30 +47,32 @@ def find_records(text: bytes, delimiter: str, *, ends_here: bool) -> Records | N
     one, and there doubled or at the field's end, and every `\r` outside quotes belongs to a `\r\n`.
     """
     data = np.frombuffer(text, np.uint8)
-    delimiters = _bits(data == ord(delimiter))
-    white = np.flatnonzero(data <= _SPACE)
+    delimiters = _bits(data, delimiter.encode())
+    white = _white_space(data)
+    codes = data[white]
     quoted = b'"' in text
     if not quoted:
-        bounds = _bounds(white[data[white] == _LINE_FEED], len(data), ends_here)
+        bounds = _bounds(white[codes == _LINE_FEED], len(data), ends_here)
         used = data[: bounds[-1]]
         white = white[: np.searchsorted(white, len(used))]
         is_outside = np.ones(len(white), np.bool_)
     else:
-        quotes = _bits(data == _QUOTE)
+        quotes = _bits(data, b'"')
         inside = _odd_so_far(quotes)
-        line_feeds = _bits(data == _LINE_FEED) & ~inside
-        bounds = _bounds(np.flatnonzero(_mask(line_feeds, len(data))), len(data), ends_here)
+        is_outside = ~_at(inside, white)
+        bounds = _bounds(white[is_outside & (codes == _LINE_FEED)], len(data), ends_here)
         used = data[: bounds[-1]]
         # What lies behind belongs to a record that is looked at with the next piece of text.
-        quotes, inside, line_feeds, delimiters = (
-            _head(bits, len(used)) for bits in (quotes, inside, line_feeds, delimiters)
-        )
+        quotes, inside, delimiters = (_head(bits, len(used)) for bits in (quotes, inside, delimiters))
         delimiters &= ~inside
-        if not _are_well_formed(quotes, inside, delimiters | line_feeds, used):
+        field_ends = _bits(used, b"\n")
+        field_ends &= ~inside
+        field_ends |= delimiters
+        if not _are_well_formed(quotes, inside, field_ends, used):
             return None
         white = white[: np.searchsorted(white, len(used))]
-        is_outside = ~_at(inside, white)
-    codes = used[white]
+        is_outside = is_outside[: len(white)]
+    codes = codes[: len(white)]
     is_separator = is_outside & (codes == _LINE_FEED)
     if not is_separator.all():
         is_return = is_outside & (codes == _CARRIAGE_RETURN)
@@ -115,7 +120,7 @@ def _are_well_formed(quotes: _Bits, inside: _Bits, field_ends: _Bits, data: _Byt
     field_begins[0] |= np.uint64(1)
     if (opening & ~(field_begins | _next(closing))).any():
         return False
-    may_follow = field_ends | opening | _bits(data == _CARRIAGE_RETURN)
+    may_follow = field_ends | opening | _bits(data, b"\r")
     may_follow[len(data) // 64] |= np.uint64(1) << np.uint64(len(data) % 64)  # so may the end of the text
     return not (_next(closing) & ~may_follow).any()
 
@@ -124,15 +129,19 @@ def _are_followed_by_line_feeds(at: NDArray[np.int64], data: _Bytes) -> bool:
     return not len(at) or bool(at[-1] + 1 < len(data) and (data[at + 1] == _LINE_FEED).all())
 
 
-def _bits(mask: NDArray[np.bool_]) -> _Bits:
-    packed = np.packbits(mask, bitorder="little")
-    bits = np.zeros(len(mask) // 64 + 1, np.uint64)
-    bits.view(np.uint8)[: len(packed)] = packed
+def _bits(data: _Bytes, byte: bytes) -> _Bits:
+    """Where the text has a byte."""
+    bits = np.zeros(len(data) // 64 + 1, np.uint64)
+    for begin in range(0, len(data), _BLOCK):
+        packed = np.packbits(data[begin : begin + _BLOCK] == ord(byte), bitorder="little")
+        bits.view(np.uint8)[begin // 8 : begin // 8 + len(packed)] = packed
     return bits
 
 
-def _mask(bits: _Bits, size: int) -> NDArray[np.bool_]:
-    return np.unpackbits(bits.view(np.uint8), count=size, bitorder="little").view(np.bool_)
+def _white_space(data: _Bytes) -> NDArray[np.int64]:
+    """The places of white space of one byte."""
+    found = [np.flatnonzero(data[begin : begin + _BLOCK] <= _SPACE) + begin for begin in range(0, len(data), _BLOCK)]
+    return np.concatenate([np.empty(0, np.int64), *found])
 
 
 def _head(bits: _Bits, size: int) -> _Bits:

@@ -145,7 +145,7 @@ class Tally:
             self.skipped_example = _why_skipped(rows.skipped.row(first, named=True))
         self.reasons.update(rows.rejected.get_column("reason"))
         self.event_dates.update(rows.accepted.get_column("event_date").unique())
-        for name, count, accepted in rows.event_types.select("event_type", "rows", "accepted").iter_rows():
+        for name, count, accepted in rows.event_types[["event_type", "rows", "accepted"]].iter_rows():
             self._count(name[:_TYPE_CHARACTERS], count, accepted)
         if len(self.event_types) > _TYPES_KNOWN:
             self._keep_frequent(_TYPES_KNOWN // 2)

@@ -16,7 +16,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from sigma_impressions.exports.reading.buffers import value_bytes
+from sigma_impressions.exports.reading.buffers import bytes_among, repeated
 from sigma_impressions.exports.reading.headers import WHITE_SPACE
 from sigma_impressions.exports.reading.values import value_of, values_of
 
@@ -42,12 +42,12 @@ def reduce_references(texts: pl.Series) -> tuple[pl.Series, pl.Series | None]:
 
     Where a look at the bytes shows that there is no URL, None stands for the second.
     """
-    characters = value_bytes(texts)
+    characters = bytes_among(texts)
     # Of what stands below the digits in ASCII `#`, `%`, `-` and `/` matter, of what stands behind them `?` and `@`.
-    if not (characters < ord("0")).any() and not (characters - np.uint8(ord("?")) < 2).any():
+    if not any((some < ord("0")).any() or (some - np.uint8(ord("?")) < 2).any() for some in characters):
         return texts, None
     # There are few workbooks, and a view of one differs from the next in what is cut off, or in the element.
-    are_encoded = texts.str.contains("%2[fF]") if (characters == ord("%")).any() else pl.repeat(False, 1, eager=True)
+    are_encoded = texts.str.contains("%2[fF]") if _is_among("%", characters) else repeated(False, pl.Boolean, 1)
     cut = _cut(texts, characters, are_encoded)
     parts = cut.str.splitn(_ELEMENT, 2).struct.unnest()
     element = parts.get_column("field_1").str.splitn("/", 2).struct.field("field_0")
@@ -67,9 +67,13 @@ def reduce_references(texts: pl.Series) -> tuple[pl.Series, pl.Series | None]:
     return ids.alias(texts.name), elements
 
 
-def _cut(texts: pl.Series, characters: NDArray[np.uint8], are_encoded: pl.Series) -> pl.Series:
+def _is_among(character: str, characters: list[NDArray[np.uint8]]) -> bool:
+    return any((some == ord(character)).any() for some in characters)
+
+
+def _cut(texts: pl.Series, characters: list[NDArray[np.uint8]], are_encoded: pl.Series) -> pl.Series:
     """The texts without what stands behind the first mark. One that is encoded is still encoded then."""
-    cut = _before(texts, [mark for mark in "?#" if (characters == ord(mark)).any()])
+    cut = _before(texts, [mark for mark in "?#" if _is_among(mark, characters)])
     if at := are_encoded.arg_true().to_list():
         encoded = _before(cut.gather(at), ["%3F", "%3f", "%23"])
         cut = cut.clone().scatter(at, encoded + "?%2F")  # the series itself would be changed

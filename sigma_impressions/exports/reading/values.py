@@ -9,6 +9,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from sigma_impressions.exports.reading.buffers import are_there, lengths_and_bytes
 from sigma_impressions.exports.reading.headers import WHITE_SPACE
 
 ABSENT_VALUES = (
@@ -37,8 +38,7 @@ def values_of(texts: pl.Series) -> pl.Series:
     if is_short.any():
         words = np.flatnonzero(is_short & (first - np.uint8(ord("0")) > 9))  # a digit begins none
         may_be_absent[words] |= _BEGINS_ABSENT[first[words]]
-    if texts.has_nulls():
-        may_be_absent &= texts.is_not_null().to_numpy()
+    may_be_absent &= are_there(texts)
     at = np.flatnonzero(may_be_absent)
     return _replaced(texts, at, _NULL_IF_ABSENT) if len(at) else texts
 
@@ -79,7 +79,5 @@ def value_of(text: str) -> str | None:
 
 def _beginnings(texts: pl.Series) -> tuple[NDArray[np.uint32], NDArray[np.uint8]]:
     """How many bytes each text has, and the first of them; 0 for both if there is none."""
-    array = texts.to_arrow(compat_level=pl.CompatLevel.newest())
-    # A view begins with the text's length, four bytes; a short text, or the first bytes of a long one, is behind it.
-    views = np.frombuffer(array.buffers()[1] or b"", np.uint8).reshape(-1, 16)[array.offset :][: len(array)]
-    return views.view(np.uint32)[:, 0], views[:, 4].copy()
+    lengths, characters = lengths_and_bytes(texts)
+    return lengths, characters[:, 0].copy()

@@ -5,14 +5,17 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 from polars.expr.struct import ExprStructNameSpace
 
-from sigma_impressions.exports.reading.buffers import value_bytes
+from sigma_impressions.exports.reading.buffers import lengths_and_bytes, repeated, value_bytes
 from sigma_impressions.lake.schemas import UTC_TIME
+
+Integer = TypeVar("Integer", bound=np.integer)
 
 _DATE = "[0-9]{4}-[0-9]{2}-[0-9]{2}"
 # polars itself would take hour, minute and second in other shapes, and 60 for a leap second.
@@ -58,25 +61,28 @@ def parse_times(texts: pl.Series, time_zone: str) -> pl.Series:
     Whole files are written in one form, or in a few that differ in the fraction. Such a form is found in a sample
     and read by its positions; what fits none is read by a regular expression, which takes many times as long.
     """
+    # The usual case, in which all are in one form, needs no other look at them.
+    form = None if texts.has_nulls() else _form_in(texts.head(_SAMPLE), ())
+    if form and (lengths_and_bytes(texts)[0] == form.length).all():
+        times = form.parse(texts, time_zone).alias(texts.name)
+        if not times.has_nulls():
+            return times
+        left, tried = times.is_null(), {form}
+    else:
+        left, tried = texts.is_not_null(), set[_Form]()
+        times = repeated(None, UTC_TIME, len(texts)).alias(texts.name)
     lengths = texts.str.len_bytes()
-    times = pl.repeat(None, len(texts), dtype=UTC_TIME, eager=True)
-    left = lengths.is_not_null()
-    tried: set[_Form] = set()
     while left.any() and len(tried) < _MOST_FORMS and (form := _form_in(texts.filter(left).head(_SAMPLE), tried)):
         tried.add(form)
         at = (left & (lengths == form.length)).arg_true()
-        if len(at) == len(texts):
-            times = form.parse(texts, time_zone)
-            left = times.is_null()
-        else:
-            times = times.scatter(at, form.parse(texts.gather(at), time_zone))
-            left &= times.is_null()
+        times = times.scatter(at, form.parse(texts.gather(at), time_zone))
+        left &= times.is_null()
     for parse in (_parse_epochs, _parse_iso, _parse_mail):
         if left.any():
             at = left.arg_true()
             times = times.scatter(at, parse(texts.gather(at), time_zone))
             left &= times.is_null()
-    return times.alias(texts.name)
+    return times
 
 
 # --- the forms of whole files
@@ -104,63 +110,84 @@ class _Form:
     def parse(self, texts: pl.Series, time_zone: str) -> pl.Series:
         """The times, in UTC, of texts that have this form's length; null where one is of another form, or no time."""
         found = self._take_apart(texts)
-        digits, is_time = found.digits, found.is_time
+        digits = found.digits
         if not self.date:
-            microseconds = _number(digits[:16]) * 10 ** max(0, 16 - len(digits))
-            return _times(microseconds, is_time, "UTC")
+            microseconds = _number(digits[:16], np.int64) * 10 ** max(0, 16 - len(digits))
+            return _times(microseconds, found.is_time, "UTC")
         if found.month:
-            day = _number(digits[: self.date - 4]).astype(np.uint8)
+            day = _number(digits[: self.date - 4], np.uint8)
             month, years = _place_among(_MONTHS, found.month), digits[self.date - 4 : self.date]
-            is_time &= month > 0
+            found.keep(month > 0)
         else:
             month, day, years = _two_digits(*digits[4:6]), _two_digits(*digits[6:8]), digits[:4]
         if found.weekday:
-            is_time &= _place_among(_DAYS, found.weekday) > 0
+            found.keep(_place_among(_DAYS, found.weekday) > 0)
         full_year = np.minimum(100 * _two_digits(*years[:2]).astype(np.int32) + _two_digits(*years[2:]), _LAST_YEAR)
         months = np.where(month <= 12, month, 0) + _LEAP_MONTHS[full_year]
-        is_time &= (full_year >= 1) & (day >= 1) & (day <= _DAYS_IN_MONTH[months])
+        found.keep((full_year >= 1) & (day >= 1) & (day <= _DAYS_IN_MONTH[months]))
         days = _DAYS_BEFORE_YEAR[full_year] + _DAYS_BEFORE_MONTH[months] + day - 1
         if not self.clock:
-            return _times(86_400_000_000 * days.astype(np.int64), is_time, time_zone, are_dates=True)
+            return _times(86_400_000_000 * days.astype(np.int64), found.is_time, time_zone, are_dates=True)
         hour, minute = (_two_digits(*digits[at : at + 2]) for at in (self.date, self.date + 2))
-        is_time &= (hour <= 23) & (minute <= 59)
+        found.keep((hour <= 23) & (minute <= 59))
         seconds = 3_600 * hour.astype(np.int32) + 60 * minute.astype(np.int32)
         fraction = self.date + self.clock
         if self.clock == 6:
             second = _two_digits(*digits[fraction - 2 : fraction])
-            is_time &= second <= 59
-            seconds += second
+            found.keep(second <= 59)
+            seconds = seconds + second
         microseconds = 1_000_000 * (86_400 * days.astype(np.int64) + seconds)
-        for place, digit in enumerate(digits[fraction : fraction + min(self.fraction, 6)]):
-            microseconds += 10 ** (5 - place) * digit.astype(np.int32)
+        if self.fraction:
+            finest = digits[fraction : fraction + min(self.fraction, 6)]
+            microseconds = microseconds + 10 ** (6 - len(finest)) * _number(finest, np.int32)
         offset = digits[fraction + self.fraction :]
         if offset:
             hours = _two_digits(*offset[:2])
             minutes = 60 * hours.astype(np.int32) + (_two_digits(*offset[2:]) if offset[2:] else 0)
-            is_time &= (hours <= 23) & (minutes < _MINUTES_PER_DAY)
-            microseconds -= np.where(found.is_west, -60_000_000, 60_000_000) * minutes
-        return _times(microseconds, is_time, time_zone if self.naive else "UTC")
+            found.keep((hours <= 23) & (minutes < _MINUTES_PER_DAY))
+            microseconds = microseconds - np.where(found.is_west, -60_000_000, 60_000_000) * minutes
+        return _times(microseconds, found.is_time, time_zone if self.naive else "UTC")
 
     def _take_apart(self, texts: pl.Series) -> _Parts:
-        characters = np.ascontiguousarray(value_bytes(texts).reshape(-1, self.length).T)
+        characters = value_bytes(texts).reshape(-1, self.length)
         parts = _Parts([], [], [], np.ones(len(texts), np.bool_), np.zeros(len(texts), np.bool_))
-        for expected, found in zip(self.pattern, characters, strict=True):
+        for at, (expected, varies) in enumerate(zip(self.pattern, _vary(characters), strict=True)):
+            found = np.ascontiguousarray(characters[:, at]) if varies else characters[:1, at]
             if expected == "0":
                 parts.digits.append(found - np.uint8(ord("0")))  # wraps: anything but a digit is more than 9
-                parts.is_time &= parts.digits[-1] <= 9
+                parts.keep(parts.digits[-1] <= 9)
             elif expected == "+":
                 parts.is_west = found == ord("-")
-                parts.is_time &= parts.is_west | (found == ord("+"))
+                parts.keep(parts.is_west | (found == ord("+")))
             elif expected in "ab":
                 (parts.weekday if expected == "a" else parts.month).append(found)
             else:
-                parts.is_time &= found == ord(expected)
+                parts.keep(found == ord(expected))
         return parts
+
+
+def _vary(characters: NDArray[np.uint8]) -> NDArray[np.bool_]:
+    """At which places the texts differ: most of a file are about one day, or one hour."""
+    count, length = characters.shape
+    whole = count - count % _ABREAST
+    abreast = characters[:whole].reshape(-1, _ABREAST * length)
+    any_set, all_set = (
+        every.reduce(np.concatenate([every.reduce(abreast).reshape(-1, length), characters[whole:]]))
+        for every in (np.bitwise_or, np.bitwise_and)
+    )
+    varies: NDArray[np.bool_] = any_set != all_set
+    return varies
+
+
+_ABREAST = 128
+"""Texts that are compared with the next ones at once: a single one is too short for a vector operation."""
 
 
 @dataclass
 class _Parts:
     """Texts taken apart, place by place: the digits, the letters of two names, and what else is to be known.
+
+    A place at which all are alike has one value instead of one for each.
 
     `is_time` tells which texts have what a form has at all other places, and a digit at the place of each.
     """
@@ -170,6 +197,11 @@ class _Parts:
     month: list[NDArray[np.uint8]]
     is_time: NDArray[np.bool_]
     is_west: NDArray[np.bool_]
+
+    def keep(self, fits: NDArray[np.bool_]) -> None:
+        """Only those that fit are times."""
+        if not fits.all():
+            self.is_time &= fits
 
 
 def _form_in(sample: pl.Series, tried: Collection[_Form]) -> _Form | None:
@@ -207,8 +239,8 @@ def _two_digits(tens: NDArray[np.uint8], ones: NDArray[np.uint8]) -> NDArray[np.
     return number
 
 
-def _number(digits: Sequence[NDArray[np.uint8]]) -> NDArray[np.int64]:
-    number = digits[0].astype(np.int64)
+def _number(digits: Sequence[NDArray[np.uint8]], dtype: type[Integer]) -> NDArray[Integer]:
+    number = digits[0].astype(dtype)
     for digit in digits[1:]:
         number = 10 * number + digit
     return number
@@ -219,10 +251,10 @@ def _place_among(names: tuple[str, ...], letters: Sequence[NDArray[np.uint8]]) -
     first, second, third = (
         letter | np.uint8(0x20) for letter in letters
     )  # to lower case, and no other byte to a letter
-    place = np.zeros(len(first), np.uint8)
+    place = np.zeros(1, np.uint8)
     for number, name in enumerate(names, 1):
         one, two, three = name.encode()
-        place[(first == one) & (second == two) & (third == three)] = number
+        place = np.where((first == one) & (second == two) & (third == three), np.uint8(number), place)
     return place
 
 
@@ -246,7 +278,7 @@ def _times(
     microseconds: NDArray[np.int64], is_time: NDArray[np.bool_], time_zone: str, *, are_dates: bool = False
 ) -> pl.Series:
     """Times in UTC from microseconds since 1970 on the clocks of `time_zone`; null if not `is_time`."""
-    local = pl.Series("local", microseconds).cast(pl.Datetime("us"))
+    local = pl.Series("local", np.broadcast_to(microseconds, is_time.shape)).cast(pl.Datetime("us"))
     time = pl.col("local") if is_time.all() else pl.when(pl.Series(is_time)).then(pl.col("local"))
     in_utc = (_first_moment if are_dates else _in_zone)(time, time_zone)
     return local.to_frame().select(in_utc).to_series()

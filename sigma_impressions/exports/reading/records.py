@@ -23,6 +23,7 @@ import polars as pl
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from sigma_impressions.exports.reading.buffers import repeated
 from sigma_impressions.exports.reading.decoding import DecodedText, holds_escaped_quotes, open_text, with_doubled_quotes
 from sigma_impressions.exports.reading.headers import (
     COLUMNS,
@@ -202,8 +203,7 @@ def pieces(opened: Opened, size: int) -> Iterator[Piece]:
     with open_text(opened.path) as source:
         end = source.seek(0, os.SEEK_END)
         while (offset := _behind_blank_lines(source, offset, opened.header.delimiter)) < end:
-            source.seek(offset)
-            text = source.read(most)
+            text = _lines_from(source, offset, most)
             piece: WellFormedPiece | ExactPiece | None = well_formed_piece(
                 text, opened.header, row_number, ends_here=offset + len(text) == end
             )
@@ -214,6 +214,19 @@ def pieces(opened: Opened, size: int) -> Iterator[Piece]:
             # Where rows or blank lines are so short that few bytes fill a piece, no more is looked at in vain.
             most = min(size, 2 * max(piece.size, _BLOCK))
             yield piece
+
+
+def _lines_from(source: BinaryIO, offset: int, most: int) -> bytes:
+    """At most so many bytes from an offset on: up to the end of the last line in there, if there is one near by.
+
+    What is left of a record would be read again with the next piece, and what is before it would have to be copied.
+    """
+    size = min(_BLOCK, most)
+    source.seek(offset + most - size)
+    last = source.read(size)
+    behind = size - 1 - last.rfind(b"\n") if len(last) == size and b"\n" in last else 0
+    source.seek(offset)
+    return source.read(most - behind)
 
 
 # --- the fast reader
@@ -244,9 +257,10 @@ class WellFormedPiece:
         """The rows as a frame of RAW_SCHEMA."""
         is_complete = self.records.delimiters == self.header.fields - 1
         if is_complete.all():
-            frame = self._parse(memoryview(self.text)[: self.size])
+            frame = self._parse(self.text[: self.size])  # all of a text is no copy
             if frame.height == self.height:
-                return frame.insert_column(0, self._row_numbers()).insert_column(1, _all_true(self.height))
+                are_complete = repeated(True, pl.Boolean, self.height).alias("is_complete")
+                return frame.insert_column(0, self._row_numbers()).insert_column(1, are_complete)
         else:
             frame = self._parse(_join(self.text, self.records, is_complete))
             if frame.height == np.count_nonzero(is_complete):
@@ -271,24 +285,29 @@ class WellFormedPiece:
     def _read_exactly(self) -> ExactPiece:
         return exact_piece(io.BytesIO(self.text[: self.size]), 0, self.header, self.row_number, self.size)
 
-    def _parse(self, text: bytes | memoryview) -> pl.DataFrame:
+    def _parse(self, text: bytes) -> pl.DataFrame:
         """The columns of records that all have the header's number of fields."""
         positions = self.header.positions
-        names = [f"field_{i}" for i in range(self.header.fields)]
-        # A header line of our own in front: at a file's very beginning polars would take some characters for a
-        # byte order mark or a compressed file.
-        source = b"".join(((self.header.delimiter.join(names) + "\n").encode(), text))
+        names = [f"column_{i}" for i in range(self.header.fields)]  # polars wants this prefix where there is no header
+        # At a file's very beginning polars takes some characters for a byte order mark or a compressed file. With a
+        # line of our own in front it does not, but that is a copy of the text.
+        line = b"" if text[:1] in _SAFE_BEGINNINGS else (self.header.delimiter.join(names) + "\n").encode()
         frame = pl.read_csv(
-            source,
+            line + text if line else text,
+            has_header=bool(line),
+            schema=dict.fromkeys(names, pl.String),
             columns=[names[i] for i in sorted(positions.values())],
             separator=self.header.delimiter,
             quote_char='"' if self.records.quoted else None,
-            infer_schema=False,
             empty_string_is_null=True,
         )
-        columns = {name: pl.col(names[at]).alias(name) for name, at in positions.items()}
+        columns = pl.DataFrame([frame.get_column(names[at]).alias(name) for name, at in positions.items()])
         # polars parses in chunks; all that follows is quicker over one.
-        return _values(frame.select(columns.values()).rechunk(), is_trimmed=not self.records.padded)
+        return _values(columns.rechunk(), is_trimmed=not self.records.padded)
+
+
+_SAFE_BEGINNINGS = frozenset(bytes([byte]) for byte in b'0123456789"')
+"""Characters with which neither a byte order mark nor a compressed file begins."""
 
 
 def well_formed_piece(text: bytes, header: Header, row_number: int, *, ends_here: bool) -> WellFormedPiece | None:
@@ -346,15 +365,11 @@ def _texts(text: bytes, records: Records) -> pl.Series:
     return frame.to_series()
 
 
-def _all_true(height: int) -> pl.Series:
-    return pl.repeat(True, height, eager=True).alias("is_complete")
-
-
 def _values(fields: pl.DataFrame, *, is_trimmed: bool) -> pl.DataFrame:
     """The values of some of COLUMNS, as RAW_SCHEMA says, from what stands in the fields; the others are added."""
     trimmed = fields if is_trimmed else fields.select(pl.all().str.strip_chars())
     columns = dict(zip(trimmed.columns, map(values_of, trimmed), strict=True))
-    lacking = pl.repeat(None, fields.height, dtype=pl.String, eager=True)
+    lacking = repeated(None, pl.String, fields.height)
     return pl.DataFrame([columns.get(column, lacking.alias(column)) for column in COLUMNS])
 
 

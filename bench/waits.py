@@ -25,7 +25,9 @@ def lines(folder: Path, large: bool) -> Iterator[str]:
         f"`run`: the command over {_DAYS} days of the demo's exports on an S3 server of the same machine, all of them "
         "captured and published, so that it finds nothing to do. `integrity`: the part of it that compares what the "
         "storage should hold with what it holds, in a process of its own, in which no table is open yet. `import`: "
-        "what `sigma_impressions.definitions` adds to `import dagster`. The others are whole processes."
+        "what `sigma_impressions.definitions` adds to `import dagster`. `dagster`: a job of a step that does nothing, in "
+        "the same Dagster instance: Dagster's own part of each run. `demo`: without its UI, from an empty folder, and "
+        "again. The others are whole processes."
     )
     yield ""
     yield "| what | seconds | peak memory |"
@@ -41,6 +43,7 @@ def _measure(folder: Path) -> dict[str, Measured]:
 
     today = datetime.now(UTC)
     run = str(Path(sys.executable).with_name("sigma-impressions"))
+    demos = _demos(run, folder / "demo")
     with EmbeddedObjectStore(folder / "store") as store:
         store.create_bucket(_BUCKET)
         for key, data in export_period(last_export_day(today), _DAYS):
@@ -60,11 +63,33 @@ def _measure(folder: Path) -> dict[str, Measured]:
         (folder / "dagster_home").mkdir()
         measure((run, "backfill", "--from", f"{today - timedelta(days=_DAYS):%Y-%m-%d}", "--to", f"{today:%Y-%m-%d}"))
         waits: dict[str, Command] = {
-            "run": (run, "run"),
+            **{command: (run, command) for command in ("run", "check", "report")},
+            "dagster": ("bench.waits", "dagster"),
             "dagster definitions validate": (str(Path(run).with_name("dagster")), "definitions", "validate"),
             **{part: ("bench.waits", part) for part in _PARTS},
         }
-        return compare(waits, _ROUNDS)
+        return {**compare(waits, _ROUNDS), **demos}
+
+
+def _demos(command: str, project: Path) -> dict[str, Measured]:
+    project.mkdir()
+    environ = {"SIGMA_IMPRESSIONS_PROJECT": str(project)}
+    return {name: measure((command, "demo", "--no-ui"), environ) for name in ("demo", "demo, again")}
+
+
+def _run_nothing() -> None:
+    import dagster as dg
+
+    @dg.op
+    def nothing() -> None:
+        pass
+
+    @dg.job(executor_def=dg.in_process_executor)
+    def job() -> None:
+        nothing()
+
+    with dg.DagsterInstance.get() as instance:
+        job.execute_in_process(instance=instance)
 
 
 def _seconds_of(part: str) -> float:
@@ -84,4 +109,7 @@ def _seconds_of(part: str) -> float:
 
 
 if __name__ == "__main__":
-    print(_seconds_of(sys.argv[1]))
+    if sys.argv[1] == "dagster":
+        _run_nothing()
+    else:
+        print(_seconds_of(sys.argv[1]))

@@ -191,15 +191,16 @@ def publish_again(storage: Path, as_of: str) -> None:
 
 def naive(storage: Path, as_of: str) -> None:
     from sigma_impressions.lake import engine
+    from sigma_impressions.lake.engine import Limits
     from sigma_impressions.lake.schemas import NORMALIZED_IMPRESSIONS, SIGMA_RESOURCES
     from sigma_impressions.lake.tables import Tables
 
     tables = Tables(storage)
-    with engine.connect(storage) as connection:
+    most = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") * 8 // 10**10
+    with engine.connect(storage, Limits(most)) as connection:  # what DuckDB takes by itself: most of the machine
         for table in (NORMALIZED_IMPRESSIONS, SIGMA_RESOURCES):
             engine.view(connection, tables.open(table))
         sql = Path(__file__).with_name("naive.sql").read_text(encoding="utf-8")
-        connection.execute("RESET memory_limit")  # what DuckDB takes by itself: most of the machine
         connection.sql(sql, params={"as_of": date.fromisoformat(as_of)}).to_arrow_table()
 
 

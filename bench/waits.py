@@ -25,9 +25,9 @@ def lines(folder: Path, large: bool) -> Iterator[str]:
         f"`run`: the command over {_DAYS} days of the demo's exports on an S3 server of the same machine, all of them "
         "captured and published, so that it finds nothing to do. `integrity`: the part of it that compares what the "
         "storage should hold with what it holds, in a process of its own, in which no table is open yet. `import`: "
-        "what `sigma_impressions.definitions` adds to `import dagster`. `dagster`: a job of one step that does nothing, "
-        "in the same Dagster instance: Dagster's own part of each run. `demo`: without its UI, from an empty folder, "
-        "and again. The others are whole processes."
+        "what `sigma_impressions.definitions` adds to `import dagster`. `dagster`: a job of one step that does "
+        "nothing, in the same Dagster instance: Dagster's own part of each run. `demo`: without its UI, from an empty "
+        "folder, and again. The others are whole processes."
     )
     yield ""
     yield "| what | seconds | peak memory |"

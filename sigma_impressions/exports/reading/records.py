@@ -493,7 +493,8 @@ class _Lines:
 
     def next_record(self) -> None:
         """Go behind the blank lines that follow; a line that goes on for longer than a block is left."""
-        while True:
+        # Nearly every record begins at once: to match takes a quarter of the time of reading one.
+        while self._text[self._at : self._at + 1] in WHITE_SPACE:
             white = self._white.match(self._text, self._at)
             end = white.end() if white else self._at
             self._take(1 + max(self._text.rfind(line_end, self._at, end) for line_end in "\r\n") or self._at)

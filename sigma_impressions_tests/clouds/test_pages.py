@@ -39,6 +39,10 @@ PAGES = {
     "another namespace": page(PLAIN, space='xmlns="http://obs.example.com/doc"'),
     "a prefix for the namespace": page(PLAIN).replace(b"xmlns=", b"xmlns:s3="),
     "a namespace of some entries": page(PLAIN, f'<Key xmlns="urn:other">k</Key>{TIME}{ETAG}<Size>3</Size>'),
+    "entries of several namespaces": page(PLAIN, PLAIN.replace("a+b", "d")).replace(
+        b"<Contents>", b'<Contents xmlns="urn:other">', 1
+    ),
+    "a carriage return beside the entries": page(PLAIN, more="<NextContinuationToken>k&#13;1</NextContinuationToken>"),
     "CDATA and comments": page(f"<Key><![CDATA[a<b>.csv]]></Key>{TIME}<!-- here -->{ETAG}<Size>3</Size>"),
     "a comment within": page(f"<Key>a<!-- here -->b.csv</Key>{TIME}{ETAG}<Size>3</Size>"),
     "checksums": page(

@@ -16,6 +16,8 @@ from sigma_impressions.clouds.objects import MALFORMED
 _ANSWER = "before-parse.s3.ListObjectsV2"
 """The SDK's event of an answer to a listing that is about to be parsed."""
 
+_CONTENTS = "Contents"
+
 
 def read_entries_quickly(client: Any) -> None:
     """Have a boto3 client read the entries of listings here, with no more than an `S3Store` asks for."""
@@ -30,18 +32,23 @@ def _take_entries(response_dict: dict[str, Any], customized_response_dict: dict[
     try:
         root = ElementTree.fromstring(response_dict["body"], ElementTree.XMLParser(encoding="utf-8"))
         space = root.tag[: root.tag.find("}") + 1]
-        entries = [_entry(node, space) for node in root.iterfind(f"{space}Contents")]
+        found = [node for node in root if node.tag.rpartition("}")[2] == _CONTENTS]
+        entries = [_entry(node, space) for node in found]
     except (ElementTree.ParseError, *MALFORMED):
         return
     if entries:
-        root[:] = [node for node in root if node.tag != f"{space}Contents"]
-        response_dict["body"] = ElementTree.tostring(root)
-        customized_response_dict["Contents"] = entries
+        for node in found:
+            root.remove(node)
+        # Written as it is, it would be read as a line feed.
+        response_dict["body"] = ElementTree.tostring(root).replace(b"\r", b"&#13;")
+        customized_response_dict[_CONTENTS] = entries
 
 
 def _entry(node: ElementTree.Element, space: str) -> dict[str, Any]:
     """What the SDK makes of an entry, as far as it is certain. Raises one of MALFORMED otherwise."""
     texts = {child.tag: child.text or "" for child in node}
+    if node.tag != space + _CONTENTS:
+        raise ValueError("its namespace is another one")
     if len(texts) != len(node):
         raise ValueError("something is there twice")
     return {name: read(texts[space + name]) for name, read in _READ.items()}

@@ -20,6 +20,7 @@ from moto.server import ThreadedMotoServer
 from sigma_impressions.clouds.backoff import Backoff
 from sigma_impressions.clouds.objects import Interrupted, StoredObject, download_resuming
 from sigma_impressions.clouds.s3 import S3
+from sigma_impressions.clouds.s3.client import _descriptions
 from sigma_impressions.clouds.s3.files import S3Files
 from sigma_impressions.clouds.s3.objects import S3Store, client_config
 from sigma_impressions.clouds.s3.pages import parse_time
@@ -549,6 +550,7 @@ def test_an_endpoint_that_is_a_url_is_taken(value: str, monkeypatch: pytest.Monk
 
 def test_what_the_sdk_knows_of_services_is_read_once(monkeypatch: pytest.MonkeyPatch) -> None:
     S3("id", "secret", aws_region="us-east-1").objects("bucket")
+    folders = [*_descriptions(None).search_paths]
     read: list[str] = []
     load = JSONFileLoader.load_file
 
@@ -559,6 +561,7 @@ def test_what_the_sdk_knows_of_services_is_read_once(monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(JSONFileLoader, "load_file", counted)
     S3("other", "secret", aws_region="eu-west-1").objects("bucket")
     assert not read
+    assert _descriptions(None).search_paths == folders, "they grow with every client"
 
 
 # --- replacing an object ------------------------------------------------------------------------------------

@@ -34,8 +34,9 @@ def _resource() -> type[S3Resource]:
 
         def get_client(self) -> Any:
             core = botocore.session.Session(profile=self.profile_name)
-            core.register_component("data_loader", _descriptions(core.get_config_variable("data_path")))
             session = boto3.session.Session(botocore_session=core)
+            # After the session, which adds a folder of its own to the one that is there.
+            core.register_component("data_loader", _descriptions(core.get_config_variable("data_path")))
             return session.client(
                 "s3",
                 region_name=self.region_name,

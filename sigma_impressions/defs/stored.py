@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Protocol
 
+from sigma_impressions.lake.storage import LocalStorage
 from sigma_impressions.lake.tables import Tables
 from sigma_impressions.settings.declared import Settings
 from sigma_impressions.wiring import tables
@@ -21,12 +22,16 @@ _shared: dict[tuple[str, str], Tables] = {}
 def tables_of(context: _OfRun, settings: Settings) -> Tables:
     """The tables under the storage location, each of which is opened once for all steps of a run in one process.
 
+    Each step looks anew at their data files, so that what is lost between two of them is built again.
+
     Not those in a bucket: what is opened keeps the credentials that were valid then, and a run may take longer.
     """
-    if "://" in settings.storage:
-        return tables(settings)
     key = (context.run_id, settings.storage)
-    if key not in _shared:
+    if (shared := _shared.get(key)) is not None:
+        shared.look_again()
+        return shared
+    opened = tables(settings)
+    if isinstance(opened.storage, LocalStorage):
         _shared.clear()
-        _shared[key] = tables(settings)
-    return _shared[key]
+        _shared[key] = opened
+    return opened

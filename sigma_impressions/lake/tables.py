@@ -186,6 +186,11 @@ class Tables:
             self._held[table] = (handle.version(), found)
         return found
 
+    def look_again(self) -> None:
+        """Forget which data files were found as they should be."""
+        self._held.clear()
+        self._intact.clear()
+
     def _intact_files(self, handle: StoredTable) -> pl.DataFrame:
         files, seen = files_of(handle), self._intact.setdefault(handle.table, set())
         sizes = {file: size for file, size in sizes_of(files).items() if file not in seen}

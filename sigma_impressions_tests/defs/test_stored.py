@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from datetime import date
 from pathlib import Path
 
+import polars as pl
+
 from sigma_impressions.defs.stored import tables_of
+from sigma_impressions.lake.commits import append_rows
+from sigma_impressions.lake.schemas import DAILY_TOTALS
 from sigma_impressions.settings.declared import Settings
 from sigma_impressions.settings.read import read_leniently
 
@@ -25,6 +30,17 @@ def test_the_steps_of_a_run_share_tables_and_runs_do_not(tmp_path: Path) -> None
     assert tables_of(Run("first"), here) is first
     assert tables_of(Run("first"), there).root != first.root
     assert tables_of(Run("second"), here) is not first
+
+
+def test_a_step_looks_anew_at_what_is_stored(tmp_path: Path) -> None:
+    here = settings(str(tmp_path))
+    stored = tables_of(Run("first"), here)
+    row = {"event_date": date(2026, 11, 20), "fingerprint": "f", "workbook_url_id": "w", "impressions": 1}
+    append_rows(stored.open(DAILY_TOTALS), pl.DataFrame([row], schema=DAILY_TOTALS.schema))
+    assert stored.held(DAILY_TOTALS)["2026-11-20"].rows == 1
+    (file,) = (tmp_path / DAILY_TOTALS.name).rglob("*.parquet")
+    file.unlink()
+    assert not tables_of(Run("first"), here).held(DAILY_TOTALS)
 
 
 def test_credentials_of_a_bucket_are_asked_for_in_each_step() -> None:

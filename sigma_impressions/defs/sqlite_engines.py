@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from threading import Lock
 from typing import Any
 
 from dagster._core.storage.event_log.sqlite import sqlite_event_log
@@ -41,16 +42,18 @@ def engines_kept() -> Iterator[None]:
     modules: tuple[Any, ...] = (sqlite_event_log, sqlite_run_storage, sqlite_schedule_storage)
     make = modules[0].create_engine
     engines: dict[str, Any] = {}
+    changing = Lock()
 
     def kept(url: str, **options: Any) -> Any:
-        if url not in engines:
-            if len(engines) == _FILES:
-                engines.pop(next(iter(engines))).pool.close()
-            engines[url] = make(url, **{**options, "poolclass": _Open})
-            event.listen(engines[url], "connect", _without_waiting)
-        # The one that was used last is given up last.
-        engines[url] = engines.pop(url)
-        return engines[url]
+        with changing:
+            if url not in engines:
+                if len(engines) == _FILES:
+                    engines.pop(next(iter(engines))).pool.close()
+                engines[url] = make(url, **{**options, "poolclass": _Open})
+                event.listen(engines[url], "connect", _without_waiting)
+            # The one that was used last is given up last.
+            engines[url] = engines.pop(url)
+            return engines[url]
 
     for module in modules:
         module.create_engine = kept

@@ -1,4 +1,4 @@
-"""The event log of a process that writes many events."""
+"""Dagster's databases of a process that writes many events."""
 
 from pathlib import Path
 from typing import Any

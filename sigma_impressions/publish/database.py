@@ -43,6 +43,7 @@ from sigma_impressions.metrics.fingerprints import (
     built_event_dates,
     expected_as_of_dates,
 )
+from sigma_impressions.metrics.grouping import Grouped
 from sigma_impressions.metrics.handover import Inputs, taken
 from sigma_impressions.publish import QUERIES
 from sigma_impressions.publish.compact import create_compact
@@ -144,6 +145,8 @@ def publish_database(
             tables.registry(EVENT_DATES),
             edition,
         )
+        # Also where it is not needed: it would stay in memory.
+        grouped = taken(Inputs.of(tables, edition, chosen, contents.inputs.fingerprint))
         existing = _existing(target) if replaced is not None else None
         if existing is not None and existing[0] == (chosen, contents.made_from):
             make_read_only(target, mode)
@@ -151,7 +154,7 @@ def publish_database(
         require_intact(tables)
         with naming_damage(tables), scratch_folder(tables.root / WORK_FOLDER) as scratch:
             with engine.folder_for_databases(scratch) as folder:
-                counts = _build(tables, contents, folder, limits)
+                counts = _build(tables, contents, grouped, folder, limits)
                 shutil.move(folder / DATABASE_NAME, scratch / DATABASE_NAME)
             publish_companion = companion(scratch / DATABASE_NAME) if companion is not None else None
             # What somebody has left who wrote to the one before, which would keep everybody from opening the new one.
@@ -237,7 +240,9 @@ def _existing(target: Path) -> tuple[tuple[date, str], dict[str, int]] | None:
     return (found[0], dict(names)) if found else None
 
 
-def _build(tables: Tables, contents: _Contents, scratch: Path, limits: Limits) -> dict[str, int]:
+def _build(
+    tables: Tables, contents: _Contents, grouped: Grouped | None, scratch: Path, limits: Limits
+) -> dict[str, int]:
     as_of, wanted = contents.as_of, contents.inputs
     handles = {table.name: tables.newest(table) for table in (*METRIC_TABLES, *DAILY_TABLES)}
     with engine.connect(scratch, limits) as connection:
@@ -261,8 +266,7 @@ def _build(tables: Tables, contents: _Contents, scratch: Path, limits: Limits) -
             ordered = f"{table.name} ORDER BY resource_type, workbook_url_id, element_id NULLS FIRST"
             _create(connection, table.name, f"SELECT * EXCLUDE (snapshot_id) FROM {ordered}")
         connection.execute("CREATE TEMP VIEW resources AS FROM published.sigma_resources")
-        kept = taken(Inputs.of(tables, contents.edition, as_of, wanted.fingerprint))
-        create_resource_users(connection, as_of, kept)
+        create_resource_users(connection, as_of, grouped)
         QUERIES.execute(connection, "exported_and_earlier_ids")
         metrics.QUERIES.execute(connection, "resource_ids", "resource_numbers")
         create_compact(connection, "daily_impressions")

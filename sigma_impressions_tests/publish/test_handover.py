@@ -13,9 +13,11 @@ import polars as pl
 from sigma_impressions.lake.tables import Tables
 from sigma_impressions.metrics.as_of import refresh_metrics
 from sigma_impressions.metrics.daily import refresh_daily_impressions
+from sigma_impressions.metrics.fingerprints import built_as_of_dates
 from sigma_impressions.metrics.grouping import Grouped
 from sigma_impressions.metrics.handover import Inputs, keep, taken
 from sigma_impressions.publish.database import publish_database
+from sigma_impressions.upkeep.edit_users import forget_stored
 from sigma_impressions_tests.metrics.captured import capture, discover
 from sigma_impressions_tests.metrics.reference import Row
 
@@ -49,6 +51,10 @@ def computed(folder: Path) -> Tables:
 
 def test_what_is_handed_over_is_published_as_what_is_grouped_again(tmp_path: Path) -> None:
     tables = computed(tmp_path / "tables")
+    inputs = Inputs.of(tables, tables.edition(), AS_OF, built_as_of_dates(tables)[AS_OF])
+    handed_over = taken(inputs)
+    assert handed_over is not None
+    keep(inputs, handed_over)
     # Of another storage nothing is kept.
     again = Tables(shutil.copytree(tmp_path / "tables", tmp_path / "again"))
     with (
@@ -60,6 +66,15 @@ def test_what_is_handed_over_is_published_as_what_is_grouped_again(tmp_path: Pat
         for name in {*names} - {"publication"}:
             assert handed.table(name).pl().equals(grouped.table(name).pl()), name
         assert handed.table("resource_users").pl().height == 2
+    assert taken(inputs) is None
+
+
+def test_a_user_who_is_forgotten_in_between_is_not_published(tmp_path: Path) -> None:
+    tables = computed(tmp_path)
+    assert forget_stored(tables, "ann@x.org", None, lambda line: None)
+    with duckdb.connect(str(publish_database(tables).path), read_only=True) as published:
+        named = published.table("resource_users").pl()["user_email"]
+    assert named.len() == 2 and "cy@x.org" in named and "ann@x.org" not in named
 
 
 def test_what_is_kept_is_taken_once_and_only_of_the_same_inputs() -> None:

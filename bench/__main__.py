@@ -55,11 +55,14 @@ def main() -> None:
         parser.error(f"no such section: {', '.join(sorted(unknown))}; there are {', '.join(SECTIONS)}")
     if options.keep and options.sections != ["windows"]:
         parser.error("--keep goes with the section windows alone")
-    before = options.before.resolve() if options.before else None
+    if options.before and set(options.sections) - {*_COMPARED}:
+        parser.error(f"--before goes with the sections {' and '.join(_COMPARED)} alone")
+    # Commands of another checkout run in its folder.
+    before, keep = (path.resolve() if path else None for path in (options.before, options.keep))
     for name, lines in SECTIONS.items():
         if name in options.sections or not options.sections:
             with tempfile.TemporaryDirectory(prefix="sigma-impressions-bench-") as folder:
-                where = options.keep / name if options.keep else Path(folder)
+                where = keep / name if keep else Path(folder)
                 compared = {"before": before} if name in _COMPARED else {}
                 heading, *rest = lines(where, options.large, **compared)
             section = "\n".join([f"## {heading}", "", _conditions(), "", *rest, ""])

@@ -166,6 +166,13 @@ def publish_database(
     return Published(target, chosen, True, counts)
 
 
+def what_is_published(tables: Tables) -> Published | None:
+    """The database that somebody else has published, or that was published before; None without one."""
+    target = tables.root / DATABASE_NAME
+    existing = _existing(target) if fetch_database(tables.storage) is not None else None
+    return None if existing is None else Published(target, existing[0][0], False, existing[1])
+
+
 def newest_as_of(tables: Tables, today: date) -> date:
     """The newest as-of date that is computed, up to today; raises `NothingComputed` if there is none.
 

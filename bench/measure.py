@@ -58,7 +58,7 @@ def _wait(process: subprocess.Popen[bytes], command: Command, start: float, outp
 
 
 def compare(
-    commands: Mapping[str, Command], rounds: int, checkouts: Mapping[str, Path] | None = None
+    commands: Mapping[str, Command], rounds: int, checkouts: Mapping[str, Path | None] | None = None
 ) -> dict[str, Measured]:
     """The run with the median time of every command; those with a checkout have its modules.
 

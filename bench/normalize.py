@@ -43,20 +43,17 @@ def lines(folder: Path, large: bool, before: Path | None = None) -> Iterator[str
     ways = {way: _reader(way, plain, folder) for way in ("project", "polars_copy", "duckdb", "pandas")}
     ways |= {form.name: _reader("project", files[form], folder) for form in other_forms}
     ways["packed"] = _reader("project", packed, folder)
-    checkouts = {}
-    if before:
-        for form in (Form.PLAIN, Form.QUOTED):
-            ways[f"{form.name}, before"] = _reader("project", files[form], folder)
-            checkouts[f"{form.name}, before"] = before
-    measured = compare(ways, _ROUNDS, checkouts)
+    compared = {f"{form.name}, before": files[form] for form in (Form.PLAIN, Form.QUOTED)} if before else {}
+    ways |= {way: _reader("project", file, folder) for way, file in compared.items()}
+    measured = compare(ways, _ROUNDS, dict.fromkeys(compared, before))
     gzip_seconds = _unpack(packed)
     reference = measured["project"]
     for way in ("project", "polars_copy", "duckdb", "pandas"):
         yield _row(plain, way, measured[way], reference, folder)
     for form in other_forms:
         yield _row(files[form], "project", measured[form.name], reference, folder)
-    for name in checkouts:
-        yield _row(files[Form[name.removesuffix(", before")]], "before", measured[name], reference, folder)
+    for way, file in compared.items():
+        yield _row(file, "before", measured[way], reference, folder)
     yield _row(packed, "project", measured["packed"], reference, folder)
     yield f"| {packed.name} | | gzip -dc | {gzip_seconds:.2f} | {gzip_seconds / reference.work_seconds:.2f} | | | |"
     if large:

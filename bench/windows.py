@@ -43,13 +43,13 @@ def lines(folder: Path, large: bool, before: Path | None = None) -> Iterator[str
     yield "| days | way | seconds | increment = 1 | peak memory |"
     yield "| --- | --- | --- | --- | --- |"
     first_build, ways = _histories(folder / "short", _WINDOW)
-    peers = {way: (ways["increment"][0], function) for way, function in _PEERS.items()}
+    peers = {way: (ways["increment"][0], function, None) for way, function in _PEERS.items()}
     first_builds = {"first build": first_build}
     if before:
         first_build, others = _histories(folder / "before", _WINDOW, before)
         first_builds["first build, before"] = first_build
         ways |= {f"{way}, before": others[way] for way in ("increment", "late file")}
-    results = {**first_builds, **_compare(folder, {**ways, **peers}, _ROUNDS, before)}
+    results = {**first_builds, **_compare(folder, {**ways, **peers}, _ROUNDS)}
     reference = results["increment"]
     for way, measured in results.items():
         yield _row(_WINDOW, way, measured, reference)
@@ -70,8 +70,8 @@ def _row(days: int, way: str, measured: Measured, reference: Measured) -> str:
     return f"| {days} | {way} | {measured.seconds:.2f} | {ratio:.2f} | {measured.memory} |"
 
 
-_Ways = dict[str, tuple[Path, str]]
-"""By name: the storage that a way begins with, and the function of this module that it runs."""
+_Ways = dict[str, tuple[Path, str, Path | None]]
+"""By name: the storage that a way begins with, and the function of this module, in which checkout, that it runs."""
 
 
 def _histories(folder: Path, days: int, checkout: Path | None = None) -> tuple[Measured, _Ways]:
@@ -82,11 +82,11 @@ def _histories(folder: Path, days: int, checkout: Path | None = None) -> tuple[M
         shutil.rmtree(folder, ignore_errors=True)
         ready.write_text(json.dumps(asdict(_build_histories(known, grown, late, days, checkout))), encoding="utf-8")
     return Measured(**json.loads(ready.read_text(encoding="utf-8"))), {
-        "increment": (grown, "publish"),
-        "its daily part": (grown, "daily"),
-        "late file": (late, "publish"),
-        "its daily part (late file)": (late, "daily"),
-        "nothing new": (known, "publish_again"),
+        "increment": (grown, "publish", checkout),
+        "its daily part": (grown, "daily", checkout),
+        "late file": (late, "publish", checkout),
+        "its daily part (late file)": (late, "daily", checkout),
+        "nothing new": (known, "publish_again", checkout),
     }
 
 
@@ -108,15 +108,14 @@ def _build_histories(known: Path, grown: Path, late: Path, days: int, checkout: 
     return first_build
 
 
-def _compare(folder: Path, ways: _Ways, rounds: int, before: Path | None = None) -> dict[str, Measured]:
+def _compare(folder: Path, ways: _Ways, rounds: int) -> dict[str, Measured]:
     """The run with the median time of each way, each run on a fresh copy of its storage; they take turns."""
     results: dict[str, list[Measured]] = {way: [] for way in ways}
     for _ in range(rounds):
-        for way, (storage, function) in ways.items():
+        for way, (storage, function, checkout) in ways.items():
             copy = folder / "copy"
             shutil.rmtree(copy, ignore_errors=True)  # of a measurement that was broken off
             _link(storage, copy)
-            checkout = before if way.endswith(", before") else None
             result = measure((_MODULE, function, str(copy), str(LAST_DAY)), checkout=checkout)
             shutil.rmtree(copy)
             results[way].append(result)

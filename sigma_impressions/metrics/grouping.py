@@ -49,9 +49,9 @@ class Grouped:
 
 
 def number_names(connection: duckdb.DuckDBPyConnection) -> None:
-    """Make `resource_ids`, `resource_numbers` and `user_numbers`: what the days name that it has views of.
+    """Make `resource_ids`, `resource_numbers` and `user_numbers`: everything that the daily tables name.
 
-    It has also the `resources` and `workbook_aliases`.
+    The connection has views of these, of `resources` and of `workbook_aliases`.
     """
     names = ("exported_ids", "resource_ids", "resource_numbers", "named_users", "user_numbers")
     QUERIES.execute(connection, *names)

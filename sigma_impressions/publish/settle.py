@@ -58,7 +58,7 @@ def publish_settled(
         refresh_metrics(tables, wanted, limits, restate=restate)
     # Who has published in between has seen what this run has captured: that was many rounds ago.
     published = published or what_is_published(tables)
-    if published is None or published.as_of != (as_of or published.as_of):
+    if published is None or as_of not in (None, published.as_of):
         raise InputsChanged("Others have captured files, or published, in between again and again. Try again later.")
     return published
 

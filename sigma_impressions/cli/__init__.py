@@ -1,0 +1,69 @@
+"""The command `sigma-impressions`."""
+
+from __future__ import annotations
+
+import gc
+from typing import Any
+
+import click
+
+from sigma_impressions.cli.common import fail, say
+from sigma_impressions.cli.results import export, report
+from sigma_impressions.cli.scanning import backfill, run
+from sigma_impressions.cli.serving import demo
+from sigma_impressions.cli.source import check
+from sigma_impressions.cli.upkeep import forget, maintain, pseudonymize
+from sigma_impressions.errors import OperatorError
+from sigma_impressions.output import output_may_fail
+from sigma_impressions.owner_only import for_owner_only
+from sigma_impressions.project import ENV_FILE, project_folder
+from sigma_impressions.waiting import waits_told
+
+_OBJECTS_BETWEEN_COLLECTIONS = 400_000
+
+
+class _Commands(click.Group):
+    """Commands whose errors that an operator can mend are printed, without a traceback; exit code 1."""
+
+    def main(self, *args: Any, **kwargs: Any) -> Any:
+        with output_may_fail():
+            return super().main(*args, **kwargs)
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except OperatorError as error:
+            fail(str(error))
+
+
+@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(package_name="sigma-impressions")
+def main() -> None:
+    """Count who views which Sigma workbooks, from the audit log that Sigma exports to S3 or GCS.
+
+    Settings come from environment variables, or from a file .env in the project's folder. The least that is needed:
+
+    \b
+      SIGMA_IMPRESSIONS_BUCKET_URI   where Sigma writes its exports, for example s3://acme-audit/sigma
+      SIGMA_IMPRESSIONS_RESOURCES    the snapshot of workbooks and elements: Parquet, CSV or NDJSON; or, instead of it,
+      SIGMA_CLIENT_ID, SIGMA_CLIENT_SECRET, SIGMA_BASE_URL    to read them from the Sigma REST API
+
+    \b
+    Start with:   sigma-impressions check      are the settings and rights all right?
+    Then:         sigma-impressions run        scan the last days, publish the metrics
+    History:      sigma-impressions backfill --from 2026-09-01 --to 2026-10-31
+    Just looking: sigma-impressions demo       everything on generated data, no account needed
+    """
+    from dotenv import load_dotenv
+
+    # Also what Dagster writes into DAGSTER_HOME, and the processes that the demo starts.
+    click.get_current_context().with_resource(for_owner_only())
+    click.get_current_context().with_resource(waits_told(lambda line: say(line, "dim", stderr=True)))
+    load_dotenv(project_folder() / ENV_FILE, override=False)
+    # Nearly all objects of a command are modules and definitions, which stay: looking for garbage among them as often
+    # as usual takes 7 % of the time of a run that finds nothing new.
+    gc.set_threshold(_OBJECTS_BETWEEN_COLLECTIONS)
+
+
+for _command in (check, run, backfill, report, export, maintain, pseudonymize, forget, demo):
+    main.add_command(_command)

@@ -1,0 +1,98 @@
+"""The commands that hand out what is published: `report` and `export`."""
+
+from __future__ import annotations
+
+import webbrowser
+from pathlib import Path
+from typing import Literal
+
+import click
+
+from sigma_impressions.cli.common import fail, say, settings_of
+
+
+@click.group()
+def export() -> None:
+    """Bring what is published to other programs: as files, or to a catalog."""
+
+
+@export.command("datahub")
+@click.option(
+    "--to", "target", help="URL of the metadata service, or a .json file; default: SIGMA_IMPRESSIONS_DATAHUB."
+)
+@click.option("--platform-instance", help="That of the recipe of DataHub's Sigma source, if it has one.")
+def export_datahub(target: str | None, platform_instance: str | None) -> None:
+    """Send usage statistics of dashboards and charts to DataHub, or write them to a file.
+
+    A server is sent what has changed since the last export, a file holds everything: totals, and daily buckets of
+    60 days with the users. Scans nothing. Exit code 0 or 1.
+    """
+    given = {"datahub": target, "datahub_platform_instance": platform_instance}
+    settings = settings_of({name: text for name, text in given.items() if text is not None})
+    from sigma_impressions.destinations.datahub import export_usage
+    from sigma_impressions.wiring import datahub_target, query_limits, tables
+
+    export_usage(tables(settings), datahub_target(settings), say, query_limits(settings))
+
+
+@export.command("tables")
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(["csv", "parquet"]),
+    default="csv",
+    show_default=True,
+    help="CSV for spreadsheets: text that one would take for a formula gets an apostrophe before it.",
+)
+@click.option(
+    "--to",
+    "folder",
+    type=click.Path(path_type=Path, file_okay=False),
+    required=True,
+    help="Folder for the files, one per table; files of the same names are replaced.",
+)
+def export_tables_to(form: Literal["csv", "parquet"], folder: Path) -> None:
+    """Write every table of the published database to a file of its own, as CSV or Parquet."""
+    from sigma_impressions.destinations.files import export_tables
+    from sigma_impressions.publish.database import published_database
+    from sigma_impressions.wiring import storage
+
+    database = published_database(storage(settings_of()))
+    try:
+        for written in export_tables(database, folder, form):
+            say(f"{written.path}: {written.rows:,} rows")
+    except OSError as error:
+        fail(f"{folder} cannot be written: {error.strerror}")
+
+
+@click.command()
+@click.option("--open", "show", is_flag=True, help="Open it in the browser of this machine.")
+@click.option(
+    "--to",
+    "target",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="Copy it to this file, for a mail or a bucket; a file of this name is replaced.",
+)
+def report(show: bool, target: Path | None) -> None:
+    """Write the usage report: popular and underused workbooks, people and data quality on one page.
+
+    usage_report.html lies beside the published database and needs nothing else. It is made anew only if the database
+    has changed since. Scans nothing. Exit code 0 or 1.
+    """
+    settings = settings_of()
+    from sigma_impressions.report.write import copy_report, write_report
+    from sigma_impressions.wiring import storage
+
+    try:
+        written = write_report(storage(settings), settings.name)
+    except OSError as error:
+        fail(f"The report cannot be written: {error.strerror}")
+    shown = target or written.path
+    if target is not None:
+        try:
+            copy_report(written.path, target)
+        except OSError as error:
+            fail(f"{target} cannot be written: {error.strerror}")
+    say(f"{shown}: usage as of {written.as_of}")
+    if show and not webbrowser.open(shown.resolve().as_uri()):
+        fail(f"No browser could be started. Open {shown} in one.")

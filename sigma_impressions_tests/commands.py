@@ -29,6 +29,10 @@ def add_instance(home: Path) -> None:
     shutil.copytree(_empty_instance().name, home, dirs_exist_ok=True)
 
 
+COMMAND = (sys.executable, "-c", "from sigma_impressions.cli import main; main()")
+"""`sigma-impressions`, of the code under test."""
+
+
 def environment(folder: Path, settings: Mapping[str, str], *, new_instance: bool = False) -> dict[str, str]:
     """A clean environment: instance, storage and project folder lie in `folder`.
 
@@ -48,5 +52,6 @@ def environment(folder: Path, settings: Mapping[str, str], *, new_instance: bool
 
 
 def sigma_impressions(*arguments: str, env: Mapping[str, str]) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-c", "from sigma_impressions.cli import main; main()", *arguments]
-    return subprocess.run(command, env=dict(env), capture_output=True, text=True, timeout=300, check=False)
+    return subprocess.run(
+        [*COMMAND, *arguments], env=dict(env), capture_output=True, text=True, timeout=300, check=False
+    )

@@ -12,6 +12,9 @@ import pyte
 
 from sigma_impressions_tests.commands import COMMAND
 
+ROOT = Path(__file__).parents[1]
+"""The code under test, which a process in another folder would not find."""
+
 ENTER, DOWN, UP, CTRL_C = "\r", "\x1b[B", "\x1b[A", "\x03"
 
 
@@ -87,7 +90,7 @@ def at_terminal(
     process = pexpect.spawn(
         command[0],
         [*command[1:], *arguments],
-        env={"TERM": "xterm-256color", **env},
+        env={"TERM": "xterm-256color", "PYTHONPATH": str(ROOT), **env},
         cwd=str(cwd),
         dimensions=(lines, columns),
         encoding="utf-8",

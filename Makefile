@@ -54,8 +54,7 @@ format: $(STAMP) ## Rewrite the code in the project's format
 	$(BIN)/ruff format .
 
 dev: $(STAMP) ## Start the Dagster UI on your own settings (environment or .env)
-	# For this user only: Dagster's databases and logs show what the assets do.
-	umask 077; DAGSTER_HOME=$(CURDIR)/dagster_home $(BIN)/dagster dev $(ARGS)
+	$(BIN)/sigma-impressions ui $(ARGS)
 
 lock: ## Write requirements.txt anew from pyproject.toml (needs uv)
 	uv pip compile --universal --python-version 3.11 --generate-hashes --strip-extras --no-header \

@@ -32,7 +32,7 @@ line, whatever the names in it hold; of `SettingsError` one line for each proble
 
 - In Dagster a step fails with just the message, without a traceback, and is tried again only where that may help
   (`again`); a tick fails with the message (`defs/failures.py`).
-- The command line prints the message and ends with exit code 1 (`cli.py`).
+- The command line prints the message and ends with exit code 1 (`cli/`).
 """
 
 from __future__ import annotations

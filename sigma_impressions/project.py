@@ -17,14 +17,14 @@ PROJECT_VARIABLE = "SIGMA_IMPRESSIONS_PROJECT"
 
 ENV_FILE = ".env"
 
-_WORKSPACE = "workspace.yaml"
+WORKSPACE = "workspace.yaml"
 _DAGSTER_HOME = "dagster_home"
 INSTANCE_SETTINGS = "dagster.yaml"
 """What the settings of a Dagster instance are called in its folder."""
 
 _OUR_INSTANCE_SETTINGS = Path(__file__).with_name(INSTANCE_SETTINGS)
 _WRITABLE = "Make room or give this user the right to write there, or name another folder"
-_FOLLOWED = (_WORKSPACE, _DAGSTER_HOME, ENV_FILE)
+_FOLLOWED = (WORKSPACE, _DAGSTER_HOME, ENV_FILE)
 """What is followed if it lies in the project's folder."""
 
 
@@ -42,7 +42,7 @@ def project_folder() -> Path:
     here = Path.cwd()
     checkout = Path(__file__).resolve().parents[1]
     for folder in (here, *here.parents, checkout):
-        if (folder / _WORKSPACE).is_file() and (folder / _DAGSTER_HOME).is_dir():
+        if (folder / WORKSPACE).is_file() and (folder / _DAGSTER_HOME).is_dir():
             # Whoever could change the checkout could change this code.
             if folder != checkout:
                 _refuse_foreign([folder, *(folder / name for name in _FOLLOWED)])

@@ -10,13 +10,13 @@ import click
 from sigma_impressions.cli.common import fail, say
 from sigma_impressions.cli.results import export, report
 from sigma_impressions.cli.scanning import backfill, run
-from sigma_impressions.cli.serving import demo
+from sigma_impressions.cli.serving import demo, ui
 from sigma_impressions.cli.source import check
 from sigma_impressions.cli.upkeep import forget, maintain, pseudonymize
 from sigma_impressions.errors import OperatorError
 from sigma_impressions.output import output_may_fail
 from sigma_impressions.owner_only import for_owner_only
-from sigma_impressions.project import ENV_FILE, project_folder
+from sigma_impressions.project import project_folder
 from sigma_impressions.waiting import waits_told
 
 _OBJECTS_BETWEEN_COLLECTIONS = 400_000
@@ -54,16 +54,18 @@ def main() -> None:
     History:      sigma-impressions backfill --from 2026-09-01 --to 2026-10-31
     Just looking: sigma-impressions demo       everything on generated data, no account needed
     """
-    from dotenv import load_dotenv
+    from sigma_impressions.settings.env_file import load_env_file
 
     # Also what Dagster writes into DAGSTER_HOME, and the processes that the demo starts.
     click.get_current_context().with_resource(for_owner_only())
     click.get_current_context().with_resource(waits_told(lambda line: say(line, "dim", stderr=True)))
-    load_dotenv(project_folder() / ENV_FILE, override=False)
+    # The demo has settings of its own.
+    if click.get_current_context().invoked_subcommand != demo.name:
+        load_env_file(project_folder())
     # Nearly all objects of a command are modules and definitions, which stay: looking for garbage among them as often
     # as usual takes 7 % of the time of a run that finds nothing new.
     gc.set_threshold(_OBJECTS_BETWEEN_COLLECTIONS)
 
 
-for _command in (check, run, backfill, report, export, maintain, pseudonymize, forget, demo):
+for _command in (check, run, backfill, report, export, maintain, pseudonymize, forget, ui, demo):
     main.add_command(_command)

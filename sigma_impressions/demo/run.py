@@ -5,9 +5,6 @@ from __future__ import annotations
 import os
 import re
 import signal
-import socket
-import subprocess
-import sys
 from contextlib import ExitStack
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
@@ -15,6 +12,7 @@ from pathlib import Path
 from rich.console import Console
 
 from sigma_impressions.console import print_summary
+from sigma_impressions.dagster_ui import HOST, free_port, landing_page, serve
 from sigma_impressions.demo.fake_sigma import FakeSigma, Organization
 from sigma_impressions.demo.generate import (
     FILE_DATE_PATTERN,
@@ -77,7 +75,9 @@ def run_demo(project: Path, days: int, ui_port: int | None, sigma_api: bool = Fa
             print_summary(console, stored, started)
             if ui_port is None:
                 return 0
-            return _serve(console, project, home, _free_port(ui_port))
+            port = free_port(ui_port)
+            say_message(console, f"\nDagster UI: {landing_page(HOST, port)}  (Ctrl-C stops everything)\n")
+            return serve(project, port)
     except KeyboardInterrupt:
         say_message(console, "\nStopped.")
         return 0
@@ -106,6 +106,8 @@ def _use_settings(folder: Path, store: EmbeddedObjectStore, first: date) -> None
     for name in list(os.environ):
         if name.startswith(("SIGMA_", "AWS_")) or name == "STORAGE_EMULATOR_HOST":
             del os.environ[name]
+    # Nor what files of the user's say about S3, for example another endpoint.
+    os.environ.update({"AWS_CONFIG_FILE": os.devnull, "AWS_SHARED_CREDENTIALS_FILE": os.devnull})
     os.environ.update(store.environment())
     os.environ.update(
         {
@@ -126,48 +128,3 @@ def _scan(console: Console, stored: Tables, home: Path, first: date, today: date
     begin = first if newest is None else max(first, min(newest, today - timedelta(days=2)))
     days = list(chunks(begin, today, MAX_DAYS_BACK))
     return scan_all(console, home, days, ScanOptions(), "demo")
-
-
-def _free_port(wanted: int) -> int:
-    """The wanted port of the loopback interface, or the next one that is free."""
-    for port in range(wanted, wanted + 100):
-        with socket.socket() as probe:
-            try:
-                probe.bind(("127.0.0.1", port))
-            except OSError:
-                continue
-            return port
-    raise RuntimeError(f"No port from {wanted} to {wanted + 99} is free; name another one with --port.")
-
-
-def _serve(console: Console, project: Path, home: Path, port: int) -> int:
-    """Run `dagster dev` until it ends or Ctrl-C."""
-    url = f"http://127.0.0.1:{port}"
-    say_message(console, f"\nDagster UI: {url}/asset-groups  (Ctrl-C stops everything)\n")
-    workspace = project / "workspace.yaml"
-    location = (
-        ["--workspace", str(workspace)] if workspace.is_file() else ["--module-name", "sigma_impressions.definitions"]
-    )
-    command = [sys.executable, "-m", "dagster", "dev", *location]
-    process = subprocess.Popen(
-        [*command, "--host", "127.0.0.1", "--port", str(port)],
-        cwd=project,
-        env={**os.environ, "DAGSTER_HOME": str(home)},
-        start_new_session=True,
-    )
-    try:
-        return process.wait()
-    finally:
-        _stop(process)
-
-
-def _stop(process: subprocess.Popen[bytes]) -> None:
-    """End the UI and what it started: politely, then for good."""
-    for number, patience in ((signal.SIGINT, 15), (signal.SIGTERM, 5), (signal.SIGKILL, 5)):
-        if process.poll() is not None:
-            break
-        os.killpg(process.pid, number)
-        try:
-            process.wait(timeout=patience)
-        except subprocess.TimeoutExpired:
-            continue

@@ -14,10 +14,13 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
+from sigma_impressions.demo.generate import PREFIX
+from sigma_impressions.demo.run import BUCKET
 from sigma_impressions.report.write import REPORT_NAME
 from sigma_impressions_tests.browser.conftest import ARTEFACTS, ASSETS, Seen, open_page
 from sigma_impressions_tests.browser.test_report import assert_figures
 from sigma_impressions_tests.commands import environment
+from sigma_impressions_tests.graphql import source_of
 
 pytestmark = pytest.mark.slow
 
@@ -35,6 +38,11 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Demo]:
     """The demo with its UI, over few days, as `make demo` starts it."""
     folder = tmp_path_factory.mktemp("demo")
     shutil.copy(Path(__file__).parents[2] / "dagster_home" / "dagster.yaml", folder)
+    # Those of a user who has a source of their own.
+    (folder / ".env").write_text(
+        "SIGMA_IMPRESSIONS_BUCKET_URI=s3://acme-audit/sigma\nAWS_ENDPOINT_URL_S3=http://127.0.0.1:9\n"
+        "SIGMA_IMPRESSIONS_STORAGE=elsewhere\n"
+    )
     command = [sys.executable, "-c", "from sigma_impressions.cli import main; main()", "demo", "--days", "6"]
     process = subprocess.Popen(
         command,
@@ -72,10 +80,14 @@ def page(browser: Browser, demo: Demo) -> Iterator[Page]:
 
 def test_the_graph_shows_every_asset(page: Page, demo: Demo) -> None:
     # The group's own page: with several groups, the graph of all assets opens with its groups closed.
-    open_page(page, f"{demo.url}/locations/sigma_impressions.definitions/asset-groups/sigma_impressions")
+    open_page(page, f"{demo.url}/locations/sigma_impressions/asset-groups/sigma_impressions")
     for name in ASSETS:
         expect(page.get_by_text(name, exact=True).first).to_be_visible(timeout=60_000)
     expect(page.get_by_text("Failed to load")).to_have_count(0)
+
+
+def test_the_demo_works_on_its_own_data_whatever_the_projects_settings_say(demo: Demo) -> None:
+    assert source_of(demo.url) == f"s3://{BUCKET}/{PREFIX}"
 
 
 def test_an_asset_says_what_it_is_and_what_it_holds(page: Page, demo: Demo) -> None:

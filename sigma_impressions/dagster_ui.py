@@ -1,0 +1,113 @@
+"""The Dagster UI of this project, with Dagster's daemon: started, waited for and stopped."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from sigma_impressions.errors import OperatorError
+from sigma_impressions.project import PROJECT_VARIABLE, WORKSPACE, use_dagster_home
+
+HOST = "127.0.0.1"
+DEFAULT_PORT = 3000
+
+_PORTS_TRIED = 100
+
+_WORKING_DIRECTORY = "working_directory"
+"""A folder of the Dagster instance that holds no `.env`."""
+
+_WORKSPACE_TEXT = """\
+load_from:
+  - python_module:
+      module_name: sigma_impressions.definitions
+      location_name: sigma_impressions
+"""
+
+
+def free_port(wanted: int, host: str = HOST) -> int:
+    """The wanted port of a host of this machine, or the next one that is free. Raises `OperatorError`."""
+    last = min(wanted + _PORTS_TRIED, 65_536) - 1
+    for port in range(wanted, last + 1):
+        with socket.socket() as probe:
+            # Dagster's server does so too: a port whose last user has just gone is free.
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind((host, port))
+            except OSError:
+                continue
+            return port
+    raise OperatorError(f"No port from {wanted} to {last} of {host} is free. Name another one with --port.")
+
+
+def landing_page(host: str, port: int) -> str:
+    """The URL of the page that shows all assets of this project."""
+    shown = HOST if host in ("0.0.0.0", "::", "") else host
+    return f"http://{shown}:{port}/locations/sigma_impressions/asset-groups/sigma_impressions/lineage"
+
+
+def serve(
+    project: Path, port: int, host: str = HOST, *, workspace: Path | None = None, options: Sequence[str] = ()
+) -> int:
+    """Run `dagster dev` on the settings of this process until it ends; its exit code.
+
+    `workspace` names the code locations, by default this package alone; `options` are further ones of `dagster dev`.
+    Raises `KeyboardInterrupt` for Ctrl-C, and for the signals of a service manager and of a terminal that is closed,
+    when everything that was started has stopped.
+    """
+    # `dagster dev` lets a `.env` of its working directory win over the environment. So it gets a folder without one,
+    # and the settings of this process, where the environment has won.
+    folder = use_dagster_home(project) / _WORKING_DIRECTORY
+    folder.mkdir(exist_ok=True)
+    if workspace is None:
+        workspace = folder / WORKSPACE
+        workspace.write_text(_WORKSPACE_TEXT)
+    environment = {**os.environ, PROJECT_VARIABLE: str(project)}
+    # By it `dg` tells Dagster of other files with variables.
+    environment.pop("DAGSTER_PROJECT_ENV_FILE_PATHS", None)
+    command = [sys.executable, "-m", "dagster", "dev", "--workspace", str(workspace)]
+    with _signals_as_ctrl_c():
+        process = subprocess.Popen(
+            [*command, "--host", host, "--port", str(port), *options],
+            cwd=folder,
+            env=environment,
+            # Of its own group, so that Ctrl-C reaches it once, from here, and all that it starts can be stopped.
+            start_new_session=True,
+        )
+        try:
+            return process.wait()
+        finally:
+            _stop(process)
+
+
+@contextmanager
+def _signals_as_ctrl_c() -> Iterator[None]:
+    """Inside, what asks this process to end does so as Ctrl-C does, also where a script has it ignore that."""
+    numbers = [signal.SIGINT, signal.SIGTERM]
+    # `nohup` asks that a closed terminal ends nothing.
+    if signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:
+        numbers.append(signal.SIGHUP)
+    before = {number: signal.signal(number, signal.default_int_handler) for number in numbers}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _stop(process: subprocess.Popen[bytes]) -> None:
+    """End the UI and what it started: politely, then for good."""
+    for number, patience in ((signal.SIGINT, 15), (signal.SIGTERM, 5), (signal.SIGKILL, 5)):
+        if process.poll() is not None:
+            break
+        os.killpg(process.pid, number)
+        try:
+            process.wait(timeout=patience)
+        except (subprocess.TimeoutExpired, KeyboardInterrupt):
+            # Whoever presses Ctrl-C again wants it to be over sooner.
+            continue

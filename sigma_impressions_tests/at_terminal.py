@@ -52,6 +52,10 @@ class Terminal:
         """Read until a text can be read on the screen."""
         self._read(lambda: text in self.text, f"{text!r} to be on the screen", seconds)
 
+    def wait_for_question(self, text: str, seconds: float = 60) -> None:
+        """Read until a text stands in the last question, or below it."""
+        self._read(lambda: text in self.text.rpartition("\n? ")[2], f"{text!r} to be asked", seconds)
+
     def press(self, *keys: str) -> None:
         """Press keys; texts are typed."""
         for key in keys:

@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from sigma_impressions.cli.common import fail, say
+from sigma_impressions.cli.init import init
 from sigma_impressions.cli.results import export, report
 from sigma_impressions.cli.scanning import backfill, run
 from sigma_impressions.cli.serving import demo, ui
@@ -49,7 +50,7 @@ def main() -> None:
       SIGMA_CLIENT_ID, SIGMA_CLIENT_SECRET, SIGMA_BASE_URL    to read them from the Sigma REST API
 
     \b
-    Start with:   sigma-impressions check      are the settings and rights all right?
+    Start with:   sigma-impressions init       asks for the settings, tests them and writes .env
     Then:         sigma-impressions run        scan the last days, publish the metrics
     History:      sigma-impressions backfill --from 2026-09-01 --to 2026-10-31
     Just looking: sigma-impressions demo       everything on generated data, no account needed
@@ -59,13 +60,13 @@ def main() -> None:
     # Also what Dagster writes into DAGSTER_HOME, and the processes that the demo starts.
     click.get_current_context().with_resource(for_owner_only())
     click.get_current_context().with_resource(waits_told(lambda line: say(line, "dim", stderr=True)))
-    # The demo has settings of its own.
-    if click.get_current_context().invoked_subcommand != demo.name:
+    # The demo has settings of its own; init tells apart what the file and what the environment says.
+    if click.get_current_context().invoked_subcommand not in (demo.name, init.name):
         load_env_file(project_folder())
     # Nearly all objects of a command are modules and definitions, which stay: looking for garbage among them as often
     # as usual takes 7 % of the time of a run that finds nothing new.
     gc.set_threshold(_OBJECTS_BETWEEN_COLLECTIONS)
 
 
-for _command in (check, run, backfill, report, export, maintain, pseudonymize, forget, ui, demo):
+for _command in (init, check, run, backfill, report, export, maintain, pseudonymize, forget, ui, demo):
     main.add_command(_command)

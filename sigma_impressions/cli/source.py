@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
 
 import click
 
 from sigma_impressions.cli.common import say, settings_of, values
+
+if TYPE_CHECKING:
+    from sigma_impressions.check.step import Step
 
 
 @click.command()
@@ -23,9 +28,15 @@ def check(listed: bool) -> None:
         described = settings_of().describe()
         for setting in SETTINGS:
             say(f"{setting.variable:<46}{described[setting.name]}")
-    passed = True
-    for step in check_source(values()):
+    sys.exit(1 if tell_steps(check_source(values())) else 0)
+
+
+def tell_steps(steps: Iterable[Step]) -> list[str]:
+    """Say how each step of a test went, while it goes on; the names of those that failed."""
+    failed = []
+    for step in steps:
         mark, style = {True: ("ok  ", "green"), False: ("FAIL", "red"), None: ("skip", "dim")}[step.passed]
         say(f"  {step.name}: {step.message}", mark=(mark, style))
-        passed = passed and step.passed is not False
-    sys.exit(0 if passed else 1)
+        if step.passed is False:
+            failed.append(step.name)
+    return failed

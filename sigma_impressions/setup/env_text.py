@@ -69,6 +69,11 @@ def variables_in(text: str) -> dict[str, str]:
     return {name: value for name, value in loaded.items() if value is not None}
 
 
+def literals_in(text: str) -> dict[str, str]:
+    """The variables that a text gives values to, as they are written: nothing in them refers to others."""
+    return {name: value for name, value in _read(text).items() if value}
+
+
 def merged(text: str, changes: Mapping[str, str | None]) -> str:
     """The text with other values, each of one line, for some variables; None takes one out.
 

@@ -77,14 +77,21 @@ class S3(Cloud):
         return s3_client(self)
 
 
+def fault_of_endpoint(url: str) -> str | None:
+    """Why a URL is no endpoint, as the rest of a sentence, also for SDKs that make errors of their own of it."""
+    if re.fullmatch(r"https?://[^\s/?#\"'@:]+(:[0-9]{1,5})?(/[^\s?#\"']*)?", url, re.IGNORECASE) is None:
+        return (
+            "must be a URL such as https://host:9000, without quotes, credentials and query. Correct it, or leave it "
+            "unset to use AWS"
+        )
+    return None
+
+
 def _endpoint() -> str | None:
-    """The endpoint of the environment. Raises `StoreError` if it is no URL, of which SDKs make errors of their own."""
+    """The endpoint of the environment. Raises `StoreError` if it is none."""
     for variable in ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL"):
         if value := os.environ.get(variable):
-            if re.fullmatch(r"https?://[^\s/?#\"'@:]+(:[0-9]{1,5})?(/[^\s?#\"']*)?", value, re.IGNORECASE) is None:
-                raise StoreError(
-                    f"{variable} must be a URL such as https://host:9000, without quotes, credentials and query. "
-                    "Correct it, or leave it unset to use AWS"
-                )
+            if fault := fault_of_endpoint(value):
+                raise StoreError(f"{variable} {fault}")
             return value
     return None

@@ -58,8 +58,9 @@ class Interview:
         return next((text.strip() for text in found if text), question.default)
 
     def is_given(self, question: Question) -> bool:
-        """Whether an option has answered a question already."""
-        return question.name in self._given and question.name not in self._before
+        """Whether options have answered a question already, or are of use with one answer only."""
+        said = question.name in self._given or _meant(question.name, set(self._given)) is not None
+        return said and question.name not in self._before
 
     def answer(self, question: Question, text: str) -> str | None:
         """Take an answer; what is wrong with it, if something is, as the rest of a sentence."""

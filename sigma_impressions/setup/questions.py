@@ -15,7 +15,6 @@ from sigma_impressions.clouds.s3 import S3, fault_of_endpoint
 from sigma_impressions.errors import RefusedValue
 from sigma_impressions.project import local_path
 from sigma_impressions.settings.declared import BY_NAME
-from sigma_impressions.settings.parse import quoted
 from sigma_impressions.settings.uris import parse_bucket_uri
 from sigma_impressions.upstream.regions import REGIONS
 from sigma_impressions.windows import MAX_DAYS_BACK
@@ -132,7 +131,7 @@ def _key_file(text: str) -> str:
     """The whole path: Google's SDK would start a relative one at whatever folder a command is called in."""
     path = local_path(text.strip())
     if not path.is_file():
-        raise RefusedValue(f"there is no file {quoted(str(path))}. Write the path of the key file")
+        raise RefusedValue(f"there is no file {path}. Write the path of the key file")
     return str(Path(path).absolute())
 
 

@@ -1,0 +1,142 @@
+"""`init`: from options, and by keyboard what is not a source yet."""
+
+from __future__ import annotations
+
+import os
+import socket
+import stat
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+from dotenv import dotenv_values
+
+from sigma_impressions.cli import main
+from sigma_impressions.upstream.snapshot_file import read_snapshot
+from sigma_impressions_tests.at_terminal import CTRL_C, DOWN, ENTER, Terminal, at_terminal
+from sigma_impressions_tests.commands import KEPT
+from sigma_impressions_tests.rights import linux_only, obeying_modes
+
+Init = Callable[..., Result]
+
+URI, DAYS_BACK = "SIGMA_IMPRESSIONS_BUCKET_URI", "SIGMA_IMPRESSIONS_DAYS_BACK"
+ROOT = Path(__file__).parents[2]
+MINIMAL = ("--bucket-uri", "gs://acme-audit/sigma", "--resources", "r.csv", "--no-test")
+
+
+@pytest.fixture
+def init(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Init:
+    """Call the command in this process, without a terminal; the project, which is still empty, lies in `tmp_path`."""
+    for name in list(os.environ):
+        if name.startswith(("SIGMA_", "AWS_", "GOOGLE_")):
+            monkeypatch.delenv(name)
+    monkeypatch.setenv("SIGMA_IMPRESSIONS_PROJECT", str(tmp_path))
+    return lambda *options, text=None, **env: CliRunner().invoke(main, ["init", *options], input=text, env=env)
+
+
+def test_without_a_terminal_every_missing_or_wrong_answer_is_told_by_its_option(init: Init, tmp_path: Path) -> None:
+    result = init("--days-back", "7", "--endpoint-url", "minio")
+    assert result.exit_code == 2
+    assert "Missing: --bucket-uri" in result.stderr
+    assert "--days-back: must be a whole number from 1 to 6, not '7'" in result.stderr
+    assert "Missing: --sigma-base-url" in result.stderr
+    assert "Missing: SIGMA_CLIENT_SECRET, in the environment or in --secrets" in result.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_secrets_come_from_a_file_and_nothing_else_does(init: Init, tmp_path: Path) -> None:
+    api = ("--bucket-uri", "gs://acme-audit/sigma", "--sigma-base-url", "aws-us-west", "--secrets", "-", "--no-test")
+    refused = init(*api, text="SIGMA_CLIENT_ID=a\nSIGMA_IMPRESSIONS_NAME=b\n")
+    assert refused.exit_code == 2
+    assert "SIGMA_IMPRESSIONS_NAME is none of SIGMA_IMPRESSIONS_AWS_ACCESS_KEY_ID, " in refused.stderr
+    done = init(*api, text="SIGMA_CLIENT_ID=a\nSIGMA_CLIENT_SECRET='${HOME}#1'\n")
+    assert done.exit_code == 0, done.stderr
+    assert "HOME" not in done.output
+    assert dotenv_values(tmp_path / ".env")["SIGMA_CLIENT_SECRET"] == "${HOME}#1"
+
+
+def test_a_file_that_is_there_keeps_what_is_not_asked(init: Init, tmp_path: Path) -> None:
+    env = tmp_path / ".env"
+    env.write_text(f"# ours\nexport TZ='UTC' # kept\n\n{DAYS_BACK}=2 # few\nSIGMA_IMPRESSIONS_RESOURCES=old.csv\n")
+    env.chmod(0o644)
+    result = init(*MINIMAL, "--name", "It's ours")
+    assert result.exit_code == 0, result.stderr
+    assert env.read_text() == (
+        f"# ours\nexport TZ='UTC' # kept\n\n{DAYS_BACK}=2 # few\nSIGMA_IMPRESSIONS_RESOURCES=r.csv\n"
+        f"SIGMA_IMPRESSIONS_NAME='It\\'s ours'\n{URI}=gs://acme-audit/sigma\n"
+    )
+    assert stat.S_IMODE(env.stat().st_mode) == 0o600
+    assert "count the last 2 days" in result.stdout
+    assert "Nothing had to change" in init("--no-test").stdout
+
+
+def test_it_says_what_of_the_environment_wins(init: Init, tmp_path: Path) -> None:
+    result = init(*MINIMAL, "--days-back", "4", **{DAYS_BACK: "2"})
+    assert f"{DAYS_BACK} is '2' in the environment, which wins over the file: unset it there." in result.stdout
+    # It is not what the file says, which was not loaded before.
+    assert "wins" not in init("--days-back", "5", "--no-test").stdout
+    assert dotenv_values(tmp_path / ".env")[DAYS_BACK] == "5"
+
+
+def test_a_template_is_a_snapshot_that_can_be_read(init: Init, tmp_path: Path) -> None:
+    result = init(*MINIMAL, "--template")
+    assert f"Wrote a template, {tmp_path / 'r.csv'}." in result.stdout
+    assert "sigma-impressions check" in result.stdout
+    assert read_snapshot(str(tmp_path / "r.csv"), None)["resource_type"].to_list() == [
+        "sigma_element",
+        "sigma_workbook",
+    ]
+    (tmp_path / "r.csv").write_text("ours")
+    assert init(*MINIMAL, "--template").exit_code == 0
+    assert (tmp_path / "r.csv").read_text() == "ours"
+
+
+@linux_only
+def test_a_folder_that_cannot_be_written_is_told_before_anything_is_asked(init: Init, tmp_path: Path) -> None:
+    tmp_path.chmod(0o500)
+    with obeying_modes():
+        result = init(*MINIMAL)
+    assert result.exit_code == 1
+    assert f"but {tmp_path} cannot be written" in result.stderr
+
+
+def at_keyboard(folder: Path, *options: str) -> at_terminal:
+    kept = {name: os.environ[name] for name in KEPT if name in os.environ}
+    env = {**kept, "PYTHONPATH": str(ROOT), "SIGMA_IMPRESSIONS_PROJECT": str(folder)}
+    return at_terminal(["init", *options], env=env, cwd=folder)
+
+
+def reply(terminal: Terminal, question: str, *keys: str) -> None:
+    terminal.wait_for_question(question)
+    terminal.press(*keys)
+
+
+@pytest.mark.slow
+def test_ctrl_c_at_a_question_writes_nothing(tmp_path: Path) -> None:
+    with at_keyboard(tmp_path, "--template") as terminal:
+        reply(terminal, "Name of the source", ENTER)
+        reply(terminal, "Bucket URI", "s3://acme-audit", CTRL_C)
+        assert terminal.ended() == 130
+    assert terminal.lines[terminal.text.count("\n")] == "Interrupted; nothing was written."
+    assert "Traceback" not in terminal.text
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.slow
+def test_ctrl_c_during_the_test_writes_nothing(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        answers = ("--bucket-uri", "s3://acme-audit/x", "--resources", "r.csv", "--template", "--name", "Ours")
+        endpoint = f"http://127.0.0.1:{silent.getsockname()[1]}"
+        with at_keyboard(tmp_path, *answers, "--days-back", "2", "--endpoint-url", endpoint) as terminal:
+            reply(terminal, "Credentials for the bucket", DOWN, ENTER)
+            reply(terminal, "Access key ID", "AKIAEXAMPLE", ENTER)
+            reply(terminal, "Secret access key", "secret", ENTER)
+            reply(terminal, "AWS region", ENTER)
+            reply(terminal, "Where the tables", ENTER)
+            terminal.wait_for("ok    credentials")
+            terminal.press(CTRL_C)
+            assert terminal.ended() == 130
+    assert terminal.text.endswith("Interrupted; nothing was written.")
+    assert "Traceback" not in terminal.text
+    assert list(tmp_path.iterdir()) == []

@@ -37,7 +37,9 @@ _INTERRUPTED = 130
 @click.option("--resources-from", metavar="KIND", help="Workbooks and elements: api, file or asset.")
 @click.option("--sigma-base-url", metavar="URL", help="URL or region of Sigma's REST API.")
 @click.option("--resources", metavar="FILE", help="File with workbooks and elements: a path or a URI.")
-@click.option("--template", flag_value="yes", is_flag=False, help="Write a template of that file if it is not there.")
+@click.option(
+    "--template", is_flag=True, flag_value="yes", default=None, help="Write a template of that file if it is not there."
+)
 @click.option("--storage", metavar="FOLDER", help="Where the tables are kept: a folder or a URI.")
 @click.option(
     "--secrets",
@@ -68,7 +70,9 @@ def init(secrets: TextIO | None, yes: bool, no_test: bool, **answers: str | None
     interview = Interview(variables_in(read_env_text(path)), dict(os.environ), given | _secrets_in(secrets))
     try:
         if not yes and sys.stdin.isatty() and sys.stdout.isatty():
-            say(f"These settings go to {path}. {'What else it holds stays.' if path.exists() else 'It is a new file.'}")
+            say(f"These settings go to {path}.")
+            if path.exists():
+                say("What else it holds stays as it is.")
             say("Enter takes what is there, Ctrl-U empties the line, Ctrl-C gives up and writes nothing.")
             say("")
             has_passed = _by_keyboard(interview, tests=not no_test)
@@ -133,8 +137,11 @@ def _ask(interview: Interview) -> None:
 
 def _answer(interview: Interview, question: Question) -> str:
     from sigma_impressions.cli import prompts
+    from sigma_impressions.setup.questions import NO, YES
 
     default = interview.default(question)
+    if question.is_yes_or_no:
+        return YES if prompts.confirm(question.asks) else NO
     if question.choices:
         return prompts.choose(question.asks, {choice.name: choice.title for choice in question.choices}, default)
     if question.suggested:
@@ -178,14 +185,14 @@ def _tell(interview: Interview, saved: Saved, path: Path, has_passed: bool) -> N
     if not (count or saved.removed):
         say(f"Nothing had to change in {path}.", "green")
     if saved.template is not None:
-        say(f"Wrote a template, {saved.template}. Replace its two rows with your workbooks and elements.", "green")
+        say(f"Wrote a template, {saved.template}. Replace its rows with yours.", "green")
     for name in interview.kept_in_environment:
         say(f"{name} stays in the environment, and every command needs it there.", "yellow")
     for name, text in interview.contradicted.items():
         value = "another value" if text == "***" else f"{text!r}" if text else "blank"
         say(f"{name} is {value} in the environment, which wins over the file: unset it there.", "yellow")
     say("")
-    say("Next:")
+    say("Next, in this folder:" if Path.cwd() == path.parent else "Next:")
     commands = [(f"{_called()} {command}", why) for command, why in next_commands(interview, has_passed, _today())]
     width = max(len(command) for command, _ in commands)
     for command, why in commands:

@@ -11,19 +11,26 @@ from sigma_impressions.errors import OperatorError
 from sigma_impressions.project import ENV_FILE
 
 
+BYTE_ORDER_MARK = "\ufeff"
+"""What some editors begin a file with; it would belong to the first name."""
+
+
 def load_env_file(project: Path) -> None:
     """Add the variables of the project's `.env` to the environment of this process; those that are set there stay.
 
-    This is the only place that reads it. Raises `OperatorError` if it cannot be read.
+    Raises `OperatorError` if it cannot be read.
     """
-    path = project / ENV_FILE
+    text = read_env_text(project / ENV_FILE).removeprefix(BYTE_ORDER_MARK)
+    load_dotenv(stream=io.StringIO(text), override=False)
+
+
+def read_env_text(path: Path) -> str:
+    """The text of a file `.env`, its line ends as they are; empty if there is none. Raises `OperatorError`."""
     try:
-        # Some editors begin a file with a byte order mark, which would belong to the first name.
-        text = path.read_text("utf-8-sig")
+        return path.read_bytes().decode()
     except FileNotFoundError:
-        return
+        return ""
     except OSError as error:
         raise OperatorError(f"{path} cannot be read: {error.strerror}.") from None
     except UnicodeDecodeError as error:
         raise OperatorError(f"{path} is not UTF-8 (byte {error.start}). Save it as UTF-8.") from None
-    load_dotenv(stream=io.StringIO(text), override=False)

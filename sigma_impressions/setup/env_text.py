@@ -13,9 +13,7 @@ from dotenv.parser import Binding, parse_stream
 
 from sigma_impressions.errors import OperatorError
 from sigma_impressions.lake.scratch import replacing
-
-_MARK = "\ufeff"
-"""What some editors begin a file with."""
+from sigma_impressions.settings.env_file import BYTE_ORDER_MARK
 
 _PLAIN = re.compile(r"[A-Za-z0-9_./:@%+,~^-]+")
 """Values that need no quotes, neither here nor in a shell."""
@@ -27,18 +25,6 @@ _ASSIGNMENT = re.compile(
     re.VERBOSE | re.DOTALL,
 )
 """A line as python-dotenv reads it: what stays before and after the value."""
-
-
-def read_env_text(path: Path) -> str:
-    """The text of a file `.env`, its line ends as they are; empty if there is none. Raises `OperatorError`."""
-    try:
-        return path.read_bytes().decode()
-    except FileNotFoundError:
-        return ""
-    except OSError as error:
-        raise OperatorError(f"{path} cannot be read: {error.strerror}.") from None
-    except UnicodeDecodeError as error:
-        raise OperatorError(f"{path} is not UTF-8 (byte {error.start}). Save it as UTF-8.") from None
 
 
 def write_env_text(path: Path, text: str) -> None:
@@ -98,7 +84,7 @@ def merged(text: str, changes: Mapping[str, str | None]) -> str:
             f"The file .env cannot be changed: its line {_first_fault(text)} cannot be read, perhaps because a quote "
             "was left open. Mend that line, or delete it."
         )
-    return (_MARK if text.startswith(_MARK) else "") + body
+    return (BYTE_ORDER_MARK if text.startswith(BYTE_ORDER_MARK) else "") + body
 
 
 def _changed(line: str, value: str | None) -> str:
@@ -127,7 +113,7 @@ def _quoted(value: str) -> str:
 
 def _lines(text: str) -> Iterator[Binding]:
     """What python-dotenv reads, line by line; a value in quotes may have several."""
-    return parse_stream(io.StringIO(text.removeprefix(_MARK), newline=""))
+    return parse_stream(io.StringIO(text.removeprefix(BYTE_ORDER_MARK), newline=""))
 
 
 def _read(text: str) -> dict[str, str | None]:

@@ -75,8 +75,12 @@ def next_commands(interview: Interview, has_passed: bool, today: date) -> list[t
     """What to enter next, and what each does."""
     settings = read_leniently(interview.effective)
     first = max(window(today)[0], min(settings.start_date, today))
+    if interview.has_template:
+        test = [("check", "when the template is filled in")]
+    else:
+        test = [] if has_passed else [("check", "test the source")]
     return [
-        *([] if has_passed and not interview.has_template else [("check", "test the source")]),
+        *test,
         ("run", f"count the last {settings.days_back} days"),
         (f"backfill --from {first} --to {today}", "and those before"),
         ("report --open", "look at the result"),

@@ -69,6 +69,11 @@ class Question:
         """What it is called on the command line."""
         return f"--{self.name.replace('_', '-')}"
 
+    @property
+    def is_yes_or_no(self) -> bool:
+        """Whether the choices are these two."""
+        return {choice.name for choice in self.choices} == {YES, NO}
+
     def shown(self, text: str) -> str:
         """An answer as it may be shown."""
         if self.is_secret:
@@ -238,9 +243,9 @@ QUESTIONS: tuple[Question, ...] = (
     ),
     Question(
         "template",
-        "This file is not there. Write a template of it",
+        "This file is not there. Write a template to fill in?",
         applies=_could_be_written,
-        choices=(Choice(NO, "no"), Choice(YES, "yes, with a workbook and an element to replace")),
+        choices=(Choice(NO, NO), Choice(YES, YES)),
     ),
     _of_setting("storage", "Where the tables are kept", "a folder, or an s3:// or gs:// URI"),
 )

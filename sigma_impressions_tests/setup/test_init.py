@@ -6,6 +6,7 @@ import os
 import socket
 import stat
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import pytest
@@ -101,15 +102,62 @@ def test_a_folder_that_cannot_be_written_is_told_before_anything_is_asked(init: 
     assert f"but {tmp_path} cannot be written" in result.stderr
 
 
-def at_keyboard(folder: Path, *options: str) -> at_terminal:
+def at_keyboard(folder: Path, *options: str, **variables: str) -> AbstractContextManager[Terminal]:
     kept = {name: os.environ[name] for name in KEPT if name in os.environ}
-    env = {**kept, "PYTHONPATH": str(ROOT), "SIGMA_IMPRESSIONS_PROJECT": str(folder)}
+    env = {**kept, "PYTHONPATH": str(ROOT), "SIGMA_IMPRESSIONS_PROJECT": str(folder), **variables}
     return at_terminal(["init", *options], env=env, cwd=folder)
 
 
 def reply(terminal: Terminal, question: str, *keys: str) -> None:
     terminal.wait_for_question(question)
     terminal.press(*keys)
+
+
+@pytest.mark.slow
+def test_what_is_present_is_offered_and_a_template_is_written_at_the_end(tmp_path: Path) -> None:
+    env = tmp_path / ".env"
+    env.write_text(f"{URI}=s3://acme-audit/old\nSIGMA_IMPRESSIONS_AWS_ACCESS_KEY_ID=AKIAEXAMPLE\n")
+    with at_keyboard(tmp_path, "--no-test", SIGMA_IMPRESSIONS_AWS_SECRET_ACCESS_KEY="a-secret") as terminal:
+        terminal.wait_for("What else it holds stays as it is.")
+        reply(terminal, "Name of the source", ENTER)
+        reply(terminal, "Bucket URI", "\x7f\x7f\x7fnew", ENTER)
+        reply(terminal, "Days back", ENTER)
+        reply(terminal, "» an access key pair", ENTER)
+        reply(terminal, "Access key ID (set; Enter keeps it)", ENTER)
+        reply(terminal, "Secret access key (set; Enter keeps it)", ENTER)
+        reply(terminal, "AWS region", ENTER)
+        reply(terminal, "Endpoint", ENTER)
+        reply(terminal, "Workbooks and elements", DOWN, ENTER)
+        reply(terminal, "File with workbooks", "new/r.csv", ENTER)
+        reply(terminal, "Write a template to fill in? (Y/n)", ENTER)
+        assert not (tmp_path / "new").exists()
+        reply(terminal, "Where the tables", ENTER)
+        assert terminal.ended() == 0
+    assert "SECRET_ACCESS_KEY stays in the environment" in terminal.text
+    assert "when the template is filled in" in terminal.text
+    assert (tmp_path / "new" / "r.csv").read_text().startswith("resource_type,")
+    assert env.read_text() == (
+        f"{URI}=s3://acme-audit/new\nSIGMA_IMPRESSIONS_AWS_ACCESS_KEY_ID=AKIAEXAMPLE\n"
+        "SIGMA_IMPRESSIONS_RESOURCES=new/r.csv\n"
+    )
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("keys", "code"), [((DOWN, ENTER), 0), ((DOWN, DOWN, ENTER), 1)], ids=["saved", "given up"])
+def test_after_a_failed_test_it_is_saved_all_the_same_or_given_up(
+    keys: tuple[str, ...], code: int, tmp_path: Path
+) -> None:
+    answers = ("--bucket-uri", "gs://acme-audit", "--resources", "r.parquet", "--name", "Ours", "--days-back", "2")
+    with at_keyboard(
+        tmp_path, *answers, "--google-credentials", "environment", SIGMA_IMPRESSIONS_TIME_ZONE="Mars"
+    ) as terminal:
+        reply(terminal, "Where the tables", ENTER)
+        reply(terminal, "What now?", *keys)
+        assert terminal.ended() == code
+    assert "FAIL  settings: SIGMA_IMPRESSIONS_TIME_ZONE: there is no time zone 'Mars'" in terminal.text
+    assert (tmp_path / ".env").exists() == (code == 0)
+    assert ("Given up; nothing was written." in terminal.text) == (code == 1)
+    assert ("sigma-impressions check" in terminal.text) == (code == 0)
 
 
 @pytest.mark.slow

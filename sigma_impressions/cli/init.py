@@ -159,11 +159,10 @@ def _from_options(interview: Interview, *, tests: bool) -> bool:
     while question := interview.next():
         text = interview.default(question)
         if fault := interview.answer(question, text):
-            where = (
-                f"{question.variable}, in the environment or in --secrets" if question.is_secret else question.option
-            )
-            faults.append(f"{where}: {fault}" if text else f"Missing: {where}")
+            where = " (in the environment, or in --secrets)" if question.is_secret else ""
+            faults.append(f"{question.given_as}: {fault}" if text else f"Missing: {question.given_as}{where}")
             interview.skip(question)
+    faults += [f"{question.given_as}: is of no use with the other answers" for question in interview.unused]
     if faults:
         raise click.UsageError("Nothing was written, as there are answers missing or wrong.\n" + "\n".join(faults))
     if not tests:

@@ -116,22 +116,23 @@ class Interview:
         Neither a default that the file does not name, nor a secret that the environment holds.
         """
         changes: dict[str, str | None] = {name: None for name in self._left() if name in self._file}
-        defaults = {question.variable: question.default for question, _ in self.asked()}
         for name, text in self.variables.items():
             written = self._file.get(name)
-            is_default = written is None and text == defaults.get(name)
+            is_default = written is None and text == self._defaults.get(name)
             if text != written and not is_default and name not in self.kept_in_environment:
                 changes[name] = text
         return changes
 
     @property
     def kept_in_environment(self) -> list[str]:
-        """The secrets that the environment holds and that were not replaced: nobody asked to have them in a file."""
-        secrets = {question.variable for question, _ in self.asked() if question.is_secret}
+        """The secrets that only the environment holds: nobody has asked to have them in a file."""
+        secrets = [(question, text) for question, text in self.asked() if question.is_secret]
         return [
-            name
-            for name, text in self.variables.items()
-            if name in secrets and text is not None and text == self._environment.get(name, "").strip()
+            question.variable
+            for question, text in secrets
+            if text == self._environment.get(question.variable, "").strip()
+            and text != self._file.get(question.variable)
+            and question.name not in self._given
         ]
 
     @property
@@ -140,8 +141,16 @@ class Interview:
         return {
             name: "***" if name in _SECRETS else self._environment[name]
             for name, text in self.variables.items()
-            if name in self._environment and self._environment[name].strip() != (text or "")
+            if name in self._environment
+            and (self._environment[name].strip() or self._defaults.get(name, "")) != (text or "")
         }
+
+    @property
+    def unused(self) -> list[Question]:
+        """The questions that options have answered, and that do not arise."""
+        # A template may be wanted where the file is there already.
+        answered = {"template", *self.answers}
+        return [question for question in QUESTIONS if question.name in self._given and question.name not in answered]
 
     @property
     def has_template(self) -> bool:
@@ -157,8 +166,12 @@ class Interview:
             return str(refused)
         fault = self._fault(question.variable)
         if fault is None and question.is_needed and not self.answers[question.name]:
-            return "is needed, and nothing was written"
+            return "must not be empty"
         return fault
+
+    @property
+    def _defaults(self) -> dict[str, str]:
+        return {question.variable: question.default for question, _ in self.asked()}
 
     def _left(self) -> list[str]:
         chosen = (choice for question, text in self.asked() for choice in question.choices if choice.name == text)
@@ -175,13 +188,11 @@ class Interview:
     def _usual(self, question: Question) -> str:
         """What is chosen where it is not said: what the options mean, else what is there already."""
         present = {other.name for other in QUESTIONS if other.variable and self._present.get(other.variable)}
-        for known in (set(self._given), present):
-            if (found := _meant(question.name, known)) is not None:
-                break
-        else:
-            return question.choices[0].name
         external = self._present.get(BY_NAME["resources_asset"].variable, "").strip().lower() == "external"
-        return ASSET if found == FILE and external else found
+        for known in (set(self._given), present):
+            if found := _meant(question.name, known):
+                return ASSET if found == FILE and external else found
+        return question.choices[0].name
 
 
 def _meant(question: str, known: set[str]) -> str | None:

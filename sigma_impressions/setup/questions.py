@@ -70,6 +70,11 @@ class Question:
         return f"--{self.name.replace('_', '-')}"
 
     @property
+    def given_as(self) -> str:
+        """What answers it without a terminal: its option, or for a secret its variable."""
+        return self.variable if self.is_secret else self.option
+
+    @property
     def is_yes_or_no(self) -> bool:
         """Whether the choices are these two."""
         return {choice.name for choice in self.choices} == {YES, NO}
@@ -134,6 +139,8 @@ def _endpoint(text: str) -> str:
 
 def _key_file(text: str) -> str:
     """The whole path: Google's SDK would start a relative one at whatever folder a command is called in."""
+    if not text.isprintable():
+        raise RefusedValue("holds a control character. Write the path of the key file")
     path = local_path(text.strip())
     if not path.is_file():
         raise RefusedValue(f"there is no file {path}. Write the path of the key file")

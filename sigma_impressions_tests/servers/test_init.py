@@ -81,7 +81,7 @@ def test_by_keyboard_from_nothing_to_the_first_metrics(
             end = terminal.text.rpartition("Testing the source:")[2]
         assert "FAIL" not in end
         assert f"Wrote 8 variables into {tmp_path / '.env'}, which only you can read." in end.replace("\n", "")
-        assert "sigma-impressions run " in end
+        assert "Next, in this folder:\n  sigma-impressions run " in end
         for secret in (server.access_key_id, server.secret_access_key, variables["SIGMA_CLIENT_SECRET"]):
             assert secret not in terminal.text
         assert stat.S_IMODE((tmp_path / ".env").stat().st_mode) == 0o600
@@ -97,19 +97,12 @@ def test_from_options_without_a_terminal(s3_bucket: Any, installed: dict[str, st
     resources().write_parquet(tmp_path / "resources.parquet")
     options = ["--bucket-uri", f"{s3_bucket.uri}{PREFIX}", "--resources", "resources.parquet"]
     options += ["--endpoint-url", server.endpoint_url, "--aws-region", server.region, "--secrets", "-"]
-
-    def init(*more: str, keys: str) -> subprocess.CompletedProcess[str]:
-        command = [*COMMAND, "init", *options, *more]
-        return subprocess.run(
-            command, input=keys, env=installed, cwd=tmp_path, capture_output=True, text=True, check=False, timeout=120
-        )
-
     keys = {KEY_ID: server.access_key_id, SECRET_KEY: server.secret_access_key}
-    refused = init(keys=f"{KEY_ID}={server.access_key_id}\n{SECRET_KEY}=wrong\n")
-    assert refused.returncode == 1
-    assert "The test has failed, and nothing was written." in refused.stderr
-    assert not (tmp_path / ".env").exists()
-    done = init(keys="".join(f"{name}={text}\n" for name, text in keys.items()))
+    given = "".join(f"{name}={text}\n" for name, text in keys.items())
+    command = [*COMMAND, "init", *options]
+    done = subprocess.run(
+        command, input=given, env=installed, cwd=tmp_path, capture_output=True, text=True, check=False, timeout=120
+    )
     assert done.returncode == 0, done.stdout + done.stderr
     assert server.secret_access_key not in done.stdout + done.stderr
     assert "backfill --from " in done.stdout

@@ -42,7 +42,14 @@ def test_without_a_terminal_every_missing_or_wrong_answer_is_told_by_its_option(
     assert "Missing: --bucket-uri" in result.stderr
     assert "--days-back: must be a whole number from 1 to 6, not '7'" in result.stderr
     assert "Missing: --sigma-base-url" in result.stderr
-    assert "Missing: SIGMA_CLIENT_SECRET, in the environment or in --secrets" in result.stderr
+    assert "Missing: SIGMA_CLIENT_SECRET (in the environment, or in --secrets)" in result.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_option_that_is_of_no_use_is_refused(init: Init, tmp_path: Path) -> None:
+    result = init(*MINIMAL, "--aws-region", "eu-central-1", "--secrets", "-", text="SIGMA_CLIENT_ID=a")
+    assert result.exit_code == 2
+    assert "--aws-region: is of no use with the other answers\nSIGMA_CLIENT_ID: is of no use" in result.stderr
     assert list(tmp_path.iterdir()) == []
 
 
@@ -78,6 +85,17 @@ def test_it_says_what_of_the_environment_wins(init: Init, tmp_path: Path) -> Non
     # It is not what the file says, which was not loaded before.
     assert "wins" not in init("--days-back", "5", "--no-test").stdout
     assert dotenv_values(tmp_path / ".env")[DAYS_BACK] == "5"
+
+
+def test_a_failed_test_writes_nothing(init: Init, tmp_path: Path) -> None:
+    result = init(*MINIMAL[:-1], SIGMA_IMPRESSIONS_TIME_ZONE="Mars")
+    assert result.exit_code == 1
+    assert result.stdout == (
+        "FAIL  settings: SIGMA_IMPRESSIONS_TIME_ZONE: there is no time zone 'Mars'. Write an IANA name, for example "
+        "Europe/Berlin or UTC\n"
+    )
+    assert "The test has failed, and nothing was written." in result.stderr
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_template_is_a_snapshot_that_can_be_read(init: Init, tmp_path: Path) -> None:

@@ -19,7 +19,7 @@ KEYS = {"aws_credentials": "keys", "aws_access_key_id": "AKIAEXAMPLE", "aws_secr
 KEY_ID, SECRET, TOKEN = (
     f"SIGMA_IMPRESSIONS_AWS_{key}" for key in ("ACCESS_KEY_ID", "SECRET_ACCESS_KEY", "SESSION_TOKEN")
 )
-RESOURCES, URI = "SIGMA_IMPRESSIONS_RESOURCES", "SIGMA_IMPRESSIONS_BUCKET_URI"
+RESOURCES, URI, STORAGE = (f"SIGMA_IMPRESSIONS_{name}" for name in ("RESOURCES", "BUCKET_URI", "STORAGE"))
 API = {"sigma_base_url": "aws-us-west", "sigma_client_id": "id", "sigma_client_secret": "also-secret"}
 FILE, ASSET = {"resources_from": "file"}, {"resources_from": "asset"}
 API_VARIABLES = {name.upper(): text for name, text in API.items()}
@@ -31,11 +31,17 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
+NOTHING: Mapping[str, str] = {}
+
+
 def interview(
-    replies: Mapping[str, str], file: Mapping[str, str] | None = None, environment: Mapping[str, str] | None = None
+    replies: Mapping[str, str],
+    file: Mapping[str, str] = NOTHING,
+    environment: Mapping[str, str] = NOTHING,
+    given: Mapping[str, str] = NOTHING,
 ) -> Interview:
     """An interview in which some questions get a reply, and the others what is offered."""
-    led = Interview(file or {}, environment or {}, {})
+    led = Interview(file, environment, given)
     while question := led.next():
         fault = led.answer(question, replies.get(question.name, led.default(question)))
         assert fault is None, f"{question.name}: {fault}"
@@ -80,7 +86,7 @@ def test_a_wrong_answer_is_refused_with_the_sentence_of_its_setting(project: Pat
     assert "is not set. Write where Sigma exports to" in (fault("bucket_uri", " ") or "")
     assert "leads to a path that holds a backslash" in (fault("storage", "C:\\data", **GS, **API) or "")
     assert "is neither a URL nor the name of a region" in (fault("sigma_base_url", "aws-mars", **GS) or "")
-    assert "is needed" in (fault("aws_access_key_id", "", **S3, **KEYS) or "")
+    assert "must not be empty" in (fault("aws_access_key_id", "", **S3, **KEYS) or "")
     assert "holds white space" in (fault("aws_access_key_id", "two words", **S3, **KEYS) or "")
     assert "must be a URL such as https://host:9000" in (fault("endpoint_url", "minio:9000", **S3) or "")
     assert "must be environment or keys or" in (fault("aws_credentials", "mine", **S3) or "")
@@ -135,7 +141,7 @@ def test_a_key_file_is_left_to_the_environment_or_written_with_its_whole_path(pr
 
 
 def test_a_secret_of_the_environment_is_used_and_not_written() -> None:
-    storage = {"SIGMA_IMPRESSIONS_STORAGE": "/srv/tables"}
+    storage = {STORAGE: "/srv/tables"}
     led = interview(S3, environment={**API_VARIABLES, **storage})
     # What is no secret is written: the environment of tomorrow's schedule may be another one.
     assert led.changes == {
@@ -145,11 +151,16 @@ def test_a_secret_of_the_environment_is_used_and_not_written() -> None:
     }
     assert led.kept_in_environment == ["SIGMA_CLIENT_ID", "SIGMA_CLIENT_SECRET"]
     assert led.settings().sigma_client_secret == "also-secret"
+    # It is written where somebody asks for it, and left out of the message where the file has it, too.
+    assert interview(S3 | API, environment=API_VARIABLES, given=API).changes.keys() == {URI, *API_VARIABLES}
+    assert interview(S3, API_VARIABLES, API_VARIABLES).kept_in_environment == []
 
 
 def test_what_the_environment_says_otherwise_is_told_without_secrets() -> None:
     environment = {"SIGMA_IMPRESSIONS_DAYS_BACK": "5", "SIGMA_CLIENT_SECRET": "mine", "AWS_ENDPOINT_URL_S3": "http://a"}
-    led = interview(S3 | API | {"days_back": "2", "endpoint_url": ""}, environment=environment | {RESOURCES: ""})
+    led = interview(
+        S3 | API | {"days_back": "2", "endpoint_url": ""}, environment=environment | {RESOURCES: "", STORAGE: ""}
+    )
     assert led.contradicted == {
         "SIGMA_IMPRESSIONS_DAYS_BACK": "5",
         "SIGMA_CLIENT_SECRET": "***",

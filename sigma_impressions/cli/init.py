@@ -189,7 +189,7 @@ def _tell(interview: Interview, saved: Saved, path: Path, has_passed: bool) -> N
         say(f"{name} stays in the environment, and every command needs it there.", "yellow")
     for name, text in interview.contradicted.items():
         value = "another value" if text == "***" else f"{text!r}" if text else "blank"
-        say(f"{name} is {value} in the environment, which wins over the file: unset it there.", "yellow")
+        say(f"{name} is {value} in the environment, which wins over this answer: unset it there.", "yellow")
     say("")
     say("Next, in this folder:" if Path.cwd() == path.parent else "Next:")
     commands = [(f"{_called()} {command}", why) for command, why in next_commands(interview, has_passed, _today())]

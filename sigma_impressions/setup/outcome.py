@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
 
 from sigma_impressions.check.source import check_source
 from sigma_impressions.check.step import Step
-from sigma_impressions.errors import OperatorError
-from sigma_impressions.project import ENV_FILE, local_path
+from sigma_impressions.errors import OperatorError, SettingsError
+from sigma_impressions.project import ENV_FILE, local_path, use_dagster_home
 from sigma_impressions.settings.read import environment_values, read_leniently
 from sigma_impressions.setup.env_text import merged, read_env_text, write_env_text
 from sigma_impressions.setup.interview import Interview
@@ -55,7 +55,10 @@ def suspect(failed: str, interview: Interview) -> str:
 
 
 def save(project: Path, interview: Interview) -> Saved:
-    """Write what the answers change into the project's `.env`, and perhaps a template. Raises `OperatorError`."""
+    """Write what the answers change into the project's `.env`, and perhaps a template. Raises `OperatorError`.
+
+    The folder of the Dagster instance is made too, so that Dagster has our settings from its first process on.
+    """
     changes, path = interview.changes, project / ENV_FILE
     template = local_path(interview.answers["resources"]) if interview.has_template else None
     # As it is now: somebody may have edited it meanwhile.
@@ -64,6 +67,9 @@ def save(project: Path, interview: Interview) -> Saved:
         write_env_text(path, text)
     if template is not None:
         _write_template(template)
+    # Where it cannot be made, the test has told it, and every run does.
+    with _environment_of(interview.effective), suppress(SettingsError):
+        use_dagster_home(project)
     return Saved(
         [name for name, value in changes.items() if value is not None],
         [name for name, value in changes.items() if value is None],

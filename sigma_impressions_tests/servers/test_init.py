@@ -6,6 +6,7 @@ import os
 import shutil
 import stat
 import subprocess
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +16,10 @@ from dotenv import dotenv_values
 
 import sigma_impressions
 from sigma_impressions.demo.fake_sigma import FakeSigma, Organization
-from sigma_impressions.demo.generate import PREFIX, resources
+from sigma_impressions.demo.generate import PREFIX, export_files, resources
 from sigma_impressions_tests.at_terminal import DOWN, ENTER, UP, Terminal, at_terminal
 from sigma_impressions_tests.commands import COMMAND, KEPT
-from sigma_impressions_tests.servers.results import DATABASE, KEY_ID, SECRET_KEY, TODAY, fill
+from sigma_impressions_tests.servers.results import DATABASE, KEY_ID, SECRET_KEY, TODAY
 
 EMPTY_THE_LINE = "\x15"
 
@@ -32,6 +33,13 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     package = Path(sigma_impressions.__file__).parent
     shutil.copytree(package, site / package.name, ignore=shutil.ignore_patterns("__pycache__"))
     return {**{name: os.environ[name] for name in KEPT if name in os.environ}, "PYTHONPATH": str(site)}
+
+
+def export(bucket: Any, days: int) -> None:
+    """The exports of the last days, all of them good: any may be the newest, which the test of a source reads."""
+    for age in range(1, days + 1):
+        for key, data in export_files(TODAY - timedelta(days=age)):
+            bucket.put(key, data)
 
 
 def reply(terminal: Terminal, question: str, *keys: str) -> None:
@@ -49,7 +57,7 @@ def impressions(project: Path) -> int:
 def test_by_keyboard_from_nothing_to_the_first_metrics(
     s3_bucket: Any, installed: dict[str, str], tmp_path: Path
 ) -> None:
-    fill(s3_bucket, 3)
+    export(s3_bucket, 3)
     server = s3_bucket.server
     with FakeSigma(Organization.of_resources(resources())) as sigma:
         variables = sigma.environment()
@@ -88,11 +96,10 @@ def test_by_keyboard_from_nothing_to_the_first_metrics(
         with at_terminal(["run"], env=installed, cwd=tmp_path) as terminal:
             assert terminal.ended() == 0, terminal.text
     assert impressions(tmp_path) > 100
-    assert (tmp_path / "dagster_home").is_dir()
 
 
 def test_from_options_without_a_terminal(s3_bucket: Any, installed: dict[str, str], tmp_path: Path) -> None:
-    fill(s3_bucket, 1)
+    export(s3_bucket, 1)
     server = s3_bucket.server
     resources().write_parquet(tmp_path / "resources.parquet")
     options = ["--bucket-uri", f"{s3_bucket.uri}{PREFIX}", "--resources", "resources.parquet"]

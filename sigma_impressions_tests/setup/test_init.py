@@ -30,7 +30,7 @@ MINIMAL = ("--bucket-uri", "gs://acme-audit/sigma", "--resources", "r.csv", "--n
 def init(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Init:
     """Call the command in this process, without a terminal; the project, which is still empty, lies in `tmp_path`."""
     for name in list(os.environ):
-        if name.startswith(("SIGMA_", "AWS_", "GOOGLE_")):
+        if name.startswith(("SIGMA_", "AWS_", "GOOGLE_", "DAGSTER_")):
             monkeypatch.delenv(name)
     monkeypatch.setenv("SIGMA_IMPRESSIONS_PROJECT", str(tmp_path))
     return lambda *options, text=None, **env: CliRunner().invoke(main, ["init", *options], input=text, env=env)
@@ -76,12 +76,13 @@ def test_a_file_that_is_there_keeps_what_is_not_asked(init: Init, tmp_path: Path
     )
     assert stat.S_IMODE(env.stat().st_mode) == 0o600
     assert "count the last 2 days" in result.stdout
+    assert (tmp_path / "dagster_home" / "dagster.yaml").is_file()
     assert "Nothing had to change" in init("--no-test").stdout
 
 
 def test_it_says_what_of_the_environment_wins(init: Init, tmp_path: Path) -> None:
     result = init(*MINIMAL, "--days-back", "4", **{DAYS_BACK: "2"})
-    assert f"{DAYS_BACK} is '2' in the environment, which wins over the file: unset it there." in result.stdout
+    assert f"{DAYS_BACK} is '2' in the environment, which wins over this answer: unset it there." in result.stdout
     # It is not what the file says, which was not loaded before.
     assert "wins" not in init("--days-back", "5", "--no-test").stdout
     assert dotenv_values(tmp_path / ".env")[DAYS_BACK] == "5"

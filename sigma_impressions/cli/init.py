@@ -58,7 +58,8 @@ def init(secrets: TextIO | None, yes: bool, no_test: bool, **answers: str | None
 
     Exit code 0; 1 if the test failed or you gave up; 2 if an answer is missing or wrong; 130 after Ctrl-C.
     """
-    from sigma_impressions.setup.env_text import read_env_text, variables_in
+    from sigma_impressions.settings.env_file import read_env_text
+    from sigma_impressions.setup.env_text import variables_in
     from sigma_impressions.setup.interview import Interview
     from sigma_impressions.setup.outcome import save
 

@@ -10,7 +10,6 @@ from dotenv import load_dotenv
 from sigma_impressions.errors import OperatorError
 from sigma_impressions.project import ENV_FILE
 
-
 BYTE_ORDER_MARK = "\ufeff"
 """What some editors begin a file with; it would belong to the first name."""
 

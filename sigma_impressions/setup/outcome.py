@@ -13,8 +13,9 @@ from sigma_impressions.check.source import check_source
 from sigma_impressions.check.step import Step
 from sigma_impressions.errors import OperatorError, SettingsError
 from sigma_impressions.project import ENV_FILE, local_path, use_dagster_home
+from sigma_impressions.settings.env_file import read_env_text
 from sigma_impressions.settings.read import environment_values, read_leniently
-from sigma_impressions.setup.env_text import merged, read_env_text, write_env_text
+from sigma_impressions.setup.env_text import merged, write_env_text
 from sigma_impressions.setup.interview import Interview
 from sigma_impressions.upstream.template import resources_template
 from sigma_impressions.windows import window

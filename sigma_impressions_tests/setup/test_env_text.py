@@ -12,7 +12,8 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from sigma_impressions.errors import OperatorError
-from sigma_impressions.setup.env_text import merged, read_env_text, variables_in, write_env_text
+from sigma_impressions.settings.env_file import read_env_text
+from sigma_impressions.setup.env_text import merged, variables_in, write_env_text
 
 VALUES = st.text(
     st.characters(blacklist_categories=["Cs"], blacklist_characters="\r\n\0") | st.sampled_from("#'\"\\${} =\t`"),

@@ -31,7 +31,7 @@ def check_disk(settings: Settings, home: Path | None, least_free: int = LEAST_FR
     """
     faults: list[str] = []
     users: dict[Room, list[str]] = {}
-    for what, folder in _folders(settings, home).items():
+    for what, folder in folders_of_a_run(settings, home).items():
         if fault := fault_of_folder(folder):
             # Of the others the steps of Dagster and the storage tell it.
             faults += [f"{what}: {folder} {fault}"] if what in _OWN else []
@@ -39,10 +39,10 @@ def check_disk(settings: Settings, home: Path | None, least_free: int = LEAST_FR
             users.setdefault(room_of(folder), []).append(what)
     said, is_short = [], False
     for room, names in users.items():
-        said.append(f"{_size(room.free)} free for {_listed(names)}")
+        said.append(f"{human_size(room.free)} free for {_listed(names)}")
         least = min(least_free, LEAST_TEMPORARY) if names == [_TEMPORARY] else least_free
         if room.free < least:
-            said.append(f"a run should have {_size(least)} at least")
+            said.append(f"a run should have {human_size(least)} at least")
             is_short = True
     if is_short:
         faults += said
@@ -51,7 +51,7 @@ def check_disk(settings: Settings, home: Path | None, least_free: int = LEAST_FR
     return Step("disk", True, "; ".join(said))
 
 
-def _folders(settings: Settings, home: Path | None) -> dict[str, Path]:
+def folders_of_a_run(settings: Settings, home: Path | None) -> dict[str, Path]:
     """The local folders that a run writes in, by what is kept there."""
     where = storage(settings)
     folders = {
@@ -67,5 +67,8 @@ def _listed(names: list[str]) -> str:
     return " and ".join(filter(None, [", ".join(names[:-1]), names[-1]]))
 
 
-def _size(bytes_: int) -> str:
-    return f"{bytes_ / 10**9:,.1f} GB" if bytes_ >= 10**9 else f"{bytes_ / 10**6:,.0f} MB"
+def human_size(bytes_: int) -> str:
+    """Bytes, as messages show them."""
+    if bytes_ >= 10**9:
+        return f"{bytes_ / 10**9:,.1f} GB"
+    return f"{bytes_ / 10**6:,.0f} MB" if bytes_ >= 10**6 else f"{bytes_ / 10**3:,.0f} kB"

@@ -11,7 +11,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import polars as pl
-from deltalake.exceptions import DeltaError, TableNotFoundError
+from deltalake.exceptions import DeltaError
 
 from sigma_impressions.check.step import Step
 from sigma_impressions.errors import OperatorError, TablesError
@@ -20,7 +20,7 @@ from sigma_impressions.lake.commits import append_rows
 from sigma_impressions.lake.schemas import ALL_TABLES, SCHEMA_VERSION, Table
 from sigma_impressions.lake.scratch import remove_work_folder
 from sigma_impressions.lake.storage import BucketStorage
-from sigma_impressions.lake.tables import WORK_FOLDER, StoredTable, Tables, clear_log_errors, stored_version
+from sigma_impressions.lake.tables import WORK_FOLDER, Tables, stored_version
 from sigma_impressions.settings.declared import Settings
 from sigma_impressions.wiring import tables
 
@@ -93,14 +93,12 @@ def _told_of(there: list[int]) -> str:
 
 def _version(stored: Tables, table: Table) -> int | None:
     """The schema version of a table, which is left as it is; None if it is not there. Raises `TablesError`."""
-    where = stored.location(table)
     try:
-        with clear_log_errors(stored.storage, table):
-            return stored_version(StoredTable(stored.storage, table))
-    except TableNotFoundError:
-        return None
+        handle = stored.as_it_is(table)
     except OSError as error:
+        where = stored.location(table)
         raise TablesError(f"The table {where} cannot be opened: {_reason(error)}. {_RESTORE}") from None
+    return None if handle is None else stored_version(handle)
 
 
 def _meaning(error: OSError) -> str:

@@ -41,7 +41,7 @@ def claimed_manifest(tables: Tables, source: Source, *, moved: bool = False) -> 
     manifest = tables.open(RAW_EXPORT_FILES)
     if source_of(manifest) != source.uri:
         if not moved:
-            _refuse(manifest, source)
+            refuse_other(manifest, source)
         with clear_errors(tables.storage, f"writing to {tables.location(RAW_EXPORT_FILES)}"):
             note_source(manifest, source.uri)
     return manifest
@@ -49,10 +49,11 @@ def claimed_manifest(tables: Tables, source: Source, *, moved: bool = False) -> 
 
 def refuse_other_source(tables: Tables, source: Source) -> None:
     """Raise `OtherSource` if the tables hold the exports of another source."""
-    _refuse(tables.newest(RAW_EXPORT_FILES), source)
+    refuse_other(tables.newest(RAW_EXPORT_FILES), source)
 
 
-def _refuse(manifest: StoredTable, source: Source) -> None:
+def refuse_other(manifest: StoredTable, source: Source) -> None:
+    """As `refuse_other_source`, of an opened manifest."""
     noted = source_of(manifest)
     if noted == source.uri or not files_of(manifest)["rows"].sum():
         return

@@ -11,9 +11,11 @@ import os
 import re
 import shutil
 import uuid
+from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
@@ -32,6 +34,14 @@ _UPLOADS = 4
 
 _FETCHES = 10
 """How often a published file is read that is overwritten while it is read."""
+
+
+@dataclass(frozen=True)
+class PublishedFile:
+    """A published file: when it was put there, and, if this machine has just that one, where."""
+
+    written_at: datetime
+    path: Path | None
 
 
 class Storage(Protocol):
@@ -90,6 +100,12 @@ class Storage(Protocol):
         The file is complete at any time, and never followed by an older one. It may be newer than what is told. If
         nothing is published there is a file only where an earlier version has published it on this machine alone.
         """
+
+    def published(self, name: str) -> PublishedFile | None:
+        """What is published under this name, without bringing anything here; None if nothing is."""
+
+    def bytes_by_place(self) -> dict[str, int]:
+        """The bytes that lie here, by the folder of a table or the name of a published file."""
 
     def publish(self, name: str, file: Path, replaces: str | None) -> None:
         """Move a local file, on the file system of `local`, to the place of this version of what is published.
@@ -189,6 +205,16 @@ class LocalStorage:
 
     def fetch(self, name: str) -> str | None:
         return state_of(self.local / name)
+
+    def published(self, name: str) -> PublishedFile | None:
+        path = self.local / name
+        try:
+            return PublishedFile(datetime.fromtimestamp(path.stat().st_mtime, UTC), path)
+        except FileNotFoundError:
+            return None
+
+    def bytes_by_place(self) -> dict[str, int]:
+        return bytes_below(self.local)
 
     def publish(self, name: str, file: Path, replaces: str | None) -> None:
         target = self.local / name
@@ -322,6 +348,21 @@ class BucketStorage:
                     return found.version
         raise StorageError(f"{self.uri(name)} was overwritten each time that it was read. Try again")
 
+    def published(self, name: str) -> PublishedFile | None:
+        with clear_errors(self, f"looking at {self.uri(name)}"):
+            try:
+                found = self._remote.objects.stat(self._key_of(name))
+            except ObjectGone:
+                return None
+        is_here = PublishedCopy(self.local / name).is_at(found.version)
+        return PublishedFile(found.last_modified, self.local / name if is_here else None)
+
+    def bytes_by_place(self) -> dict[str, int]:
+        with clear_errors(self, f"listing {self.location}"):
+            return _by_place(
+                (key.removeprefix(self._prefix), size) for key, size in self._remote.sizes(self._prefix).items()
+            )
+
     def publish(self, name: str, file: Path, replaces: str | None) -> None:
         with clear_errors(self, f"publishing {self.uri(name)}"), self._copy(name) as copy:
             try:
@@ -387,6 +428,26 @@ class BucketStorage:
     @cached_property
     def _remote(self) -> RemoteFiles:
         return self._make_files(self._bucket)
+
+
+def bytes_below(folder: Path) -> dict[str, int]:
+    """The bytes of what lies in a local folder, by the first part of the path there."""
+
+    def files() -> Iterator[tuple[str, int]]:
+        for path in folder.rglob("*"):
+            # Others work there: a file may be gone in the next moment.
+            with suppress(OSError):
+                if path.is_file():
+                    yield path.relative_to(folder).as_posix(), path.stat().st_size
+
+    return _by_place(files())
+
+
+def _by_place(sizes: Iterable[tuple[str, int]]) -> dict[str, int]:
+    found: Counter[str] = Counter()
+    for path, size in sizes:
+        found[path.partition("/")[0]] += size
+    return dict(found)
 
 
 def _damaged(files: Mapping[str, int], found: Mapping[str, int | None]) -> dict[str, str]:

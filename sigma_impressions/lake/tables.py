@@ -106,6 +106,19 @@ class Tables:
         with clear_errors(self.storage, f"opening {self.location(table)}"):
             return DeltaTable.is_deltatable(self.location(table), storage_options=self.storage.options())
 
+    def as_it_is(self, table: Table) -> StoredTable | None:
+        """The table at its newest version, neither created nor upgraded, for whoever only looks; None if there is none.
+
+        Raises `TablesError` for one of a later schema version; what an older one lacks is null.
+        """
+        try:
+            with clear_log_errors(self.storage, table):
+                handle = StoredTable(self.storage, table)
+        except TableNotFoundError:
+            return None
+        stored_version(handle)
+        return handle
+
     def newest(self, table: Table) -> StoredTable:
         """The table at its newest version, to read from at once; not to commit with, see `open`.
 

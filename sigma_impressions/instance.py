@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
+from urllib.parse import quote
 
 from sigma_impressions.errors import InstanceError, OperatorError
 from sigma_impressions.lake.scratch import locked
@@ -20,6 +21,7 @@ from sigma_impressions.waiting import waiting_for
 
 if TYPE_CHECKING:
     import dagster as dg
+    from dagster._core.instance import InstanceRef
 
 _OF_POSTGRESQL = (
     (r"password|no pg_hba\.conf entry|role .* does not exist", "refuses the user or the password"),
@@ -28,6 +30,12 @@ _OF_POSTGRESQL = (
 )
 """What PostgreSQL's errors mean, by their text: it has no codes for what goes wrong before a connection is there."""
 
+
+_OTHER_SCHEMA = r"no such (table|column)|(relation|column) .* does not exist"
+"""What SQLite and PostgreSQL say of tables that are not as this version of Dagster makes them."""
+
+_DATABASES = ("history/runs.db", "history/runs/index.db", "schedules/schedules.db")
+"""The files of an instance that keeps its records in SQLite, without those of each run."""
 
 _URL = "A URL of PostgreSQL is postgresql+psycopg2://user:password@host:5432/dagster"
 _ROOM = "Make room, or give this user the right to read and write there"
@@ -50,6 +58,64 @@ def opened_instance(home: Path) -> Iterator[dg.DagsterInstance]:
         instance = dg.DagsterInstance.from_config(str(home))
     with _clear_errors(home, _fault_of_records), instance:
         yield instance
+
+
+@contextmanager
+def instance_to_read(home: Path) -> Iterator[dg.DagsterInstance | None]:
+    """As `opened_instance`, for whoever only looks: nothing is made or migrated. None where there is none yet."""
+    import dagster as dg
+    from dagster._core.instance import InstanceRef
+
+    if not home.is_dir():
+        yield None
+        return
+    with _clear_errors(home, _fault_of_settings, _fault_of_records):
+        ref = _without_creation(InstanceRef.from_dir(str(home)))
+        is_new = not _is_made(ref)
+    if is_new:
+        yield None
+        return
+    with (
+        _clear_errors(home, _fault_of_settings, _fault_of_records),
+        waiting_for("Dagster's storage: opening it"),
+        _without_warnings(),
+    ):
+        instance = dg.DagsterInstance.from_ref(ref)
+    with _clear_errors(home, _fault_of_records), instance:
+        yield instance
+
+
+def _is_made(ref: InstanceRef) -> bool:
+    """Whether the databases of an instance are there, if they are files: Dagster would make those that are not."""
+    stored_in = ref.storage_data
+    if stored_in is None or stored_in.class_name != "DagsterSqliteStorage":
+        return True
+    folder = Path(stored_in.config_dict["base_dir"])
+    return all(_is_database(folder / name) for name in _DATABASES)
+
+
+def _is_database(path: Path) -> bool:
+    """Whether Dagster has finished making a database. Raises `DatabaseError` of SQLAlchemy if a file is none."""
+    from sqlalchemy import NullPool, create_engine, inspect, text
+
+    if not path.is_file():
+        return False
+    location = f"sqlite:///file:{quote(str(path))}?mode=ro&uri=true"
+    with create_engine(location, poolclass=NullPool).connect() as connection:
+        if not inspect(connection).has_table("alembic_version"):
+            return False
+        return connection.execute(text("SELECT version_num FROM alembic_version")).first() is not None
+
+
+def _without_creation(ref: InstanceRef) -> InstanceRef:
+    """The same instance, which makes no tables in PostgreSQL where there are none."""
+    from yaml import safe_dump
+
+    stored_in = ref.storage_data
+    if stored_in is None or stored_in.class_name != "DagsterPostgresStorage":
+        return ref
+    settings = {**stored_in.config_dict, "should_autocreate_tables": False}
+    return ref._replace(storage_data=stored_in._replace(config_yaml=safe_dump(settings)))
 
 
 @contextmanager
@@ -104,6 +170,11 @@ def _fault_of_records(error: BaseException, home: Path) -> str | None:
     """Why the instance cannot read or write, and what to do."""
     from sqlalchemy.exc import DBAPIError, IntegrityError, ProgrammingError
 
+    if isinstance(error, DBAPIError) and re.search(_OTHER_SCHEMA, str(error.orig)):
+        return (
+            f"The records of Dagster in DAGSTER_HOME, {home}, are those of another version of Dagster. Of an "
+            "older one: let nothing run, save them, and call dagster instance migrate. Of a newer one: install it"
+        )
     if isinstance(error, DBAPIError) and not isinstance(error, IntegrityError | ProgrammingError):
         if isinstance(error.orig, sqlite3.Error):
             return f"The databases of Dagster in DAGSTER_HOME, {home}, cannot be used: {error.orig}. {_ROOM}"

@@ -8,7 +8,7 @@ import dagster as dg
 
 from sigma_impressions.defs.failures import tick
 from sigma_impressions.defs.names import PLAIN_NAMES, Names
-from sigma_impressions.defs.runs import TRIGGER_TAG, days_of_run, pipeline_runs
+from sigma_impressions.defs.runs import TRIGGER_TAG, days_of_run, failure_of, pipeline_runs
 from sigma_impressions.texts import plain
 from sigma_impressions.webhook import send_alerts
 
@@ -66,13 +66,10 @@ def _failure(instance: dg.DagsterInstance, run: dg.DagsterRun) -> str:
     days = days_of_run(run.tags)
     period = f" over {days[0]} to {days[1]}" if days else ""
     trigger = f" (started by: {run.tags[TRIGGER_TAG]})" if TRIGGER_TAG in run.tags else ""
-    records = instance.get_records_for_run(run.run_id, of_type=dg.DagsterEventType.STEP_FAILURE, limit=1).records
-    event = records[0].event_log_entry.dagster_event if records else None
-    stated = event.step_failure_data.user_failure_data if event else None
-    # Of an error that nobody foresaw the text stays in Dagster: it may hold data of a user.
-    reason = stated.description if stated else None
-    where = f"Step {event.step_key}: " if event else ""
-    return f"Run {run.run_id}{period}{trigger} failed. {where}{reason or 'its log in the Dagster UI has the reason.'}"
+    failure = failure_of(instance, run.run_id)
+    where = f"Step {failure.step}: " if failure.step else ""
+    reason = failure.said or "its log in the Dagster UI has the reason."
+    return f"Run {run.run_id}{period}{trigger} failed. {where}{reason}"
 
 
 def _red_evaluations(instance: dg.DagsterInstance, check: dg.AssetCheckKey) -> dict[int, _Describe]:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import socket
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from typing import Literal
 
@@ -18,6 +19,7 @@ from dagster._core.storage.tags import (
 )
 
 from sigma_impressions.exports.sensor import ScanRun
+from sigma_impressions.texts import plain
 from sigma_impressions.waiting import waiting_for
 
 PROCESS_TAG = "sigma_impressions/process"
@@ -120,10 +122,18 @@ def pipeline_runs(
     return list(found.values())
 
 
+def newest_runs(
+    instance: dg.DagsterInstance, job_name: str, assets: Collection[dg.AssetKey]
+) -> tuple[list[RunRecord], list[RunRecord]]:
+    """The runs of the pipeline that are under way, and the newest that have ended."""
+    under_way = pipeline_runs(instance, job_name, assets, _UNDER_WAY)
+    return under_way, pipeline_runs(instance, job_name, assets, _ENDED, _NEWEST_RUNS)
+
+
 def scan_runs(instance: dg.DagsterInstance, job_name: str, assets: Collection[dg.AssetKey]) -> list[ScanRun]:
     """The runs over days that are under way, and the newest that have ended, newest first."""
-    under_way = pipeline_runs(instance, job_name, assets, _UNDER_WAY)
-    return _scan_runs([*under_way, *pipeline_runs(instance, job_name, assets, _ENDED, _NEWEST_RUNS)])
+    under_way, ended = newest_runs(instance, job_name, assets)
+    return _scan_runs([*under_way, *ended])
 
 
 @_ASKING
@@ -164,12 +174,47 @@ def end_dead_runs(instance: dg.DagsterInstance) -> int:
     """
     ended = 0
     for run in instance.get_runs(dg.RunsFilter(statuses=[dg.DagsterRunStatus.STARTED])):
-        host, _, process = run.tags.get(PROCESS_TAG, "").rpartition("/")
-        if host == socket.gethostname() and not _is_alive(int(process)):
+        if has_died(run):
             instance.report_run_failed(run, "Its process is gone.")
             instance.event_log_storage.free_concurrency_slots_for_run(run.run_id)
             ended += 1
     return ended
+
+
+def has_died(run: dg.DagsterRun) -> bool:
+    """Whether a run counts as started, and its process of this host is gone."""
+    host, _, process = run.tags.get(PROCESS_TAG, "").rpartition("/")
+    is_started = run.status == dg.DagsterRunStatus.STARTED
+    return is_started and host == socket.gethostname() and not _is_alive(int(process))
+
+
+@dataclass(frozen=True)
+class Failure:
+    """Why a run failed: the step, if it was one, and the sentence for an operator; None if nobody foresaw the error."""
+
+    step: str | None
+    said: str | None
+
+
+@_ASKING
+def failure_of(instance: dg.DagsterInstance, run_id: str) -> Failure:
+    """Why a run failed, as its log has it. The text of an error that nobody foresaw may hold data of a user."""
+
+    def events_of(kind: dg.DagsterEventType) -> Iterator[dg.DagsterEvent]:
+        for record in instance.get_records_for_run(run_id, of_type=kind).records:
+            if (event := record.event_log_entry.dagster_event) is not None:
+                yield event
+
+    failed = next(events_of(dg.DagsterEventType.STEP_FAILURE), None)
+    if failed is None:
+        return Failure(None, None)
+    stated = failed.step_failure_data.user_failure_data
+    if stated is not None and stated.description:
+        return Failure(failed.step_key, stated.description)
+    # Dagster's own message of a check that blocks names it alone.
+    evaluations = (event.asset_check_evaluation_data for event in events_of(dg.DagsterEventType.ASSET_CHECK_EVALUATION))
+    blocked = [plain(it.description or it.check_name) for it in evaluations if it.blocking and not it.passed]
+    return Failure(failed.step_key, "; ".join(blocked) or None)
 
 
 def _is_alive(process: int) -> bool:

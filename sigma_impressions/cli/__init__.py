@@ -13,6 +13,7 @@ from sigma_impressions.cli.results import export, report
 from sigma_impressions.cli.scanning import backfill, run
 from sigma_impressions.cli.serving import demo, ui
 from sigma_impressions.cli.source import check
+from sigma_impressions.cli.status import status
 from sigma_impressions.cli.upkeep import forget, maintain, pseudonymize
 from sigma_impressions.errors import OperatorError
 from sigma_impressions.output import output_may_fail
@@ -53,6 +54,7 @@ def main() -> None:
     Start with:   sigma-impressions init       asks for the settings, tests them and writes .env
     Then:         sigma-impressions run        scan the last days, publish the metrics
     History:      sigma-impressions backfill --from 2026-09-01 --to 2026-10-31
+    Every morning: sigma-impressions status    is everything all right, since when not, what to do?
     Just looking: sigma-impressions demo       everything on generated data, no account needed
     """
     from sigma_impressions.settings.env_file import load_env_file
@@ -68,5 +70,5 @@ def main() -> None:
     gc.set_threshold(_OBJECTS_BETWEEN_COLLECTIONS)
 
 
-for _command in (init, check, run, backfill, report, export, maintain, pseudonymize, forget, ui, demo):
+for _command in (init, check, run, backfill, status, report, export, maintain, pseudonymize, forget, ui, demo):
     main.add_command(_command)

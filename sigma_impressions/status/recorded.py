@@ -1,0 +1,180 @@
+"""What the Dagster instance has recorded: runs, checks that did not pass, and what starts runs by itself."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import dagster as dg
+from dagster._core.scheduler.instigation import InstigatorState, ScheduleInstigatorData, SensorInstigatorData
+from dagster._core.storage.asset_check_execution_record import AssetCheckExecutionRecordStatus
+from dagster._core.storage.dagster_run import RunRecord
+from dagster._core.storage.event_log.sqlite import SqliteEventLogStorage
+from dagster._utils.schedules import schedule_execution_time_iterator
+
+from sigma_impressions.defs.automation import SCHEDULE_NAME, SENSOR_NAME
+from sigma_impressions.defs.build import JOB_NAME, build_definitions
+from sigma_impressions.defs.runs import TRIGGER_TAG, days_of_run, failure_of, has_died, newest_runs
+from sigma_impressions.status.facts import Colour, Finding, Recorded, Run, Starter
+from sigma_impressions.texts import plain
+from sigma_impressions.users import without_address
+
+_SIGN_OF_LIFE = timedelta(minutes=5)
+"""A daemon writes one every half minute, and later only while it is very busy."""
+
+_OF_DAEMON = ("SENSOR", "SCHEDULER")
+"""The parts of Dagster's daemon that evaluate sensors and schedules."""
+
+_HISTORY = 200
+"""How many evaluations are looked at for when a check was last passed."""
+
+_EVALUATED = {AssetCheckExecutionRecordStatus.SUCCEEDED, AssetCheckExecutionRecordStatus.FAILED}
+
+_STARTS_RUNS = (SENSOR_NAME, SCHEDULE_NAME)
+
+_OUTCOMES = {
+    dg.DagsterRunStatus.SUCCESS: "succeeded",
+    dg.DagsterRunStatus.FAILURE: "failed",
+    dg.DagsterRunStatus.CANCELED: "cancelled",
+    dg.DagsterRunStatus.QUEUED: "queued",
+}
+
+
+def read_recorded(instance: dg.DagsterInstance, now: datetime) -> tuple[Recorded, list[Finding]]:
+    """What an instance knows of the pipeline with the plain names, and what is not all right."""
+    definitions = build_definitions()
+    assets = [asset for asset in definitions.assets or () if isinstance(asset, dg.AssetsDefinition)]
+    specs = {spec.key: spec for asset in assets for spec in asset.check_specs}
+    under_way, ended = newest_runs(instance, JOB_NAME, {key for asset in assets for key in asset.keys})
+    newest = max(ended, key=_created, default=None)
+    successes = [record for record in ended if record.dagster_run.status == dg.DagsterRunStatus.SUCCESS]
+    success = max(successes, key=_created, default=None)
+    seen = [beat.timestamp for name, beat in instance.get_daemon_heartbeats().items() if name in _OF_DAEMON]
+    seen_at = _time(max(seen, default=None))
+    recorded = Recorded(
+        last_run=_run(instance, newest) if newest else None,
+        last_success_at=_time(success.end_time) if success else None,
+        under_way=tuple(_run(instance, record) for record in sorted(under_way, key=_created)),
+        daemon_seen_at=seen_at,
+        daemon_runs=seen_at is not None and now - seen_at < _SIGN_OF_LIFE,
+        starters=tuple(_starters(definitions, instance.all_instigator_state(), now)),
+    )
+    return recorded, [*_of_runs(recorded, ended), *_of_checks(instance, specs), *_of_starters(recorded)]
+
+
+def _created(record: RunRecord) -> datetime:
+    return record.create_timestamp.replace(tzinfo=record.create_timestamp.tzinfo or UTC)
+
+
+def _time(seconds: float | None) -> datetime | None:
+    return datetime.fromtimestamp(seconds, UTC) if seconds else None
+
+
+def _run(instance: dg.DagsterInstance, record: RunRecord) -> Run:
+    run = record.dagster_run
+    first, last = days_of_run(run.tags) or (None, None)
+    return Run(
+        run.run_id,
+        "died" if has_died(run) else _OUTCOMES.get(run.status, "under way"),
+        _time(record.start_time) or _created(record),
+        _time(record.end_time),
+        run.tags.get(TRIGGER_TAG),
+        first,
+        last,
+        _reason(instance, run) if run.status == dg.DagsterRunStatus.FAILURE else None,
+    )
+
+
+def _reason(instance: dg.DagsterInstance, run: dg.DagsterRun) -> str:
+    logs = instance.event_log_storage
+    # Dagster would make an empty log for a run that has none any more.
+    is_lost = isinstance(logs, SqliteEventLogStorage) and not Path(logs.path_for_shard(run.run_id)).exists()
+    failure = None if is_lost else failure_of(instance, run.run_id)
+    if failure is not None and failure.said:
+        return without_address(failure.said)
+    where = f"In the step {failure.step}, with an error that nobody foresaw; its" if failure and failure.step else "Its"
+    return f"{where} log in the Dagster UI has the reason."
+
+
+def _of_runs(recorded: Recorded, ended: Sequence[RunRecord]) -> Iterator[Finding]:
+    last = recorded.last_run
+    if last is not None and last.outcome in ("failed", "cancelled"):
+        later = [
+            _created(it) for it in ended if not recorded.last_success_at or _created(it) > recorded.last_success_at
+        ]
+        colour = Colour.RED if last.outcome == "failed" else Colour.YELLOW
+        said = last.reason or "It was cancelled. Next: sigma-impressions run."
+        yield Finding(colour, "last_run", said, since=min(later, default=None))
+    for run in recorded.under_way:
+        if run.outcome == "died":
+            said = (
+                f"The process of run {run.run_id} is gone. The next sigma-impressions run notes it, and does its work."
+            )
+            yield Finding(Colour.RED, "last_run", said, since=run.started_at)
+
+
+def _of_checks(instance: dg.DagsterInstance, specs: Mapping[dg.AssetCheckKey, dg.AssetCheckSpec]) -> Iterator[Finding]:
+    """The checks whose newest evaluation did not pass."""
+    for key, spec in specs.items():
+        evaluations = _evaluations(instance, key, 1)
+        if not evaluations or evaluations[0][1].passed:
+            continue
+        evaluation, since = evaluations[0][1], evaluations[0][0]
+        for at, earlier in _evaluations(instance, key, _HISTORY):
+            if earlier.passed:
+                break
+            since = at
+        yield Finding(
+            Colour.RED if evaluation.severity == dg.AssetCheckSeverity.ERROR else Colour.YELLOW,
+            key.name,
+            without_address(plain(evaluation.description or "It did not pass.")),
+            key.asset_key.to_user_string(),
+            since,
+            spec.description,
+        )
+
+
+def _evaluations(
+    instance: dg.DagsterInstance, key: dg.AssetCheckKey, most: int
+) -> list[tuple[datetime, dg.AssetCheckEvaluation]]:
+    """The newest evaluations of a check, newest first."""
+    records = instance.event_log_storage.get_asset_check_execution_history(key, limit=most, status=_EVALUATED)
+    return [
+        (datetime.fromtimestamp(record.event.timestamp, UTC), record.event.dagster_event.asset_check_evaluation_data)
+        for record in records
+        if record.event is not None and record.event.dagster_event is not None
+    ]
+
+
+def _starters(definitions: dg.Definitions, states: Sequence[InstigatorState], now: datetime) -> Iterator[Starter]:
+    """The sensors and schedules of the pipeline, as somebody has switched them."""
+    kept = {state.instigator_name: state for state in states}
+    for sensor in definitions.sensors or ():
+        state = kept.get(sensor.name)
+        is_on = state.is_running if state else sensor.default_status == dg.DefaultSensorStatus.RUNNING
+        data = state.instigator_data if state else None
+        last = _time(data.last_tick_timestamp) if isinstance(data, SensorInstigatorData) else None
+        pause = timedelta(seconds=getattr(sensor, "minimum_interval_seconds", None) or 30)
+        due = max(now, last + pause) if last else now
+        yield Starter(sensor.name, is_on, sensor.name in _STARTS_RUNS, last, due if is_on else None)
+    for schedule in definitions.schedules or ():
+        if not isinstance(schedule, dg.ScheduleDefinition):
+            continue
+        state = kept.get(schedule.name)
+        is_on = state.is_running if state else schedule.default_status == dg.DefaultScheduleStatus.RUNNING
+        data = state.instigator_data if state else None
+        last = _time(data.last_iteration_timestamp) if isinstance(data, ScheduleInstigatorData) else None
+        turns = schedule_execution_time_iterator(now.timestamp(), schedule.cron_schedule, schedule.execution_timezone)
+        turn = next(turns).astimezone(UTC) if is_on else None
+        yield Starter(schedule.name, is_on, schedule.name in _STARTS_RUNS, last, turn)
+
+
+def _of_starters(recorded: Recorded) -> Iterator[Finding]:
+    on = [starter.name for starter in recorded.starters if starter.is_on and starter.starts_runs]
+    if on and not recorded.daemon_runs:
+        said = (
+            f"{' and '.join(on)}: switched on, but no daemon of Dagster runs, so nothing is started. Start the "
+            "service that runs dagster-daemon, or make dev; or switch off what is not wanted."
+        )
+        yield Finding(Colour.YELLOW, "automation", said, since=recorded.daemon_seen_at)

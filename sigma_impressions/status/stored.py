@@ -1,0 +1,133 @@
+"""What the storage location holds: captured files, the published database, and how large it is."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+import polars as pl
+
+from sigma_impressions.check.disk import LEAST_FREE, folders_of_a_run, human_size
+from sigma_impressions.exports.manifest import MISSING, NOT_CAPTURED, UNREADABLE
+from sigma_impressions.exports.source import refuse_other
+from sigma_impressions.folders import room_of
+from sigma_impressions.lake.schemas import ALL_TABLES, EXPORT_FILES, RAW_EXPORT_FILES
+from sigma_impressions.lake.scratch import temporary_folder
+from sigma_impressions.lake.storage import BucketStorage, bytes_below
+from sigma_impressions.lake.tables import Tables, scan
+from sigma_impressions.publish.database import DATABASE_NAME, publication_figures
+from sigma_impressions.report.read import read_publication
+from sigma_impressions.report.write import REPORT_NAME
+from sigma_impressions.settings.declared import Settings
+from sigma_impressions.status.facts import Captured, Colour, Finding, Published, Sizes
+from sigma_impressions.wiring import source, storage
+
+_PUBLISHED = {DATABASE_NAME: "database", REPORT_NAME: "report"}
+
+
+def is_remote(settings: Settings) -> bool:
+    """Whether the tables lie in a bucket."""
+    return isinstance(storage(settings), BucketStorage)
+
+
+@contextmanager
+def tables_to_read(settings: Settings) -> Iterator[Tables]:
+    """The tables, of which nothing stays on this machine that was not there: copies, if they lie in a bucket."""
+    where = storage(settings)
+    if not isinstance(where, BucketStorage) or where.local.exists():
+        yield Tables(where)
+        return
+    with temporary_folder() as folder:
+        yield Tables(storage(replace(settings, cache=str(folder))))
+
+
+def check_source(tables: Tables, settings: Settings) -> None:
+    """Raise `OtherSource` if the tables hold the exports of another source."""
+    if (manifest := tables.as_it_is(RAW_EXPORT_FILES)) is not None:
+        refuse_other(manifest, source(settings))
+
+
+def read_captured(tables: Tables) -> Captured:
+    """What is captured."""
+    manifest, registry = tables.as_it_is(RAW_EXPORT_FILES), tables.as_it_is(EXPORT_FILES)
+    listed = scan(manifest).select("file_id", "last_modified").collect() if manifest else RAW_EXPORT_FILES.no_rows()
+    files = scan(registry).collect() if registry else EXPORT_FILES.no_rows()
+    statuses = Counter(files["status"])
+    captured = files.filter(~pl.col("status").is_in(NOT_CAPTURED))
+    newest = captured.sort("file_date", "captured_at").tail(1)
+    return Captured(
+        files=captured.height,
+        refused=statuses["refused"],
+        unreadable=statuses[UNREADABLE],
+        missing=statuses[MISSING],
+        not_captured=len(set(listed["file_id"]) - set(files["file_id"])),
+        newest_file_date=newest["file_date"].item() if newest.height else None,
+        newest_captured_at=newest["captured_at"].item() if newest.height else None,
+        newest_exported_at=listed["last_modified"].max(),  # type: ignore[arg-type]  # a column of times
+    )
+
+
+def read_published(tables: Tables) -> Published | None:
+    """What is published; None if nothing is. Raises `DatabaseUnreadable` or `ReportError`."""
+    import duckdb
+
+    found = tables.storage.published(DATABASE_NAME)
+    if found is None or found.path is None:
+        return Published(found.written_at) if found else None
+    publication = read_publication(found.path)
+    published = Published(publication.published_at, publication.as_of)
+    try:
+        held = publication_figures(found.path)
+    except duckdb.ProgrammingError:
+        # Published by an earlier version, which knew less.
+        return published
+    return replace(
+        published,
+        impressions_60d=held["matched"] + held["unmatched"],
+        unmatched_60d=held["unmatched"],
+        users_60d=held["users"],
+        resources=held["resources"],
+    )
+
+
+def measured(tables: Tables, settings: Settings, home: Path) -> Sizes:
+    """How large everything is, and how much is free on the disks of this machine."""
+    places = tables.storage.bytes_by_place()
+    others = Counter({"dagster": sum(bytes_below(home).values())})
+    if isinstance(tables.storage, BucketStorage):
+        others["cache"] = sum(bytes_below(storage(settings).local).values())
+    names = {table.name for table in ALL_TABLES}
+    for place, size in places.items():
+        if place not in names:
+            others[_PUBLISHED.get(place, "other")] += size
+    return Sizes(
+        tables={name: size for name, size in sorted(places.items()) if name in names},
+        others=dict(sorted(others.items())),
+        free={what: room_of(folder).free for what, folder in folders_of_a_run(settings, home).items()},
+    )
+
+
+def found_in_sizes(sizes: Sizes) -> Iterator[Finding]:
+    """A disk that is nearly full."""
+    short = {what: free for what, free in sizes.free.items() if free < LEAST_FREE}
+    if short:
+        named = ", ".join(f"{human_size(free)} for {what}" for what, free in short.items())
+        said = (
+            f"Only {named} free: a run should have {human_size(LEAST_FREE)} at least. Make room, or set another folder."
+        )
+        yield Finding(Colour.RED, "disk", said)
+
+
+def found_in_published(published: Published | None, captured: Captured | None, now: datetime) -> Iterator[Finding]:
+    """What is not published, or was not lately."""
+    if published is None:
+        is_new = captured is not None and not captured.files
+        said = "Nothing is captured yet" if is_new else "Nothing is published yet"
+        yield Finding(Colour.RED, "published", f"{said}. Next: sigma-impressions check, then sigma-impressions run.")
+    elif published.as_of is not None and (days := (now.astimezone(UTC).date() - published.as_of).days) > 1:
+        said = f"What is published is as of {published.as_of}, {days} days ago. Next: sigma-impressions run."
+        yield Finding(Colour.YELLOW, "published", said, since=published.published_at)

@@ -8,13 +8,18 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import boto3
+import dagster as dg
 import pytest
 from click.testing import CliRunner, Result
 from moto.server import ThreadedMotoServer
 
 from sigma_impressions.cli import main
+from sigma_impressions.defs.build import JOB_NAME, build_definitions
+from sigma_impressions.defs.runs import range_tags
 from sigma_impressions.errors import DataHubError, InputsChanged, NothingComputed, OperatorError
+from sigma_impressions.lake.schemas import RAW_EXPORT_FILES
 from sigma_impressions.settings.declared import SETTINGS
+from sigma_impressions.texts import plain
 from sigma_impressions_tests.commands import environment, sigma_impressions
 
 Invoke = Callable[..., Result]
@@ -280,6 +285,35 @@ def test_check_of_an_empty_prefix(invoke: Invoke, s3_endpoint: str) -> None:
     assert empty.exit_code == 1
     assert (steps(empty)["list"], steps(empty)["get"]) == ("FAIL", "skip")
     assert "none of the 1 objects" in empty.stdout
+
+
+def test_check_of_a_misspelt_prefix_names_those_that_are_there(invoke: Invoke, s3_endpoint: str) -> None:
+    keys = {f"{folder}/a.csv": EXPORT for folder in ("sigma", "sigma-old", "other")}
+    settings = exports_on(s3_endpoint, "check-misspelt", keys)
+    found = invoke("check", **{**settings, URI: "s3://check-misspelt/Sigma"})
+    assert found.exit_code == 1
+    assert "nothing lies under s3://check-misspelt/Sigma/" in found.stdout
+    assert "There are 'sigma/', 'sigma-old/', 'other/'." in found.stdout
+
+
+def test_a_run_over_a_misspelt_prefix_names_those_that_are_there(
+    s3_endpoint: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = {**exports_on(s3_endpoint, "run-misspelt", {"sigma/a.csv": EXPORT}), URI: "s3://run-misspelt/Sigma"}
+    for name, text in environment(tmp_path, settings).items():
+        monkeypatch.setenv(name, text)
+    with dg.DagsterInstance.local_temp(str(tmp_path / "dagster_home")) as instance:
+        done = (
+            build_definitions()
+            .resolve_job_def(JOB_NAME)
+            .execute_in_process(
+                instance=instance,
+                tags=range_tags([datetime.now(UTC).date()]),
+                asset_selection=[dg.AssetKey(RAW_EXPORT_FILES.name)],
+            )
+        )
+    (check,) = done.get_asset_check_evaluations()
+    assert plain(str(check.description)).startswith("There is no export file yet. There is 'sigma/'. Is the prefix")
 
 
 @pytest.mark.parametrize(

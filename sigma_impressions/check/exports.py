@@ -12,6 +12,7 @@ from sigma_impressions.check.step import Step
 from sigma_impressions.clouds.objects import ObjectStore, StoredObject
 from sigma_impressions.errors import ObjectChanged, ObjectGone, StoreError
 from sigma_impressions.exports.listing import dated
+from sigma_impressions.exports.near_prefixes import prefixes_instead_of
 from sigma_impressions.exports.reading.normalize import NormalizedFile, normalize_file
 from sigma_impressions.exports.reading.parquet import scan_frame
 from sigma_impressions.exports.reading.refused import RefusalReason, RefusedFile
@@ -50,11 +51,14 @@ def check_exports(settings: Settings, folder: Path) -> Generator[Step, None, pl.
         yield from _failed("list", str(error))
         return None
     if newest is None:
-        yield from _failed(
-            "list",
-            f"allowed, but none of the {listed} objects under {settings.bucket_uri} ends in .csv or .csv.gz. "
-            "Is the prefix right, and has Sigma's export run?",
+        found = (
+            f"none of the {listed} objects under {settings.bucket_uri} ends in .csv or .csv.gz"
+            if listed
+            else f"nothing lies under {settings.bucket_uri}"
         )
+        instead = "" if listed else prefixes_instead_of(settings.bucket_uri.prefix, store)
+        asked = "Is the prefix right, and has Sigma's export run?"
+        yield from _failed("list", f"allowed, but {found}. {f'{instead} ' if instead else ''}{asked}")
         return None
     yield Step("list", True, f"{listed} objects under {settings.bucket_uri}, the newest export is {newest.key}")
     file = folder / "newest"

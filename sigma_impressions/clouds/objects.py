@@ -78,6 +78,9 @@ class ObjectStore(Protocol):
         markers") are left out.
         """
 
+    def below(self, prefix: str) -> Sequence[str]:
+        """Keys that begin with a prefix, each only up to the first slash behind it: of many those of one page."""
+
     def stat(self, key: str) -> StoredObject:
         """The object as it is now. Raises `ObjectGone`."""
 

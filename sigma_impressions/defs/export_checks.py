@@ -98,16 +98,30 @@ def storage_is_intact(key: dg.AssetKey, damages: Sequence[Damage]) -> dg.AssetCh
     )
 
 
-def freshness(key: dg.AssetKey, newest: date | None, files: int, max_age_days: int, today: date) -> dg.AssetCheckResult:
-    """Whether the newest export file of all days is younger than the largest age, today being one day."""
-    is_fresh = newest is not None and newest > today - timedelta(days=max_age_days)
+def freshness(
+    key: dg.AssetKey, newest: date | None, files: int, max_age_days: int, today: date, *, instead: str = ""
+) -> dg.AssetCheckResult:
+    """Whether the newest export file of all days is younger than the largest age, today being one day.
+
+    `instead` says what there is where no file was found under the prefix.
+    """
+    if newest is None:
+        said: str | None = " ".join(
+            filter(
+                None,
+                ["There is no export file yet.", instead, "Is the prefix right, and has Sigma's scheduled export run?"],
+            )
+        )
+    elif newest > today - timedelta(days=max_age_days):
+        said = None
+    else:
+        said = (
+            f"The newest export file is of {newest}, today is {today} (UTC). Look whether Sigma's scheduled export "
+            "still runs and writes under the prefix; if it runs less often, set SIGMA_IMPRESSIONS_EXPORT_MAX_AGE_DAYS."
+        )
     return FRESH.result(
         key,
-        None
-        if is_fresh
-        else f"The newest export file is of {newest or 'no day at all'}, today is {today} (UTC). Look whether Sigma's "
-        "scheduled export still runs and writes under the prefix; if it runs less often, set "
-        "SIGMA_IMPRESSIONS_EXPORT_MAX_AGE_DAYS.",
+        said,
         newest_file_date=str(newest),
         age_days=(today - newest).days if newest else -1,
         max_age_days=max_age_days,

@@ -21,6 +21,7 @@ from sigma_impressions.defs.runs import tag_run
 from sigma_impressions.defs.stored import tables_of
 from sigma_impressions.exports.listing import Listing, file_id, not_yet_read, sort_out
 from sigma_impressions.exports.manifest import Recorded, forget_missing, read_manifest, record_listing
+from sigma_impressions.exports.near_prefixes import prefixes_instead_of
 from sigma_impressions.exports.source import claim_tables, refuse_other_source
 from sigma_impressions.lake.inventory import take_stock
 from sigma_impressions.lake.schemas import EXPORT_FILES, NORMALIZED_IMPRESSIONS, RAW_EXPORT_FILES
@@ -91,6 +92,7 @@ def build_export_assets(
                     manifest.height,
                     settings.export_max_age_days or settings.days_back,
                     datetime.now(UTC).date(),
+                    instead="" if manifest.height or listing.ignored else _instead_of_nothing(settings),
                 )
             ],
         )
@@ -160,6 +162,11 @@ def build_export_assets(
         )
 
     return [raw_export_files, normalized_impressions]
+
+
+def _instead_of_nothing(settings: Settings) -> str:
+    """What there is in the bucket where nothing lies under the prefix."""
+    return prefixes_instead_of(settings.bucket_uri.prefix, object_store(settings))
 
 
 def _listed(settings: Settings) -> set[str]:

@@ -122,6 +122,14 @@ def test_directory_markers_are_left_out_and_empty_files_are_not(endpoint: str) -
     assert [item.key for item in store(endpoint).list("exports/")] == ["exports/empty.csv", "exports/odd/"]
 
 
+def test_what_lies_directly_below_a_prefix_is_told_without_what_is_deeper(endpoint: str) -> None:
+    for key in ("sigma/2026/a.csv", "sigma/2026/b.csv", "sigma-old/a.csv", "c.csv", "sigma/notes.txt"):
+        put(endpoint, key)
+    assert sorted(store(endpoint).below("")) == ["c.csv", "sigma-old/", "sigma/"]
+    assert sorted(store(endpoint).below("sigma/")) == ["sigma/2026/", "sigma/notes.txt"]
+    assert store(endpoint).below("Sigma/") == []
+
+
 def test_an_empty_prefix_is_an_empty_listing(endpoint: str) -> None:
     assert list(store(endpoint).list("nothing/")) == []
 

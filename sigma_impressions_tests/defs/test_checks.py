@@ -58,6 +58,9 @@ def test_no_export_file_is_not_fresh() -> None:
     result = freshness(RESOURCES_KEY, None, 0, 3, TODAY)
     assert not result.passed
     assert "Sigma's scheduled export" in str(result.description)
+    assert str(result.description).startswith("There is no export file yet. Is")
+    instead = freshness(RESOURCES_KEY, None, 0, 3, TODAY, instead="There is 'sigma/'.")
+    assert "There is no export file yet. There is 'sigma/'. Is" in str(instead.description)
 
 
 @pytest.mark.parametrize(("claim", "passed"), [(5, True), (6, False), (None, True)])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import builtins
 import hashlib
 from collections.abc import Callable, Iterator
 from datetime import UTC, date, datetime
@@ -43,6 +44,10 @@ class Bucket:
         for key, (item, _) in sorted(self.objects.items()):
             if key.startswith(prefix) and key > (start_after or ""):
                 yield item
+
+    def below(self, prefix: str) -> builtins.list[str]:
+        parts = {key[len(prefix) :].partition("/") for key in self.objects if key.startswith(prefix)}
+        return sorted({f"{prefix}{name}{slash}" for name, slash, _ in parts})
 
     def stat(self, key: str) -> StoredObject:
         if key not in self.objects:

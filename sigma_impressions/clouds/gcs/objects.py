@@ -103,6 +103,27 @@ class GcsStore:
             pass
         raise self._no_answer("listing of", prefix)
 
+    def below(self, prefix: str) -> Sequence[str]:
+        """Needs storage.objects.list."""
+        try:
+            with waiting_for(f"{self._host()}: listing {uri('gs', self.bucket, prefix)}"):
+                blobs = self._client.list_blobs(
+                    self.bucket,
+                    prefix=prefix,
+                    delimiter="/",
+                    page_size=self._page_size,
+                    fields=f"{_FIELDS},prefixes",
+                    timeout=_TIMEOUT,
+                    retry=None,
+                )
+                keys = [blob.name for blob in next(blobs.pages, ())]
+            return [*sorted(blobs.prefixes), *keys]
+        except _FAULTS as error:
+            meaning = self._meaning(error, "list", prefix)
+            raise StoreError(str(meaning)) if isinstance(meaning, Interrupted) else meaning from None
+        except MALFORMED:
+            raise self._no_answer("listing of", prefix) from None
+
     def _no_answer(self, what: str, key: str) -> StoreError:
         return StoreError(
             f"The endpoint {self._host()} gave no {what} {uri('gs', self.bucket, key)}, but "
@@ -196,6 +217,8 @@ class GcsStore:
                 "Grant the role Storage Object Viewer (roles/storage.objectViewer) on the bucket to the identity "
                 "whose credentials the run uses; an IAM condition must allow the prefix"
             )
+            if action == "list":
+                message += "; or is the name misspelt? The store says no more of a bucket of somebody else"
             return StoreError(message) if action == "list" else ObjectUnreadable(message, "access denied")
         if status == 404 and (action == "list" or "bucket does not exist" in str(error).lower()):
             return StoreError(

@@ -143,6 +143,17 @@ class S3Store:
             raise _final(self._meaning(error, "list", prefix), uri("s3", self.bucket, prefix)) from None
         raise self._no_answer("list", prefix)
 
+    def below(self, prefix: str) -> Sequence[str]:
+        """Needs s3:ListBucket."""
+        request = {"Bucket": self.bucket, "Prefix": prefix, "Delimiter": "/", "MaxKeys": self._page_size}
+        with waiting_for(f"{self._host()}: listing {uri('s3', self.bucket, prefix)}"):
+            try:
+                page = self._client.list_objects_v2(**request)
+                folders = [entry["Prefix"] for entry in page.get("CommonPrefixes", ())]
+                return [*folders, *(entry["Key"] for entry in page.get("Contents", ()))]
+            except _SDK_ERRORS as error:
+                raise _final(self._meaning(error, "list", prefix), uri("s3", self.bucket, prefix)) from None
+
     def _no_answer(self, action: _Action, key: str) -> StoreError:
         what = "listing of" if action == "list" else "size and time of"
         return StoreError(
@@ -320,7 +331,7 @@ class S3Store:
             return StoreError(
                 f"Access denied: listing {shown} needs the permission s3:ListBucket on the bucket {self.bucket}; "
                 f"where the policy has the condition s3:prefix, it must allow the prefix '{printable(key)}*'. "
-                f"{grant}"
+                f"{grant}; or is the name misspelt? A store says no more of a bucket of somebody else"
             )
         return ObjectUnreadable(
             f"Access denied: reading {shown} needs the permission s3:GetObject on the objects of the bucket "

@@ -19,7 +19,7 @@ _MEANINGS = (
         r"\b403\b|AccessDenied|Forbidden|necessary privileges",
         "access is denied. The identity needs to list, read, write and delete objects there: s3:ListBucket on the "
         "bucket, s3:GetObject, s3:PutObject, s3:DeleteObject on the prefix; on Google Cloud Storage the role Storage "
-        "Object User (roles/storage.objectUser)",
+        "Object User (roles/storage.objectUser); or is the name of the bucket misspelt?",
     ),
     (
         r"NoCredentials|ProfileNotFound|DefaultCredentialsError|credential provider|Unable to locate credentials",

@@ -64,6 +64,10 @@ MALFORMED = (ArithmeticError, AttributeError, LookupError, RuntimeError, TypeErr
 """What comes of an answer that lacks something or has it in another form, in the SDKs and here."""
 
 
+ACCESS_DENIED = "access denied"
+"""Why an object is unreadable that the store does not let this identity read, or does not have."""
+
+
 class ObjectStore(Protocol):
     """A bucket whose objects are listed and downloaded; every method raises `StoreError` as it must."""
 

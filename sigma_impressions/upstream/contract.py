@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Final
 
@@ -139,8 +140,29 @@ def _as_type(column: pl.Series, dtype: pl.DataType | type[pl.DataType], read_fro
         result = pl.Series(column.name, [None], dtype).new_from_index(0, column.len())
     unreadable = (result.is_null() & present.is_not_null()).arg_true()
     if len(unreadable):
-        raise ResourcesRefused(f"{read_from}: {column.name} cannot be read as {dtype} in row {_numbers(unreadable)}.")
+        wanted, form = _FORMS[dtype]
+        # What is no text may be beyond what can be shown.
+        example = (
+            f"the first one is '{value(without_address(column[unreadable[0]])[:_SHOWN])}'"
+            if column.dtype == pl.String
+            else f"it has the type {column.dtype.base_type()}"
+        )
+        raise ResourcesRefused(
+            f"{read_from}: {column.name} cannot be read as {wanted} in row {_numbers(unreadable)}; {example}. "
+            f"Write {form}."
+        )
     return result
+
+
+_FORMS: Mapping[pl.DataType | type[pl.DataType], tuple[str, str]] = {
+    UTC_TIME: ("a time", "ISO 8601, such as 2026-11-24T10:00:00Z"),
+    pl.Boolean: ("Boolean", "true or false"),
+    pl.String: ("String", "text"),
+}
+"""What a value cannot be read as, and how it is written instead."""
+
+_SHOWN = 60
+"""Characters of a value that a message shows."""
 
 
 def _check_length(texts: pl.Series, read_from: str) -> None:

@@ -8,8 +8,8 @@ from typing import Final
 
 import polars as pl
 
-from sigma_impressions.clouds.objects import ObjectStore, key_of
-from sigma_impressions.errors import ObjectGone, ResourcesUnreadable, StoreError
+from sigma_impressions.clouds.objects import ACCESS_DENIED, ObjectStore, key_of
+from sigma_impressions.errors import ObjectGone, ObjectUnreadable, ResourcesUnreadable, StoreError
 from sigma_impressions.lake.scratch import temporary_folder
 from sigma_impressions.upstream.contract import conform
 
@@ -23,7 +23,7 @@ def read_snapshot(location: str, bucket: ObjectStore | None = None) -> pl.DataFr
     `bucket` is the one that a URI names; None for a local path. What is fetched and kept in memory is bounded.
     Raises `ResourcesUnreadable` if the file cannot be opened or is over a limit, `ResourcesRefused` if it breaks the
     contract, `StoreError` if the bucket cannot be read. Of the file's content a message holds no more than names of
-    columns and keys of rows.
+    columns, keys of rows, and one value that cannot be read, without addresses.
     """
     read = _reader(location)
     with temporary_folder() as folder:
@@ -84,7 +84,13 @@ def _fetched(location: str, bucket: ObjectStore, folder: Path) -> Path:
         _check_size(item.size)
         bucket.download(item, folder / "resources")
     except StoreError as error:
-        raise StoreError(f"The file that SIGMA_IMPRESSIONS_RESOURCES names cannot be read. {error}") from None
+        # Of a file that is not there S3 says so only to those who may list.
+        asked = (
+            "; or is the name misspelt?"
+            if isinstance(error, ObjectUnreadable) and error.reason == ACCESS_DENIED
+            else ""
+        )
+        raise StoreError(f"The file that SIGMA_IMPRESSIONS_RESOURCES names cannot be read. {error}{asked}") from None
     return folder / "resources"
 
 

@@ -11,12 +11,14 @@ import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
+from itertools import chain
 from pathlib import Path
 from typing import Any, Final, Protocol, TypeVar
 
 import polars as pl
 import pyarrow as pa
 
+from sigma_impressions.delimiters import DECLARED_DELIMITER, likely_delimiters
 from sigma_impressions.errors import ResourcesUnreadable
 from sigma_impressions.lake.schemas import UTC_TIME
 from sigma_impressions.upstream.contract import REQUIRED, ROWS_LIMIT, SCHEMA, as_text
@@ -46,7 +48,8 @@ def csv_frame(path: Path, limit: int) -> pl.DataFrame:
         lines = _Lines(source, limit)
         # It is the process's: raised only, so that nobody else is disturbed.
         csv.field_size_limit(max(csv.field_size_limit(), RECORD_LIMIT))
-        reader = csv.reader(lines, strict=True)
+        declaration, delimiter, header_line = _beginning(lines)
+        reader = csv.reader(chain([header_line], lines), delimiter=delimiter, strict=True)
         try:
             header = lines.next_of(reader) or []
             if len(header) > COLUMN_LIMIT:
@@ -59,8 +62,23 @@ def csv_frame(path: Path, limit: int) -> pl.DataFrame:
                 if record:
                     rows.add([record[at] if at < len(record) else None for at in places])
         except csv.Error:
-            raise ResourcesUnreadable(f"the quoting at or before line {reader.line_num:,} is malformed") from None
+            line = len(declaration) + reader.line_num
+            raise ResourcesUnreadable(f"the quoting at or before line {line:,} is malformed") from None
     return rows.frame(header)
+
+
+def _beginning(lines: _Lines) -> tuple[list[str], str, str]:
+    """The line that declares the delimiter, if there is one, the delimiter, and the first line of the header.
+
+    It is the delimiter under which that line has the required columns; of several, or of none, the likeliest.
+    """
+    first = lines.next_of(lines) or ""
+    if declared := DECLARED_DELIMITER.fullmatch(first.rstrip("\r\n")):
+        return [first], declared[1], lines.next_of(lines) or ""
+    likely = likely_delimiters(first)
+    # Of a header of several lines, or with malformed quotes, whoever reads it tells.
+    headers = ((delimiter, next(csv.reader([first], delimiter=delimiter), [])) for delimiter in likely)
+    return [], next((delimiter for delimiter, header in headers if {*REQUIRED} <= {*header}), likely[0]), first
 
 
 def ndjson_frame(path: Path, limit: int) -> pl.DataFrame:

@@ -6,12 +6,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from sigma_impressions.delimiters import likely_delimiters
 from sigma_impressions.exports.reading.headers import (
     COLUMN_LIMIT,
     COLUMNS,
     WHITE_SPACE,
     is_count_of,
-    likely_delimiters,
     normalize_name,
     other_format,
     read_header,

@@ -62,6 +62,51 @@ def test_refusals_name_the_rows(rows: list[dict[str, object]], message: str) -> 
 
 
 @pytest.mark.parametrize(
+    ("column", "values", "said"),
+    [
+        (
+            "created_at",
+            ["2026-11-24", "11/24/2026", "24.11.2026"],
+            "created_at cannot be read as a time in row 2, 3; the first one is '11/24/2026'. Write ISO 8601, such as "
+            "2026-11-24T10:00:00Z.",
+        ),
+        ("is_archived", ["no", "nein"], "row 2; the first one is 'nein'. Write true or false."),
+        ("updated_at", ["Ann <ann@example.com>"], "the first one is 'Ann <[address]>'"),
+        ("updated_at", ["\x1b[2J\u202e" + "x" * 999], "the first one is '?[2J?xxx"),
+        (
+            "name",
+            [datetime(2026, 1, 1)],
+            "name cannot be read as String in row 1; it has the type Datetime. Write",
+        ),
+        ("created_at", [[1]], "row 1; it has the type List. Write ISO 8601, such as"),
+    ],
+)
+def test_a_value_that_cannot_be_read_is_shown_with_the_form_that_is_wanted(
+    column: str, values: list[object], said: str
+) -> None:
+    rows = [{**WORKBOOK, "workbook_url_id": f"w{number}", column: it} for number, it in enumerate(values)]
+    with pytest.raises(ResourcesRefused) as caught:
+        conform(frame(*rows), "the file")
+    assert said in str(caught.value)
+    assert "ann@" not in str(caught.value)
+    assert len(str(caught.value)) < 500
+
+
+@pytest.mark.parametrize("delimiter", [",", ";", "\t", "|"])
+@pytest.mark.parametrize("declared", [False, True])
+def test_a_table_may_have_any_delimiter_that_exports_may_have(delimiter: str, declared: bool, tmp_path: Path) -> None:
+    path = tmp_path / "resources.csv"
+    rows = [["resource_type", "workbook_url_id", 'the, "best" name;', "name"]]
+    rows += [["sigma_workbook", f"w{number}", "x,y;z", "Sales; 2026,\tall"] for number in range(3)]
+    with path.open("w", encoding="utf-8-sig", newline="") as file:
+        file.write(f"sep={delimiter}\r\n" if declared else "")
+        csv.writer(file, delimiter=delimiter).writerows(rows)
+    found = read_snapshot(str(path))
+    assert found["workbook_url_id"].to_list() == ["w0", "w1", "w2"]
+    assert found["name"].unique().to_list() == ["Sales; 2026,\tall"]
+
+
+@pytest.mark.parametrize(
     "refused",
     [
         frame(*[{**WORKBOOK, "resource_type": "\x1b[2J\u202e\n" * 1_000, "workbook_url_id": "w" * 9_000}] * 50),

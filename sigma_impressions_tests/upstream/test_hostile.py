@@ -63,6 +63,7 @@ REFUSED: dict[str, tuple[str, bytes, str]] = {
     "Latin": ("r.csv", HEADER + ROW + ADDRESS.encode() + b"\xe4,\n", "line 3 is not valid UTF-8"),
     "a long line": ("r.csv", HEADER + b"x" * 2**21, "line 2 has more than 1,048,576 bytes"),
     "a long record": ("r.csv", HEADER + b'"a\n",' * 2**18, "has more than 1,048,576 bytes"),
+    "quoting behind a declared delimiter": ("r.csv", b"sep=;\n" + HEADER + b'"x"x,w1,\n', "at or before line 3"),
     "many columns": ("r.csv", b"a," * 2000 + b"\n", "more than 1,000 columns"),
     "a long text": ("r.csv", HEADER + b"sigma_workbook,w1," + b"x" * 10_001, "name has more than 10,000 characters"),
     "gzip cut short": ("r.csv", gzip.compress(HEADER + ROW * 9)[:-9], "cannot be read"),
@@ -175,6 +176,7 @@ def test_the_answer_of_a_bucket_is_not_repeated(name: str, code: str) -> None:
         read_snapshot(f"s3://bucket/folder/{name}", test_s3.impatient(stub))
     test_s3.assert_no_secret(raised.value, test_s3.KEY_ID, test_s3.SECRET, test_s3.TOKEN)
     assert name in str(raised.value)
+    assert str(raised.value).endswith("or is the name misspelt?") is (code == "AccessDenied")
 
 
 def test_a_file_that_is_not_in_the_bucket_is_named() -> None:

@@ -16,6 +16,7 @@ from google.cloud.storage.exceptions import DataCorruption
 
 from sigma_impressions.clouds.backoff import Backoff
 from sigma_impressions.clouds.objects import (
+    ACCESS_DENIED,
     MALFORMED,
     Interrupted,
     StoredObject,
@@ -219,7 +220,7 @@ class GcsStore:
             )
             if action == "list":
                 message += "; or is the name misspelt? The store says no more of a bucket of somebody else"
-            return StoreError(message) if action == "list" else ObjectUnreadable(message, "access denied")
+            return StoreError(message) if action == "list" else ObjectUnreadable(message, ACCESS_DENIED)
         if status == 404 and (action == "list" or "bucket does not exist" in str(error).lower()):
             return StoreError(
                 f"The bucket {self.bucket} does not exist ({doing}). Correct the name in "

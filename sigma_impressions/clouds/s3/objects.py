@@ -16,6 +16,7 @@ from botocore.config import Config
 
 from sigma_impressions.clouds.backoff import Backoff
 from sigma_impressions.clouds.objects import (
+    ACCESS_DENIED,
     MALFORMED,
     Interrupted,
     StoredObject,
@@ -336,7 +337,7 @@ class S3Store:
         return ObjectUnreadable(
             f"Access denied: reading {shown} needs the permission s3:GetObject on the objects of the bucket "
             f"{self.bucket} under the prefix, and kms:Decrypt on the key if they are encrypted with KMS. {grant}",
-            "access denied",
+            ACCESS_DENIED,
         )
 
     def _host(self) -> str:

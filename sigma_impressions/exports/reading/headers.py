@@ -1,4 +1,4 @@
-"""What the header line of an export file says: which delimiters it may have, and which of its columns hold what."""
+"""What the header line of an export file says: which of its columns hold what."""
 
 from __future__ import annotations
 
@@ -28,9 +28,6 @@ REQUIRED_COLUMNS = ("request_time", "user_email", "workbook_url_id")
 
 COLUMN_LIMIT = 1_000
 """Columns a file may have; Sigma's audit log has a few dozen."""
-
-DELIMITERS = ",;\t|"
-"""The delimiters that are recognised; the first wins a tie."""
 
 WHITE_SPACE = (
     "\t\n\v\f\r \x85\xa0\u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009\u200a"
@@ -78,17 +75,6 @@ class Header:
     def fields(self) -> int:
         """How many fields a complete row has."""
         return self.width + self.ends_in_delimiter
-
-
-def likely_delimiters(line: str) -> list[str]:
-    """The delimiters that a header line may have, the likeliest first: never none.
-
-    The likeliest is the one that stands most often outside quotes; on a tie comma, then the others in order.
-    """
-    outside_quotes = re.sub(r'"[^"]*"', "", line)
-    ordered = sorted(DELIMITERS, key=outside_quotes.count, reverse=True)  # equals stay in order
-    # A line without a delimiter is one cell, which cannot be all of the required columns.
-    return [ordered[0], *(delimiter for delimiter in ordered[1:] if delimiter in line)]
 
 
 def normalize_name(cell: str) -> str:

@@ -23,14 +23,13 @@ import polars as pl
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from sigma_impressions.delimiters import DECLARED_DELIMITER, DELIMITERS, likely_delimiters
 from sigma_impressions.exports.reading.buffers import repeated
 from sigma_impressions.exports.reading.decoding import DecodedText, holds_escaped_quotes, open_text, with_doubled_quotes
 from sigma_impressions.exports.reading.headers import (
     COLUMNS,
-    DELIMITERS,
     WHITE_SPACE,
     Header,
-    likely_delimiters,
     other_format,
     read_header,
 )
@@ -655,7 +654,7 @@ def _beginning(source: BinaryIO, start: int) -> tuple[int, str, list[str]]:
     """
     start = _skip_blank_lines(source, start)
     text = _text_from(source, start)
-    declared = _DECLARED_DELIMITER.match(text)
+    declared = DECLARED_DELIMITER.match(text)
     if declared:
         start = _skip_blank_lines(source, start + declared.end())
         text = _text_from(source, start)
@@ -669,10 +668,6 @@ def _beginning(source: BinaryIO, start: int) -> tuple[int, str, list[str]]:
             "the format of the export, compressed with gzip or not at all.",
         )
     return start, line, [declared[1]] if declared else likely_delimiters(line)
-
-
-_DECLARED_DELIMITER = re.compile(r'[ ]*"?sep=([,;\t|])"?[ ]*(?=[\r\n]|\Z)', re.IGNORECASE)
-"""The line with which programs tell each other the delimiter of what follows."""
 
 
 def _text_from(source: BinaryIO, start: int) -> str:

@@ -9,17 +9,20 @@ import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
+import polars as pl
 import pytest
 from deltalake import DeltaTable
 
 from sigma_impressions.check.disk import LEAST_FREE, check_disk
 from sigma_impressions.check.instance import check_home
+from sigma_impressions.check.resources import matched
 from sigma_impressions.check.source import check_source
 from sigma_impressions.check.step import Step
 from sigma_impressions.lake.schemas import DAILY_IMPRESSIONS, EXPORT_FILES, SCHEMA_VERSION
 from sigma_impressions.lake.tables import Tables
 from sigma_impressions.project import INSTANCE_SETTINGS
 from sigma_impressions.settings.read import environment_values, read_settings
+from sigma_impressions.upstream.contract import SCHEMA
 from sigma_impressions_tests.commands import add_instance
 from sigma_impressions_tests.rights import forbid_hard_links, linux_only, obeying_modes
 
@@ -272,3 +275,33 @@ def test_a_file_system_without_hard_links_is_told(project: Path) -> None:
     assert "passed=False" in done.stdout
     assert f"{project / 'data'} lies on a file system without hard links (Operation not supported)" in done.stdout
     assert files_of(project) == []
+
+
+URL_ID, OTHER_URL_ID, UUID = "2opi6VLEne4BaPyj00US50", "3opi6VLEne4BaPyj00US51", "0b1e5c6a-6d5f-4a27-8f64-7a4a0fd5f0aa"
+
+
+@pytest.mark.parametrize(
+    ("viewed", "known", "said"),
+    [
+        ([URL_ID], [], "The resources hold no workbook."),
+        (["Sales 2026"], [(OTHER_URL_ID, "sales 2026")], "The exports name workbooks by their names"),
+        (["Sales 2026", "Ops"], [(OTHER_URL_ID, None)], "The exports hold no IDs of workbooks"),
+        ([URL_ID], [("Sales 2026", "Sales 2026")], "The resources hold no IDs of workbooks"),
+        ([URL_ID.upper()], [(URL_ID, "Sales")], "They differ in case"),
+        ([URL_ID, "Sales"], [(OTHER_URL_ID, "Ops")], "Are these the resources of the same Sigma organization?"),
+        ([UUID], [(OTHER_URL_ID, "Sales")], "Are these the resources of the same Sigma organization?"),
+        (["w1"], [("w2", "Sales")], "Are these the resources of the same Sigma organization?"),
+    ],
+)
+def test_why_no_sample_row_matches_a_resource(
+    viewed: list[str], known: list[tuple[str, str | None]], said: str
+) -> None:
+    rows = [{"resource_type": "sigma_workbook", "workbook_url_id": url_id, "name": name} for url_id, name in known]
+    workbooks = pl.DataFrame(rows, schema=SCHEMA)
+    (step,) = matched(pl.Series(viewed), workbooks)
+    assert step.passed is False
+    assert step.message.startswith("0")
+    assert f"{viewed[0]!r}" in step.message
+    assert said in step.message
+    assert ("a known ID is" in step.message) is bool(known)
+    assert "None" not in step.message

@@ -8,6 +8,7 @@ import polars as pl
 
 from sigma_impressions.check.step import Step
 from sigma_impressions.errors import OperatorError
+from sigma_impressions.exports.reading.references import ID
 from sigma_impressions.settings.declared import Settings
 from sigma_impressions.texts import VALUE
 from sigma_impressions.upstream.contract import ELEMENT, counted
@@ -25,6 +26,11 @@ def check_resources(settings: Settings, viewed: pl.Series | None) -> Iterator[St
         yield Step("resources", False, str(error))
         return
     yield Step("resources", True, found)
+    yield from matched(viewed, workbooks)
+
+
+def matched(viewed: pl.Series | None, workbooks: pl.DataFrame) -> Iterator[Step]:
+    """How many of the views are of one of the workbooks and data models; where none is, why not."""
     if viewed is None or viewed.is_empty():
         yield Step("match", None, "no sample rows to match with the resources")
         return
@@ -34,11 +40,36 @@ def check_resources(settings: Settings, viewed: pl.Series | None) -> Iterator[St
     share = float(known.mean() or 0)  # type: ignore[arg-type]
     said = f"{share:.0%} of the sample rows are views of a known workbook"
     if share < 1:
-        other = without_address(viewed.filter(~known)[0])
-        known_id = without_address(str(workbooks["workbook_url_id"][0]))[:VALUE] if workbooks.height else None
-        said += f". Not known is for example {other[:VALUE]!r}, while a known ID is {known_id!r}"
-    advice = "" if share else ". Are these the resources of the same Sigma organization?"
+        said += f". Not known is for example {_shown(viewed.filter(~known)[0])}"
+        if workbooks.height:
+            said += f", while a known ID is {_shown(workbooks['workbook_url_id'][0])}"
+    advice = "" if share else f". {_why_none(viewed.str.to_lowercase(), workbooks)}"
     yield Step("match", share > 0, f"{said}{advice}")
+
+
+def _shown(text: str) -> str:
+    return repr(without_address(text)[:VALUE])
+
+
+def _why_none(viewed: pl.Series, workbooks: pl.DataFrame) -> str:
+    """Why none of the views, in lower case, is of a workbook that is known, and what to do."""
+    if workbooks.is_empty():
+        return (
+            "The resources hold no workbook. Look whether the upstream Sigma integration sees any: its rights, its "
+            "filters, its errors"
+        )
+    known_ids, names = (workbooks[name].drop_nulls().str.to_lowercase() for name in ("workbook_url_id", "name"))
+    column = "export the workbook's URL ID or its ID beside it, or in its place (docs/sigma-export.md)"
+    if viewed.is_in(names.implode()).any():
+        return f"The exports name workbooks by their names, which several may have: {column}"
+    if viewed.is_in(known_ids.implode()).any():
+        return "They differ in case, and IDs are compared to the letter: let both be written as Sigma has them"
+    has_ids, knows_ids = (bool(ids.str.contains(ID).any()) for ids in (viewed, known_ids))
+    if knows_ids and not has_ids:
+        return f"The exports hold no IDs of workbooks: {column}"
+    if has_ids and not knows_ids:
+        return "The resources hold no IDs of workbooks: workbook_url_id is what stands last in a workbook's URL"
+    return "Are these the resources of the same Sigma organization?"
 
 
 def _workbooks(settings: Settings) -> tuple[pl.DataFrame, str]:

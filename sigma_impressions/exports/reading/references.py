@@ -25,6 +25,10 @@ HIDDEN = "…"
 
 _UUID = re.compile("[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 _URL_ID = re.compile("[0-9A-Za-z]{21,22}")
+
+ID = f"^(?:{_URL_ID.pattern}|{_UUID.pattern})$"
+"""What an ID of a workbook looks like. Python and polars read it alike."""
+
 _MARK = re.compile("[?#]")
 _ENCODED_MARK = re.compile("[?#]|%3[fF]|%23")
 _CREDENTIALS = re.compile("((?:[A-Za-z][A-Za-z0-9+.-]*:)?//)?([^/]*:[^/]*@)")

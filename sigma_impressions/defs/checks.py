@@ -17,13 +17,15 @@ ERROR: Final = dg.AssetCheckSeverity.ERROR
 class Check:
     """A check of an asset, whatever the key of the asset is in a code location.
 
-    `description` says what is asked and what to do after a No. With `blocking` a No stops what is downstream.
+    `description` says what is asked and what to do after a No. With `blocking` a No stops what is downstream. `bound`
+    names the setting that says how much is still a Yes, and so does a No.
     """
 
     name: str
     description: str
     severity: dg.AssetCheckSeverity = WARN
     blocking: bool = False
+    bound: str = ""
 
     def spec(self, key: dg.AssetKey) -> dg.AssetCheckSpec:
         """The check as the asset of this key declares it."""
@@ -46,6 +48,10 @@ class Check:
             asset_key=key,
             passed=failure is None,
             severity=severity or self.severity,
-            description=None if failure is None else markdown(failure),
+            description=None if failure is None else markdown(f"{failure}{self._remedy}"),
             metadata={name: printable(it) if isinstance(it, str) else it for name, it in figures.items()},
         )
+
+    @property
+    def _remedy(self) -> str:
+        return f" If that is usual, set {self.bound}." if self.bound else ""

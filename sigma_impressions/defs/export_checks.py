@@ -66,6 +66,7 @@ GOOD_ROWS = Check(
     "rows_are_good",
     "Yellow or red when more than the set shares of the rows of the run's days were rejected "
     "(SIGMA_IMPRESSIONS_REJECTED_WARN_PERCENT, …_ERROR_PERCENT): figures by reason and examples.",
+    bound="SIGMA_IMPRESSIONS_REJECTED_WARN_PERCENT, and for red SIGMA_IMPRESSIONS_REJECTED_ERROR_PERCENT",
 )
 UNIFORM = Check(
     "settings_are_uniform",

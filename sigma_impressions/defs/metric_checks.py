@@ -27,6 +27,7 @@ USUAL = Check(
     "Warns when one of the last 7 complete days has far more or fewer impressions than the same weekday of up "
     "to 4 earlier weeks (SIGMA_IMPRESSIONS_DAILY_CHANGE_PERCENT). If it is yellow: look whether exports of "
     "that day are missing or came twice; a holiday is no fault.",
+    bound="SIGMA_IMPRESSIONS_DAILY_CHANGE_PERCENT",
 )
 CONSERVED = Check(
     "impressions_are_conserved",
@@ -40,6 +41,7 @@ MATCHED = Check(
     "impressions_are_matched",
     "Warns when more than SIGMA_IMPRESSIONS_UNMATCHED_WARN_PERCENT of the impressions of 60 days have no "
     "resource: the largest ones and their share. If it is yellow: renew sigma_resources.",
+    bound="SIGMA_IMPRESSIONS_UNMATCHED_WARN_PERCENT",
 )
 CLOCKS = Check(
     "clocks_are_right",

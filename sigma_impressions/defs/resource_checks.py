@@ -23,6 +23,7 @@ COMPLETE = Check(
     "resources_are_complete",
     "Warns when more than SIGMA_IMPRESSIONS_RESOURCES_SHRINKAGE_PERCENT of the workbooks or elements "
     "vanished within a week. If it is yellow: does the upstream integration still see all of them?",
+    bound="SIGMA_IMPRESSIONS_RESOURCES_SHRINKAGE_PERCENT",
 )
 READ = Check(
     "elements_are_complete",
@@ -60,7 +61,8 @@ def resource_age(key: dg.AssetKey, written: datetime, max_age_days: int, now: da
     elif age > timedelta(days=max_age_days):
         said = (
             f"The resources are of {minute(written)}, {age.days} days old. Impressions of newer workbooks "
-            "are unmatched. Look whether the upstream Sigma integration still runs."
+            "are unmatched. Look whether the upstream Sigma integration still runs; if it runs less often, set "
+            "SIGMA_IMPRESSIONS_RESOURCES_MAX_AGE_DAYS."
         )
     return FRESH.result(
         key,

@@ -12,6 +12,7 @@ import polars as pl
 import pytest
 
 from sigma_impressions.defs.export_checks import (
+    GOOD_ROWS,
     event_types_are_chosen,
     freshness,
     headers_are_clear,
@@ -23,18 +24,21 @@ from sigma_impressions.defs.export_checks import (
     settings_are_uniform,
 )
 from sigma_impressions.defs.metric_checks import (
+    MATCHED,
+    USUAL,
     clocks_are_right,
     files_are_covered,
     impressions_are_conserved,
     impressions_are_matched,
 )
-from sigma_impressions.defs.resource_checks import resource_age, resource_shrinkage
+from sigma_impressions.defs.resource_checks import COMPLETE, resource_age, resource_shrinkage
 from sigma_impressions.defs.sigma_source import SigmaSource
 from sigma_impressions.defs.staleness import build_staleness
 from sigma_impressions.lake.commits import append_rows
 from sigma_impressions.lake.schemas import RAW_EXPORT_FILES, REJECTED_ROWS, UNMATCHED_IMPRESSIONS
 from sigma_impressions.lake.tables import Tables
 from sigma_impressions.metrics.weekdays import compared_days, unusual_days
+from sigma_impressions.settings.declared import SETTINGS
 from sigma_impressions.texts import plain
 from sigma_impressions.upkeep.future import Future
 from sigma_impressions.windows import WINDOW_DAYS
@@ -382,3 +386,21 @@ def _tick(instance: dg.DagsterInstance, source: SigmaSource) -> dict[str, bool]:
     events = result.asset_events
     assert all(isinstance(event, dg.AssetCheckEvaluation) for event in events)
     return {event.check_name: event.passed for event in events if isinstance(event, dg.AssetCheckEvaluation)}
+
+
+@pytest.mark.parametrize(
+    ("result", "settings"),
+    [
+        (GOOD_ROWS.result(RESOURCES_KEY, "1 rejected."), ["REJECTED_WARN_PERCENT", "REJECTED_ERROR_PERCENT"]),
+        (MATCHED.result(RESOURCES_KEY, "1 of 100 impressions has no resource."), ["UNMATCHED_WARN_PERCENT"]),
+        (USUAL.result(RESOURCES_KEY, "1 day changed."), ["DAILY_CHANGE_PERCENT"]),
+        (COMPLETE.result(RESOURCES_KEY, "21 % vanished."), ["RESOURCES_SHRINKAGE_PERCENT"]),
+        (resource_age(RESOURCES_KEY, NOW - timedelta(days=9), 7, NOW), ["RESOURCES_MAX_AGE_DAYS"]),
+        (freshness(RESOURCES_KEY, TODAY - timedelta(days=9), 9, 3, TODAY), ["EXPORT_MAX_AGE_DAYS"]),
+    ],
+)
+def test_a_check_with_a_bound_names_the_setting_of_it(result: dg.AssetCheckResult, settings: list[str]) -> None:
+    variables = {setting.variable for setting in SETTINGS}
+    for name in settings:
+        assert f"SIGMA_IMPRESSIONS_{name}" in variables
+        assert f"SIGMA_IMPRESSIONS_{name}" in plain(str(result.description))

@@ -84,7 +84,11 @@ def check_exports(settings: Settings, folder: Path) -> Generator[Step, None, pl.
     unused = f"; columns not used: {', '.join(map(value, read.unused_columns[:20]))}" if read.unused_columns else ""
     warned = "".join(f"; {warning}" for warning in read.warnings)
     yield Step("header", True, f"the required columns were found{unused}{warned}")
-    yield Step("rows", not read.rows or read.accepted > 0, _told_of_rows(read, folder / "rejected.parquet"))
+    if read.rows:
+        yield Step("rows", read.accepted > 0, _told_of_rows(read, folder / "rejected.parquet"))
+    else:
+        said = f"{newest.key} has a header and no row, so that nothing tells whether its values would be understood"
+        yield Step("rows", None, said)
     return scan_frame(folder / "accepted.parquet").select("workbook_url_id").collect()["workbook_url_id"]
 
 

@@ -75,14 +75,12 @@ def instance_to_read(home: Path) -> Iterator[dg.DagsterInstance | None]:
     if is_new:
         yield None
         return
-    with (
-        _clear_errors(home, _fault_of_settings, _fault_of_records),
-        waiting_for("Dagster's storage: opening it"),
-        _without_warnings(),
-    ):
-        instance = dg.DagsterInstance.from_ref(ref)
-    with _clear_errors(home, _fault_of_records), instance:
-        yield instance
+    with _without_warnings():
+        with _clear_errors(home, _fault_of_settings, _fault_of_records):
+            instance = dg.DagsterInstance.from_ref(ref)
+        # PostgreSQL is asked by the first question only.
+        with _clear_errors(home, _fault_of_records), waiting_for("Dagster's storage: reading it"), instance:
+            yield instance
 
 
 def _is_made(ref: InstanceRef) -> bool:

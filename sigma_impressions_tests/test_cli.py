@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import uuid
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -334,20 +335,20 @@ def test_check_of_a_refused_file(export: bytes, step: str, reason: str, invoke: 
 
 
 @pytest.mark.parametrize(
-    ("bucket", "rows", "mark", "said"),
+    ("rows", "mark", "said"),
     [
-        ("check-dates", b"11/24/2026,ana@example.com,wb1,success\n" * 2, "FAIL", "2 are unparseable_request_time"),
-        ("check-statuses", b"2026-11-24,ana@example.com,wb1,200\n" * 2, "FAIL", "0 accepted, 0 rejected, 2 skipped"),
-        ("check-header-only", b"", "skip", "a header and no row"),
+        (b"11/24/2026,ana@example.com,wb1,success\n" * 2, "FAIL", "2 are unparseable_request_time"),
+        (b"2026-11-24,ana@example.com,wb1,200\n" * 2, "FAIL", "0 accepted, 0 rejected, 2 skipped"),
+        (b"", "skip", "a header and no row"),
     ],
 )
 def test_check_of_a_file_none_of_whose_rows_counts(
-    bucket: str, rows: bytes, mark: str, said: str, invoke: Invoke, s3_endpoint: str, tmp_path: Path
+    rows: bytes, mark: str, said: str, *, invoke: Invoke, s3_endpoint: str, tmp_path: Path
 ) -> None:
     header = b"request_time,user_email,workbook_url_id,event_status\n"
     resources = tmp_path / "resources.csv"
     resources.write_text("resource_type,workbook_url_id\nsigma_workbook,wb1\n", encoding="utf-8")
-    settings = exports_on(s3_endpoint, bucket, {"sigma/a.csv": header + rows})
+    settings = exports_on(s3_endpoint, f"check-{uuid.uuid4()}", {"sigma/a.csv": header + rows})
     found = invoke("check", **settings, SIGMA_IMPRESSIONS_RESOURCES=str(resources))
     assert steps(found)["rows"] == mark
     assert found.exit_code == (1 if mark == "FAIL" else 0)

@@ -7,6 +7,8 @@ import re
 import resource
 import subprocess
 import sys
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import dagster as dg
@@ -17,13 +19,15 @@ from dagster._core.scheduler.instigation import TickStatus
 
 from sigma_impressions.cli import main
 from sigma_impressions.errors import InstanceError
-from sigma_impressions.instance import opened_instance
+from sigma_impressions.instance import instance_to_read, opened_instance
 from sigma_impressions.project import INSTANCE_SETTINGS, use_dagster_home
 from sigma_impressions_tests.commands import add_instance, environment
 from sigma_impressions_tests.rights import obeying_modes
 from sigma_impressions_tests.test_docs import ROOT
 
 PASSWORD = "not-to-be-shown"
+Opened = Callable[[Path], AbstractContextManager[dg.DagsterInstance | None]]
+
 POSTGRESQL = "storage:\n  postgres:\n    postgres_url:\n      env: DAGSTER_POSTGRES_URL\n"
 
 
@@ -71,9 +75,12 @@ def test_settings_that_are_there_stay(own: str, tmp_path: Path, monkeypatch: pyt
         (b"storage: {custom: {module: nowhere, class: X}}\n", "needs the module nowhere, which is not installed"),
     ],
 )
-def test_settings_that_cannot_be_used_are_told_in_a_sentence(settings: bytes, says: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize("opened", [opened_instance, instance_to_read])
+def test_settings_that_cannot_be_used_are_told_in_a_sentence(
+    opened: Opened, settings: bytes, says: str, tmp_path: Path
+) -> None:
     (tmp_path / INSTANCE_SETTINGS).write_bytes(settings)
-    with pytest.raises(InstanceError) as refused, opened_instance(tmp_path):
+    with pytest.raises(InstanceError) as refused, opened(tmp_path):
         pass
     assert str(refused.value).startswith(f"{tmp_path / INSTANCE_SETTINGS} {says}")
     assert PASSWORD not in str(refused.value)
@@ -82,9 +89,12 @@ def test_settings_that_cannot_be_used_are_told_in_a_sentence(settings: bytes, sa
 @pytest.mark.parametrize(
     ("host", "says"), [("127.0.0.1:1", "does not answer. Start it"), ("none.invalid", "no host has this name")]
 )
+@pytest.mark.parametrize("opened", [opened_instance, instance_to_read])
 def test_a_database_server_that_is_down_is_told_in_a_sentence(
+    opened: Opened,
     host: str,
     says: str,
+    *,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
@@ -92,10 +102,29 @@ def test_a_database_server_that_is_down_is_told_in_a_sentence(
     monkeypatch.setattr("dagster_postgres.utils.calculate_delay", lambda **_: 0.0)
     monkeypatch.setenv("DAGSTER_POSTGRES_URL", f"postgresql+psycopg2://user:{PASSWORD}@{host}/dagster")
     (tmp_path / INSTANCE_SETTINGS).write_text(POSTGRESQL, encoding="utf-8")
-    with pytest.raises(InstanceError, match=says) as refused, opened_instance(tmp_path):
-        pass
+    with pytest.raises(InstanceError, match=says) as refused, opened(tmp_path) as instance:
+        assert instance is not None
+        instance.get_runs(limit=1)
     assert PASSWORD not in str(refused.value)
     assert caplog.text == ""
+
+
+def test_nothing_is_made_where_an_instance_is_only_read(tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    with instance_to_read(home) as instance:
+        assert instance is None
+    assert not home.exists()
+    home.mkdir()
+    (home / INSTANCE_SETTINGS).write_text("telemetry: {enabled: false}", encoding="utf-8")
+    with instance_to_read(home) as instance:
+        assert instance is None
+    (home / "history").mkdir()
+    (home / "history" / "runs.db").touch()
+    with instance_to_read(home) as instance:
+        assert instance is None
+    found = sorted(path.name for path in home.rglob("*"))
+    assert found == [INSTANCE_SETTINGS, "history", "runs.db"]
+    assert (home / "history" / "runs.db").stat().st_size == 0
 
 
 def test_records_that_cannot_be_read_are_told_in_a_sentence(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 
 import click
@@ -21,11 +22,11 @@ def status(as_program: bool) -> None:
     settings = settings_of()
     from sigma_impressions.status.facts import Colour
     from sigma_impressions.status.gather import read_status
-    from sigma_impressions.status.shown import as_json, as_lines
+    from sigma_impressions.status.shown import as_lines, as_values
 
     found = read_status(settings, dagster_home(project_folder()))
     if as_program:
-        click.echo(as_json(found))
+        click.echo(json.dumps(as_values(found), indent=2))
     else:
         console = terminal()
         for line in as_lines(found, console.width, console.height - 1 if console.is_terminal else None):

@@ -149,7 +149,8 @@ def _evaluations(
 
 def _starters(definitions: dg.Definitions, states: Sequence[InstigatorState], now: datetime) -> Iterator[Starter]:
     """The sensors and schedules of the pipeline, as somebody has switched them."""
-    kept = {state.instigator_name: state for state in states}
+    # Two code locations may have one of this name.
+    kept = {state.instigator_name: state for state in sorted(states, key=lambda state: state.is_running)}
     for sensor in definitions.sensors or ():
         state = kept.get(sensor.name)
         is_on = state.is_running if state else sensor.default_status == dg.DefaultSensorStatus.RUNNING

@@ -1,12 +1,12 @@
-"""The status as a screen of text, and as JSON."""
+"""The status as a screen of text, and as values for JSON."""
 
 from __future__ import annotations
 
-import json
 import textwrap
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from datetime import date, datetime
+from enum import StrEnum
 from typing import Any
 
 from sigma_impressions.check.disk import human_size
@@ -34,8 +34,8 @@ _MARKS = {
     Colour.GREEN: ("ok    ", "green"),
 }
 
-_FEWEST_LINES = 20
-"""On a lower terminal the screen scrolls."""
+_FEWEST_COLUMNS, _FEWEST_LINES = 40, 20
+"""A smaller terminal breaks lines, and scrolls."""
 
 _UNREAD = "cannot be read, see below"
 
@@ -49,19 +49,24 @@ class Line:
     style: str = ""
 
 
-def as_json(status: Status) -> str:
-    """Everything that is known, for programs."""
-    return json.dumps({"status": status.colour, **asdict(status)}, default=_text, indent=2)
+def as_values(status: Status) -> dict[str, Any]:
+    """Everything that is known, for programs, as JSON has it."""
+    return {"status": str(status.colour), **_plain(asdict(status))}
 
 
-def _text(value: Any) -> str:
+def _plain(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {name: _plain(each) for name, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(each) for each in value]
     if isinstance(value, date | datetime):
         return value.isoformat()
-    raise TypeError(type(value).__name__)
+    return str(value) if isinstance(value, StrEnum) else value
 
 
 def as_lines(status: Status, columns: int, most: int | None = None) -> list[Line]:
     """A screen for people, `columns` wide; with `most` what is said of findings is cut to what so many lines hold."""
+    columns = max(columns, _FEWEST_COLUMNS)
     facts = [line for label, said in _facts(status) for line in _fact(label, said, columns)]
     head = [*_head(status, columns), Line()]
     rows = [_finding(finding, columns) for finding in status.findings]

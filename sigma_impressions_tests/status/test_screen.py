@@ -22,7 +22,7 @@ from sigma_impressions.status.facts import (
     Starter,
     Status,
 )
-from sigma_impressions.status.shown import as_json, as_lines
+from sigma_impressions.status.shown import as_lines, as_values
 from sigma_impressions.terminal import say
 
 ROOT = Path(__file__).parents[2]
@@ -86,6 +86,11 @@ def test_any_number_of_findings_fits_on_a_screen(count: int, said: str) -> None:
     assert "…" not in whole
 
 
+@pytest.mark.parametrize("columns", [1, 20, 40, 200])
+def test_a_terminal_of_any_width_will_do(columns: int) -> None:
+    assert "YELLOW 2 yellow, " in "\n".join(shown(replace(GOOD, findings=findings(2)), columns))
+
+
 def test_the_gravest_colour_is_that_of_all() -> None:
     red = Finding(Colour.RED, "disk", "Full.")
     assert replace(GOOD, findings=findings(1)).colour == Colour.YELLOW
@@ -117,12 +122,12 @@ def test_texts_from_outside_are_only_read() -> None:
     lines = shown(status)
     assert not any("\x1b" in line or line.startswith("YELLOW forged") for line in lines)
     assert sum("[bold]x[/bold]" in line for line in lines) == 2
-    assert json.loads(as_json(status))["name"] == hostile
+    assert json.loads(json.dumps(as_values(status)))["name"] == hostile
 
 
 def test_json_holds_all_that_is_known() -> None:
     status = replace(GOOD, findings=findings(9))
-    found = json.loads(as_json(status))
+    found = json.loads(json.dumps(as_values(status)))
     assert found["status"] == "yellow"
     assert found["captured"]["newest_file_date"] == "2026-11-26"
     assert found["published"]["unmatched_60d"] == 1_060
@@ -138,7 +143,7 @@ def test_the_documentation_names_every_field() -> None:
     starter = Starter("daily_scan", True, True, None, NOW)
     assert GOOD.recorded is not None
     recorded = replace(GOOD.recorded, starters=(starter,), under_way=(RUN,))
-    found = json.loads(as_json(replace(GOOD, findings=findings(1), recorded=recorded)))
+    found = json.loads(json.dumps(as_values(replace(GOOD, findings=findings(1), recorded=recorded))))
     names = {*found, *found["captured"], *found["published"], *found["recorded"], *found["sizes"]}
     names |= {*found["recorded"]["last_run"], *found["recorded"]["starters"][0], *found["findings"][0]}
     assert {name for name in names if f"`{name}`" not in section} == set()

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
+from itertools import chain, takewhile
 from pathlib import Path
 
 import dagster as dg
-from dagster._core.scheduler.instigation import InstigatorState, ScheduleInstigatorData, SensorInstigatorData
+from dagster._core.scheduler.instigation import InstigatorState, InstigatorTick, TickStatus
 from dagster._core.storage.asset_check_execution_record import AssetCheckExecutionRecordStatus
 from dagster._core.storage.dagster_run import RunRecord
 from dagster._core.storage.event_log.sqlite import SqliteEventLogStorage
@@ -15,6 +16,7 @@ from dagster._utils.schedules import schedule_execution_time_iterator
 
 from sigma_impressions.defs.automation import SCHEDULE_NAME, SENSOR_NAME
 from sigma_impressions.defs.build import JOB_NAME, build_definitions
+from sigma_impressions.defs.failures import TickFailed
 from sigma_impressions.defs.runs import TRIGGER_TAG, days_of_run, failure_of, has_died, newest_runs
 from sigma_impressions.status.facts import Colour, Finding, Recorded, Run, Starter
 from sigma_impressions.texts import plain
@@ -27,7 +29,9 @@ _OF_DAEMON = ("SENSOR", "SCHEDULER")
 """The parts of Dagster's daemon that evaluate sensors and schedules."""
 
 _HISTORY = 200
-"""How many evaluations are looked at for when a check was last passed."""
+"""How many evaluations of a check, or ticks, are looked at for when it was last all right."""
+
+_ENDED = (TickStatus.SUCCESS, TickStatus.SKIPPED, TickStatus.FAILURE)
 
 _EVALUATED = {AssetCheckExecutionRecordStatus.SUCCEEDED, AssetCheckExecutionRecordStatus.FAILED}
 
@@ -50,6 +54,8 @@ def read_recorded(instance: dg.DagsterInstance, now: datetime) -> tuple[Recorded
     newest = max(ended, key=_created, default=None)
     successes = [record for record in ended if record.dagster_run.status == dg.DagsterRunStatus.SUCCESS]
     success = max(successes, key=_created, default=None)
+    # Of two code locations with one of a name the one that is switched on counts.
+    states = {state.name: state for state in sorted(instance.all_instigator_state(), key=lambda it: it.is_running)}
     seen = [beat.timestamp for name, beat in instance.get_daemon_heartbeats().items() if name in _OF_DAEMON]
     seen_at = _time(max(seen, default=None))
     recorded = Recorded(
@@ -58,9 +64,10 @@ def read_recorded(instance: dg.DagsterInstance, now: datetime) -> tuple[Recorded
         under_way=tuple(_run(instance, record) for record in sorted(under_way, key=_created)),
         daemon_seen_at=seen_at,
         daemon_runs=seen_at is not None and now - seen_at < _SIGN_OF_LIFE,
-        starters=tuple(_starters(definitions, instance.all_instigator_state(), now)),
+        starters=tuple(_starters(instance, definitions, states, now)),
     )
-    return recorded, [*_of_runs(recorded, ended), *_of_checks(instance, specs), *_of_starters(recorded)]
+    found = (_of_runs(recorded, ended), _of_checks(instance, specs), _of_starters(recorded))
+    return recorded, [*chain.from_iterable(found), *_of_ticks(instance, recorded, states)]
 
 
 def _created(record: RunRecord) -> datetime:
@@ -147,28 +154,53 @@ def _evaluations(
     ]
 
 
-def _starters(definitions: dg.Definitions, states: Sequence[InstigatorState], now: datetime) -> Iterator[Starter]:
+def _starters(
+    instance: dg.DagsterInstance, definitions: dg.Definitions, states: Mapping[str, InstigatorState], now: datetime
+) -> Iterator[Starter]:
     """The sensors and schedules of the pipeline, as somebody has switched them."""
-    # Two code locations may have one of this name.
-    kept = {state.instigator_name: state for state in sorted(states, key=lambda state: state.is_running)}
-    for sensor in definitions.sensors or ():
-        state = kept.get(sensor.name)
-        is_on = state.is_running if state else sensor.default_status == dg.DefaultSensorStatus.RUNNING
-        data = state.instigator_data if state else None
-        last = _time(data.last_tick_timestamp) if isinstance(data, SensorInstigatorData) else None
-        pause = timedelta(seconds=getattr(sensor, "minimum_interval_seconds", None) or 30)
-        due = max(now, last + pause) if last else now
-        yield Starter(sensor.name, is_on, sensor.name in _STARTS_RUNS, last, due if is_on else None)
-    for schedule in definitions.schedules or ():
-        if not isinstance(schedule, dg.ScheduleDefinition):
+    for one in (*(definitions.sensors or ()), *(definitions.schedules or ())):
+        if not isinstance(one, dg.SensorDefinition | dg.ScheduleDefinition):
             continue
-        state = kept.get(schedule.name)
-        is_on = state.is_running if state else schedule.default_status == dg.DefaultScheduleStatus.RUNNING
-        data = state.instigator_data if state else None
-        last = _time(data.last_iteration_timestamp) if isinstance(data, ScheduleInstigatorData) else None
-        turns = schedule_execution_time_iterator(now.timestamp(), schedule.cron_schedule, schedule.execution_timezone)
-        turn = next(turns).astimezone(UTC) if is_on else None
-        yield Starter(schedule.name, is_on, schedule.name in _STARTS_RUNS, last, turn)
+        state = states.get(one.name)
+        is_on = state.is_running if state else one.default_status.value == "RUNNING"
+        ticks = _ticks(instance, state, 1) if state else ()
+        last = _time(ticks[0].timestamp) if ticks else None
+        yield Starter(one.name, is_on, one.name in _STARTS_RUNS, last, _next_tick(one, last, now) if is_on else None)
+
+
+def _next_tick(one: dg.SensorDefinition | dg.ScheduleDefinition, last: datetime | None, now: datetime) -> datetime:
+    if isinstance(one, dg.ScheduleDefinition):
+        turns = schedule_execution_time_iterator(now.timestamp(), one.cron_schedule, one.execution_timezone)
+        return next(turns).astimezone(UTC)
+    return max(now, last + timedelta(seconds=one.minimum_interval_seconds or 0)) if last else now
+
+
+def _ticks(instance: dg.DagsterInstance, state: InstigatorState, most: int) -> Sequence[InstigatorTick]:
+    """The newest ticks that have ended, newest first."""
+    return instance.get_ticks(state.instigator_origin_id, state.selector_id, limit=most, statuses=list(_ENDED))
+
+
+def _has_failed(tick: InstigatorTick) -> bool:
+    return tick.status == TickStatus.FAILURE
+
+
+def _of_ticks(
+    instance: dg.DagsterInstance, recorded: Recorded, states: Mapping[str, InstigatorState]
+) -> Iterator[Finding]:
+    """Those whose newest tick has failed: nothing is started, and no check tells."""
+    for starter in recorded.starters if recorded.daemon_runs else ():
+        state = states.get(starter.name)
+        if not starter.is_on or state is None:
+            continue
+        failed = list(takewhile(_has_failed, _ticks(instance, state, _HISTORY)))
+        if failed:
+            error = failed[0].error
+            # Of an error that nobody foresaw the text may hold anything.
+            said = "Its tick failed: see the Dagster UI."
+            if error is not None and error.cls_name == TickFailed.__name__:
+                said = error.message.partition(": ")[2].strip()
+            colour = Colour.RED if starter.starts_runs else Colour.YELLOW
+            yield Finding(colour, starter.name, without_address(said), since=_time(failed[-1].timestamp))
 
 
 def _of_starters(recorded: Recorded) -> Iterator[Finding]:

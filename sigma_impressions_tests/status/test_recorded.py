@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import socket
 import subprocess
+import sys
 import uuid
 from collections.abc import Iterator
 from datetime import UTC, date, datetime, timedelta
@@ -23,13 +24,17 @@ from dagster._core.scheduler.instigation import (
     InstigatorStatus,
     ScheduleInstigatorData,
     SensorInstigatorData,
+    TickData,
+    TickStatus,
 )
 from dagster._daemon.types import DaemonHeartbeat
+from dagster._utils.error import serializable_error_info_from_exc_info
 
 from sigma_impressions.defs.automation import SCHEDULE_NAME, SENSOR_NAME
 from sigma_impressions.defs.build import JOB_NAME
 from sigma_impressions.defs.checks import ERROR, WARN
 from sigma_impressions.defs.export_checks import ADD_UP, GOOD_ROWS, READABLE
+from sigma_impressions.defs.failures import TickFailed
 from sigma_impressions.defs.names import PLAIN_NAMES, Names
 from sigma_impressions.defs.runs import PROCESS_TAG, TRIGGER_TAG, range_tags
 from sigma_impressions.errors import StoreError
@@ -162,17 +167,40 @@ def test_other_pipelines_of_the_instance_are_left_out(instance: dg.DagsterInstan
     assert (recorded.last_run, findings) == (None, {})
 
 
+def tick(instance: dg.DagsterInstance, at: datetime, failure: Exception | None = None) -> None:
+    """A tick of the sensor, as the daemon records it."""
+    (state,) = (it for it in instance.all_instigator_state() if it.name == SENSOR_NAME)
+    error = None
+    if failure is not None:
+        try:
+            raise failure
+        except Exception:
+            error = serializable_error_info_from_exc_info(sys.exc_info())
+    instance.create_tick(
+        TickData(
+            state.instigator_origin_id,
+            SENSOR_NAME,
+            InstigatorType.SENSOR,
+            TickStatus.FAILURE if failure else TickStatus.SKIPPED,
+            at.timestamp(),
+            selector_id=state.selector_id,
+            error=error,
+        )
+    )
+
+
 def switch_on(instance: dg.DagsterInstance, *, seen: datetime | None = None) -> None:
     """Switch the sensor and the schedule on, as the UI does; their daemon was seen alive then."""
     origin = RemoteRepositoryOrigin(RegisteredCodeLocationOrigin("here"), "__repository__")
     data = {
-        SENSOR_NAME: (InstigatorType.SENSOR, SensorInstigatorData(last_tick_timestamp=NOW.timestamp())),
+        SENSOR_NAME: (InstigatorType.SENSOR, SensorInstigatorData()),
         SCHEDULE_NAME: (InstigatorType.SCHEDULE, ScheduleInstigatorData("0 6 * * *", NOW.timestamp())),
     }
     for name, (kind, held) in data.items():
         instance.add_instigator_state(
             InstigatorState(RemoteInstigatorOrigin(origin, name), kind, InstigatorStatus.RUNNING, held)
         )
+    tick(instance, NOW)
     for part in ("SENSOR", "SCHEDULER") if seen else ():
         assert seen is not None
         instance.add_daemon_heartbeat(DaemonHeartbeat(seen.timestamp(), part, "daemon", []))
@@ -196,3 +224,23 @@ def test_what_is_switched_on_without_a_daemon_is_yellow(seen: datetime | None, i
     assert not recorded.daemon_runs
     assert (found.colour, found.name, found.since) == (Colour.YELLOW, "automation", seen)
     assert f"{SENSOR_NAME} and {SCHEDULE_NAME}: switched on, but no daemon of Dagster runs" in found.said
+
+
+@pytest.mark.parametrize(
+    ("failure", "said"),
+    [
+        (TickFailed("Access denied: grant s3:ListBucket"), "Access denied: grant s3:ListBucket"),
+        (ValueError("ann@example.com"), "Its tick failed: see the Dagster UI."),
+    ],
+)
+def test_a_sensor_that_fails_is_red_since_it_last_worked(
+    failure: Exception, said: str, instance: dg.DagsterInstance
+) -> None:
+    switch_on(instance, seen=NOW)
+    for minutes in (2, 3):
+        tick(instance, NOW + timedelta(minutes=minutes), failure)
+    (found,) = read_recorded(instance, NOW + timedelta(minutes=4))[1]
+    assert (found.colour, found.name, found.said) == (Colour.RED, SENSOR_NAME, said)
+    assert found.since == NOW + timedelta(minutes=2)
+    tick(instance, NOW + timedelta(minutes=4))
+    assert read_recorded(instance, NOW + timedelta(minutes=4))[1] == []

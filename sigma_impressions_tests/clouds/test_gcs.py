@@ -237,8 +237,17 @@ def test_what_an_answer_means(status: int, says: str, read: str, tmp_path: Path)
         permission = "storage.objects.list" if read == "list" else "storage.objects.get"
         assert permission in str(raised.value)
         assert len(object_requests(stub)) == 1
+    assert ("or is the name misspelt?" in str(raised.value)) is (status == 403 and read == "list")
     if status in (429, 503):
         assert len(object_requests(stub)) == QUICK.attempts
+
+
+@pytest.mark.parametrize("status", [403, 429, 503])
+def test_what_lies_below_a_prefix_is_asked_once(status: int) -> None:
+    with http_stub(lambda _: failure(status)) as stub, pytest.raises(StoreError) as raised:
+        store(stub.url).below("exports/")
+    assert TOKEN not in str(raised.value)
+    assert len(object_requests(stub)) == 1
 
 
 def test_a_missing_bucket_is_not_taken_for_a_missing_object() -> None:

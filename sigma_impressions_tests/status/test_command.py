@@ -207,7 +207,7 @@ def test_a_storage_in_a_bucket_is_looked_at_where_it_is(
         held.bind(("127.0.0.1", 0))
         for name in ("AWS_ENDPOINT_URL_S3", "STORAGE_EMULATOR_HOST"):
             monkeypatch.setenv(name, f"http://127.0.0.1:{held.getsockname()[1]}")
-        monkeypatch.setattr("sigma_impressions.status.gather._PATIENCE", 2.0)
+        monkeypatch.setattr("sigma_impressions.status.gather._PATIENCE", 0.5)
         result = invoke()
     assert "Captured   cannot be read, see below\nPublished  cannot be read" in result.stdout
     assert result.stdout.count("RED    ") == 2
@@ -215,7 +215,7 @@ def test_a_storage_in_a_bucket_is_looked_at_where_it_is(
 
 @pytest.mark.slow
 def test_real_runs_at_a_terminal_and_for_programs(s3_bucket: Any, tmp_path: Path) -> None:
-    fill(s3_bucket, 4)
+    fill(s3_bucket, 2)
     env = environment(tmp_path, settings(s3_bucket, tmp_path))
     done = sigma_impressions("run", "--days-back", "6", env=env)
     assert done.returncode == 0, done.stdout + done.stderr

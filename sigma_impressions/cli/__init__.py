@@ -54,7 +54,7 @@ def main() -> None:
     Start with:   sigma-impressions init       asks for the settings, tests them and writes .env
     Then:         sigma-impressions run        scan the last days, publish the metrics
     History:      sigma-impressions backfill --from 2026-09-01 --to 2026-10-31
-    Every morning: sigma-impressions status    is everything all right, since when not, what to do?
+    Each morning: sigma-impressions status     is everything all right, what to do?
     Just looking: sigma-impressions demo       everything on generated data, no account needed
     """
     from sigma_impressions.settings.env_file import load_env_file

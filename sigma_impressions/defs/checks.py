@@ -17,15 +17,15 @@ ERROR: Final = dg.AssetCheckSeverity.ERROR
 class Check:
     """A check of an asset, whatever the key of the asset is in a code location.
 
-    `description` says what is asked and what to do after a No. With `blocking` a No stops what is downstream. `bound`
-    names the setting that says how much is still a Yes, and so does a No.
+    `description` says what is asked and what to do after a No. With `blocking` a No stops what is downstream.
     """
 
     name: str
     description: str
     severity: dg.AssetCheckSeverity = WARN
-    blocking: bool = False
     bound: str = ""
+    """The setting that says how much is still a Yes: a No names it."""
+    blocking: bool = False
 
     def spec(self, key: dg.AssetKey) -> dg.AssetCheckSpec:
         """The check as the asset of this key declares it."""
@@ -43,15 +43,12 @@ class Check:
 
         Both may name keys and headers: the UI, to which a description is Markdown, shows them as they are.
         """
+        remedy = f" If that is usual, set {self.bound}." if self.bound else ""
         return dg.AssetCheckResult(
             check_name=self.name,
             asset_key=key,
             passed=failure is None,
             severity=severity or self.severity,
-            description=None if failure is None else markdown(f"{failure}{self._remedy}"),
+            description=None if failure is None else markdown(f"{failure}{remedy}"),
             metadata={name: printable(it) if isinstance(it, str) else it for name, it in figures.items()},
         )
-
-    @property
-    def _remedy(self) -> str:
-        return f" If that is usual, set {self.bound}." if self.bound else ""

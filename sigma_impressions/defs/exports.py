@@ -92,7 +92,9 @@ def build_export_assets(
                     manifest.height,
                     settings.export_max_age_days or settings.days_back,
                     datetime.now(UTC).date(),
-                    instead="" if manifest.height or listing.ignored else _instead_of_nothing(settings),
+                    instead=""
+                    if manifest.height or listing.ignored
+                    else prefixes_instead_of(settings.bucket_uri.prefix, object_store(settings)),
                 )
             ],
         )
@@ -162,11 +164,6 @@ def build_export_assets(
         )
 
     return [raw_export_files, normalized_impressions]
-
-
-def _instead_of_nothing(settings: Settings) -> str:
-    """What there is in the bucket where nothing lies under the prefix."""
-    return prefixes_instead_of(settings.bucket_uri.prefix, object_store(settings))
 
 
 def _listed(settings: Settings) -> set[str]:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from sigma_impressions.check.step import Step
@@ -29,26 +31,48 @@ def check_disk(settings: Settings, home: Path | None, least_free: int = LEAST_FR
 
     `home` is the folder of the Dagster instance, if it is one of this machine.
     """
-    faults: list[str] = []
-    users: dict[Room, list[str]] = {}
-    for what, folder in folders_of_a_run(settings, home).items():
+    folders, faults = folders_of_a_run(settings, home), []
+    for what, folder in list(folders.items()):
         if fault := fault_of_folder(folder):
             # Of the others the steps of Dagster and the storage tell it.
             faults += [f"{what}: {folder} {fault}"] if what in _OWN else []
-        else:
-            users.setdefault(room_of(folder), []).append(what)
-    said, is_short = [], False
-    for room, names in users.items():
-        said.append(f"{human_size(room.free)} free for {_listed(names)}")
-        least = min(least_free, LEAST_TEMPORARY) if names == [_TEMPORARY] else least_free
-        if room.free < least:
-            said.append(f"a run should have {human_size(least)} at least")
-            is_short = True
-    if is_short:
+            del folders[what]
+    disks = disks_of(folders, least_free)
+    said = [str(disk) for disk in disks]
+    if any(disk.is_short for disk in disks):
         faults += said
     if faults:
         return Step("disk", False, f"{'; '.join(faults)}. Make room or give the right to write there, or set another")
     return Step("disk", True, "; ".join(said))
+
+
+@dataclass(frozen=True)
+class Disk:
+    """A disk that a run writes to: what is kept there, the bytes that are free, and how many should be at least."""
+
+    kept: tuple[str, ...]
+    free: int
+    least: int
+
+    @property
+    def is_short(self) -> bool:
+        """Whether something will fail soon."""
+        return self.free < self.least
+
+    def __str__(self) -> str:
+        said = f"{human_size(self.free)} free for {_listed(self.kept)}"
+        return f"{said}; a run should have {human_size(self.least)} at least" if self.is_short else said
+
+
+def disks_of(folders: Mapping[str, Path], least_free: int = LEAST_FREE) -> list[Disk]:
+    """The disks that folders lie on, or would lie on, given by what is kept there."""
+    users: dict[Room, list[str]] = {}
+    for what, folder in folders.items():
+        users.setdefault(room_of(folder), []).append(what)
+    return [
+        Disk(tuple(kept), room.free, min(least_free, LEAST_TEMPORARY) if kept == [_TEMPORARY] else least_free)
+        for room, kept in users.items()
+    ]
 
 
 def folders_of_a_run(settings: Settings, home: Path | None) -> dict[str, Path]:
@@ -63,7 +87,7 @@ def folders_of_a_run(settings: Settings, home: Path | None) -> dict[str, Path]:
     return {what: folder for what, folder in folders.items() if folder is not None}
 
 
-def _listed(names: list[str]) -> str:
+def _listed(names: Sequence[str]) -> str:
     return " and ".join(filter(None, [", ".join(names[:-1]), names[-1]]))
 
 

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from datetime import date, datetime
 from enum import StrEnum
 
+from sigma_impressions.check.disk import Disk
+
 TABLES, DATABASE, SIZES = "storage", "database", "sizes"
 DAGSTER = "dagster"
 """What is looked at; a finding of this name says why it could not be."""
@@ -108,11 +110,11 @@ class Recorded:
 
 @dataclass(frozen=True)
 class Sizes:
-    """The bytes of what is kept, by table; of the other files by what they are. `free` is by what is kept there."""
+    """The bytes of what is kept, by table; of the other files by what they are; and the disks of this machine."""
 
     tables: Mapping[str, int]
     others: Mapping[str, int]
-    free: Mapping[str, int]
+    disks: tuple[Disk, ...]
 
 
 @dataclass(frozen=True)

@@ -124,22 +124,23 @@ def _of_runs(recorded: Recorded, ended: Sequence[RunRecord]) -> Iterator[Finding
 def _of_checks(instance: dg.DagsterInstance, specs: Mapping[dg.AssetCheckKey, dg.AssetCheckSpec]) -> Iterator[Finding]:
     """The checks whose newest evaluation did not pass."""
     for key, spec in specs.items():
-        evaluations = _evaluations(instance, key, 1)
-        if not evaluations or evaluations[0][1].passed:
+        # Most pass, so the history is not read of all.
+        if not any(map(_did_not_pass, _evaluations(instance, key, 1))):
             continue
-        evaluation, since = evaluations[0][1], evaluations[0][0]
-        for at, earlier in _evaluations(instance, key, _HISTORY):
-            if earlier.passed:
-                break
-            since = at
+        failed = list(takewhile(_did_not_pass, _evaluations(instance, key, _HISTORY)))
+        (_, newest), (since, _) = failed[0], failed[-1]
         yield Finding(
-            Colour.RED if evaluation.severity == dg.AssetCheckSeverity.ERROR else Colour.YELLOW,
+            Colour.RED if newest.severity == dg.AssetCheckSeverity.ERROR else Colour.YELLOW,
             key.name,
-            without_address(plain(evaluation.description or "It did not pass.")),
+            without_address(plain(newest.description or "It did not pass.")),
             key.asset_key.to_user_string(),
             since,
             spec.description,
         )
+
+
+def _did_not_pass(evaluated: tuple[datetime, dg.AssetCheckEvaluation]) -> bool:
+    return not evaluated[1].passed
 
 
 def _evaluations(

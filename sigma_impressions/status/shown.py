@@ -156,12 +156,9 @@ def _tick(starter: Starter) -> str:
 def _sizes(sizes: Sizes) -> str:
     parts = {"tables": sum(sizes.tables.values()), **sizes.others}
     kept = ", ".join(f"{what} {human_size(size)}" for what, size in parts.items() if size)
-    disks: dict[int, list[str]] = {}
-    for what, room in sizes.free.items():
-        disks.setdefault(room, []).append(what)
     free = [
-        human_size(room) if len(disks) == 1 else f"{human_size(room)} for {' and '.join(of)}"
-        for room, of in disks.items()
+        human_size(disk.free) if len(sizes.disks) == 1 else f"{human_size(disk.free)} for {' and '.join(disk.kept)}"
+        for disk in sizes.disks
     ]
     return f"{kept or 'nothing'}; free {', '.join(free)}"
 

@@ -11,10 +11,9 @@ from pathlib import Path
 
 import polars as pl
 
-from sigma_impressions.check.disk import LEAST_FREE, folders_of_a_run, human_size
+from sigma_impressions.check.disk import disks_of, folders_of_a_run
 from sigma_impressions.exports.manifest import MISSING, NOT_CAPTURED, UNREADABLE
 from sigma_impressions.exports.source import refuse_other
-from sigma_impressions.folders import room_of
 from sigma_impressions.lake.schemas import ALL_TABLES, EXPORT_FILES, RAW_EXPORT_FILES
 from sigma_impressions.lake.scratch import temporary_folder
 from sigma_impressions.lake.storage import BucketStorage, bytes_below
@@ -107,19 +106,15 @@ def measured(tables: Tables, settings: Settings, home: Path) -> Sizes:
     return Sizes(
         tables={name: size for name, size in sorted(places.items()) if name in names},
         others=dict(sorted(others.items())),
-        free={what: room_of(folder).free for what, folder in folders_of_a_run(settings, home).items()},
+        disks=tuple(disks_of(folders_of_a_run(settings, home))),
     )
 
 
 def found_in_sizes(sizes: Sizes) -> Iterator[Finding]:
     """A disk that is nearly full."""
-    short = {what: free for what, free in sizes.free.items() if free < LEAST_FREE}
+    short = "; ".join(str(disk) for disk in sizes.disks if disk.is_short)
     if short:
-        named = ", ".join(f"{human_size(free)} for {what}" for what, free in short.items())
-        said = (
-            f"Only {named} free: a run should have {human_size(LEAST_FREE)} at least. Make room, or set another folder."
-        )
-        yield Finding(Colour.RED, "disk", said)
+        yield Finding(Colour.RED, "disk", f"{short}. Make room, or set another folder.")
 
 
 def found_in_published(published: Published | None, captured: Captured | None, now: datetime) -> Iterator[Finding]:

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
+from sigma_impressions.check.disk import Disk
 from sigma_impressions.status.facts import (
     Captured,
     Colour,
@@ -38,7 +39,9 @@ GOOD = Status(
     Published(NOW, date(2026, 11, 26), 92_446, 1_060, 417, 316),
     Recorded(RUN, NOW, (), None, False, ()),
     Sizes(
-        {"export_files": 12_000_000}, {"database": 5_000_000}, {"the storage": 43 * 10**9, "DAGSTER_HOME": 43 * 10**9}
+        {"export_files": 12_000_000},
+        {"database": 5_000_000},
+        (Disk(("the storage", "DAGSTER_HOME"), 43 * 10**9, 10**6),),
     ),
     (),
 )
@@ -116,6 +119,13 @@ def test_what_starts_next(is_on: bool, daemon_runs: bool, said: str) -> None:
     assert f"Next       {said}" in shown(replace(GOOD, recorded=recorded))
 
 
+def test_disks_are_told_apart() -> None:
+    disks = (Disk(("the storage",), 43 * 10**9, 10**6), Disk(("temporary files", "DAGSTER_HOME"), 10**7, 2 * 10**7))
+    lines = shown(replace(GOOD, sizes=Sizes({}, {}, disks)))
+    assert "free 43.0 GB for the storage, 10 MB for temporary files" in "\n".join(lines)
+    assert str(disks[1]) == "10 MB free for temporary files and DAGSTER_HOME; a run should have 20 MB at least"
+
+
 def test_texts_from_outside_are_only_read() -> None:
     hostile = "\x1b]0;owned\x07[bold]x[/bold]\nYELLOW forged"
     status = replace(GOOD, name=hostile, source=hostile, findings=findings(1, hostile))
@@ -145,5 +155,10 @@ def test_the_documentation_names_every_field() -> None:
     recorded = replace(GOOD.recorded, starters=(starter,), under_way=(RUN,))
     found = json.loads(json.dumps(as_values(replace(GOOD, findings=findings(1), recorded=recorded))))
     names = {*found, *found["captured"], *found["published"], *found["recorded"], *found["sizes"]}
-    names |= {*found["recorded"]["last_run"], *found["recorded"]["starters"][0], *found["findings"][0]}
+    names |= {
+        *found["sizes"]["disks"][0],
+        *found["recorded"]["last_run"],
+        *found["recorded"]["starters"][0],
+        *found["findings"][0],
+    }
     assert {name for name in names if f"`{name}`" not in section} == set()

@@ -13,6 +13,7 @@ from sigma_impressions.defs.alerts import build_alerts
 from sigma_impressions.defs.automation import build_schedule, build_sensor
 from sigma_impressions.defs.check_job import build_check_job
 from sigma_impressions.defs.datahub import build_datahub_assets
+from sigma_impressions.defs.days import build_days
 from sigma_impressions.defs.exports import build_export_assets
 from sigma_impressions.defs.maintenance import MAINTENANCE_ASSET, MAINTENANCE_JOB_NAME, build_maintenance_assets
 from sigma_impressions.defs.metadata import OWNERS
@@ -85,7 +86,11 @@ def build_definitions(
         executor_def=executor,
         # Bucket and prefix, for the runs of the job, whoever starts them.
         tags={SOURCE_TAG: str(settings.bucket_uri)} if settings.bucket_uri else {},
-        description="Scan the days of the run, from the exports in the bucket to the published database.",
+        description=(
+            "Scans export files and publishes what they hold: from the bucket to the database and the report. Launch it "
+            "without a partition (the arrow beside *Materialize all*, *Open launchpad*, *Launch Run*, *Confirm*) for "
+            "the last days back, as `sigma-impressions run` does, or materialize the days that you choose."
+        ),
     )
     maintenance = dg.define_asset_job(
         names.name(MAINTENANCE_JOB_NAME),
@@ -103,7 +108,10 @@ def build_definitions(
             *([build_alerts(job_name, keys, checks, names)] if _is_set("alert_webhook", environment) else ()),
             *upstream.sensors,
         ],
-        resources={names.resource: source or SigmaSource.from_environment(environment)},
+        resources={
+            names.resource: source or SigmaSource.from_environment(environment),
+            names.days: build_days(names),
+        },
         # A code location has one executor, which a pipeline that is added to it leaves alone.
         executor=None if names.prefix else executor,
         loggers=loggers,

@@ -1,16 +1,56 @@
-"""The days that a run covers, and materializations of days that it rebuilt beyond them."""
+"""The days that a run covers, also one that was launched without any, and what it rebuilt beyond them."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from datetime import date
+from datetime import UTC, date, datetime
 from typing import Any
 
 import dagster as dg
 
+from sigma_impressions.defs.names import PLAIN_NAMES, Names
+from sigma_impressions.defs.runs import days_of_run, describe_run, range_tags, tag_run
+from sigma_impressions.errors import NothingComputed, SettingsError
+from sigma_impressions.settings.declared import Settings
+from sigma_impressions.windows import nothing_to_scan, scanned_days
 
-def days_of(context: dg.AssetExecutionContext) -> list[date]:
-    """The days of the run, oldest first; one or, in a range run, several."""
+
+def build_days(names: Names = PLAIN_NAMES) -> dg.ResourceDefinition:
+    """The resource that every asset with daily partitions needs: it sees to it that their run has days.
+
+    A run that was launched without any covers the last days back, as `sigma-impressions run` does. Once a step has
+    begun it is too late: Dagster asks for the days of what it depends on before.
+    """
+
+    @dg.resource(
+        required_resource_keys={names.resource},
+        description=(
+            "The days of a run. One that was launched without a partition gets the last days back "
+            "(SIGMA_IMPRESSIONS_DAYS_BACK), as `sigma-impressions run` scans them. Nothing to configure."
+        ),
+    )
+    def days(context: dg.InitResourceContext) -> None:
+        try:
+            settings = names.settings_of(context.resources)
+        except SettingsError:
+            # The steps say it.
+            return
+        run, instance = context.run, context.instance
+        if run is None or instance is None:
+            return
+        today = datetime.now(UTC).date()
+        scanned = scanned_days(today, settings.days_back, settings.start_date)
+        if days_of_run(run.tags) is None and scanned:
+            tag_run(instance, run, range_tags(scanned))
+        describe_run(instance, run, str(settings.bucket_uri))
+
+    return days
+
+
+def days_of(context: dg.AssetExecutionContext, settings: Settings) -> list[date]:
+    """The days of the run, oldest first; one or, in a range run, several. Raises `NothingComputed` if it has none."""
+    if days_of_run(context.run.tags) is None:
+        raise NothingComputed(nothing_to_scan(settings.start_date))
     return [date.fromisoformat(key) for key in context.partition_keys]
 
 

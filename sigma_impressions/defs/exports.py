@@ -13,11 +13,10 @@ from sigma_impressions.defs import export_checks as checks
 from sigma_impressions.defs.days import days_of, note_days
 from sigma_impressions.defs.failures import clear_failures
 from sigma_impressions.defs.lineage import column_lineage
-from sigma_impressions.defs.logs import log_of
+from sigma_impressions.defs.logs import Log, log_of
 from sigma_impressions.defs.metadata import EXAMPLES, definition_metadata, location, preview, table_of
 from sigma_impressions.defs.names import PLAIN_NAMES, Names
 from sigma_impressions.defs.partitions import BACKFILL_POLICY
-from sigma_impressions.defs.runs import tag_run
 from sigma_impressions.defs.stored import tables_of
 from sigma_impressions.exports.listing import Listing, file_id, not_yet_read, sort_out
 from sigma_impressions.exports.manifest import Recorded, forget_missing, read_manifest, record_listing
@@ -57,7 +56,7 @@ def build_export_assets(
 
     @dg.asset(
         key=raw_key,
-        required_resource_keys={names.resource},
+        required_resource_keys=names.resources_of_days,
         partitions_def=partitions,
         backfill_policy=BACKFILL_POLICY,
         kinds={"delta", "csv"},
@@ -72,15 +71,18 @@ def build_export_assets(
     def raw_export_files(context: dg.AssetExecutionContext, config: ListingOptions) -> dg.MaterializeResult:  # type: ignore[type-arg]
         with clear_failures():
             settings = names.settings_of(context.resources)
-            tag_run(context, str(settings.bucket_uri))
+            days = days_of(context, settings)
             stored = tables_of(context, settings)
             claim_tables(stored, source(settings), moved=config.source_moved)
-            days = days_of(context)
             listing = sort_out(listed(settings), set(days), file_date_pattern(settings))
             refuse_behind(listing.written_at, datetime.now(UTC))
             recorded = record_listing(stored, listing, datetime.now(UTC), source(settings))
             forgotten = forget_missing(stored, listing, days) if config.forget_missing_files else []
-        _log_listing(context, str(settings.bucket_uri), listing, recorded, forgotten)
+        log_of(context).info(
+            f"{settings.bucket_uri}: {len(listing.files)} export files of {days[0]} to {days[-1]}, {len(recorded.new)} "
+            f"of them new; {len(listing.other_days)} of other days, {len(listing.ignored)} ignored keys"
+        )
+        _warn_of_listing(log_of(context), listing, recorded, forgotten)
         manifest = read_manifest(stored).collect()
         note_days(context, raw_key, partitions, days, _files_per_day(manifest, days))
         return dg.MaterializeResult(
@@ -101,7 +103,7 @@ def build_export_assets(
 
     @dg.asset(
         key=normalized_key,
-        required_resource_keys={names.resource},
+        required_resource_keys=names.resources_of_days,
         deps=[raw_key],
         partitions_def=partitions,
         backfill_policy=BACKFILL_POLICY,
@@ -120,11 +122,11 @@ def build_export_assets(
 
         with clear_failures():
             settings = names.settings_of(context.resources)
+            days = days_of(context, settings)
             stored, rules = tables_of(context, settings), reading_rules(settings)
             refuse_other_source(stored, source(settings))
             if rules.pseudonyms is not None:
                 refuse_stored_addresses(stored)
-            days = days_of(context)
             captured = capture_pending(
                 stored,
                 partial(object_store, settings),
@@ -172,28 +174,22 @@ def _listed(settings: Settings) -> set[str]:
         return {file_id(item) for item in listed(settings)}
 
 
-def _log_listing(
-    context: dg.AssetExecutionContext, bucket: str, listing: Listing, recorded: Recorded, forgotten: list[str]
-) -> None:
-    log_of(context).info(
-        f"{bucket}: {len(listing.files)} export files of {context.partition_keys[0]} to {context.partition_keys[-1]}, "
-        f"{len(recorded.new)} of them new; {len(listing.other_days)} of other days, {len(listing.ignored)} ignored keys"
-    )
+def _warn_of_listing(log: Log, listing: Listing, recorded: Recorded, forgotten: Sequence[str]) -> None:
     if listing.undated:
-        log_of(context).warning(
+        log.warning(
             f"{len(listing.undated)} keys do not match SIGMA_IMPRESSIONS_FILE_DATE_PATTERN; their last-modified day "
             f"is taken, for example {listing.undated[0]}"
         )
     if later := not_yet_read(listing.last_day, datetime.now(UTC).date()):
-        log_of(context).warning(later)
+        log.warning(later)
     if recorded.overwritten:
-        log_of(context).warning(
+        log.warning(
             f"{len(recorded.overwritten)} exports were overwritten, for example {recorded.overwritten[0].object.key}. "
             'What was captured before is kept and counted. Tick "Prefix file name with the current date and time" in '
             "the export's settings in Sigma, so that no export is lost before it is read."
         )
     if forgotten:
-        log_of(context).warning(f"{len(forgotten)} files that the bucket does not hold any more are forgotten")
+        log.warning(f"{len(forgotten)} files that the bucket does not hold any more are forgotten")
 
 
 def _listing_metadata(stored: Tables, listing: Listing, recorded: Recorded, forgotten: Sequence[str]) -> dict[str, Any]:

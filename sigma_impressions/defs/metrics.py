@@ -91,7 +91,7 @@ def build_metric_assets(
 
     @dg.asset(
         key=daily_key,
-        required_resource_keys={names.resource},
+        required_resource_keys=names.resources_of_days,
         deps=[normalized_key],
         partitions_def=partitions,
         backfill_policy=BACKFILL_POLICY,
@@ -107,9 +107,10 @@ def build_metric_assets(
     def daily_impressions(context: dg.AssetExecutionContext) -> dg.MaterializeResult:  # type: ignore[type-arg]
         with clear_failures():
             settings = names.settings_of(context.resources)
+            days = days_of(context, settings)
             stored = tables_of(context, settings)
             refreshed = refresh_daily_impressions(stored, settings.overlapping_exports, query_limits(settings))
-        touched = {*days_of(context), *refreshed.built, *refreshed.dropped}
+        touched = {*days, *refreshed.built, *refreshed.dropped}
         event_dates = stored.read(EVENT_DATES).collect()
         note_days(context, daily_key, partitions, touched, _daily_figures(event_dates, touched, refreshed.built))
         log_of(context).info(f"{len(refreshed.built)} event dates rebuilt, {refreshed.current} up to date")
@@ -136,7 +137,7 @@ def build_metric_assets(
 
     @dg.multi_asset(
         name=names.name("metrics"),
-        required_resource_keys={names.resource},
+        required_resource_keys=names.resources_of_days,
         specs=[
             dg.AssetSpec(
                 keys[table.name],
@@ -157,8 +158,9 @@ def build_metric_assets(
     def metrics(context: dg.AssetExecutionContext, config: AsOf) -> Iterator[dg.MaterializeResult]:  # type: ignore[type-arg]
         with clear_failures():
             settings = names.settings_of(context.resources)
+            days = days_of(context, settings)
             stored = tables_of(context, settings)
-            asked = [*days_of(context), *([day] if (day := config.day()) else [])]
+            asked = [*days, *([day] if (day := config.day()) else [])]
             restate = not more_follows(context.instance, context.run)
             stated = asked if restate else [*asked, *_published(stored)]
             refreshed = refresh_metrics(stored, stated, query_limits(settings), restate=restate)

@@ -14,6 +14,7 @@ from sigma_impressions.defs.sigma_source import SigmaSource
 from sigma_impressions.settings.declared import Settings
 
 _RESOURCE = "source"
+_DAYS = "days"
 
 
 @dataclass(frozen=True)
@@ -56,6 +57,16 @@ class Names:
     def resource(self) -> str:
         """The key of the resource that holds the settings."""
         return self.name(_RESOURCE)
+
+    @property
+    def days(self) -> str:
+        """The key of the resource that gives days to a run that was launched without any."""
+        return self.name(_DAYS)
+
+    @property
+    def resources_of_days(self) -> set[str]:
+        """The keys of what an asset with daily partitions needs."""
+        return {self.resource, self.days}
 
     def source_of(self, resources: Any) -> SigmaSource:
         """The resource with the texts of the settings, of the resources that a context gives."""

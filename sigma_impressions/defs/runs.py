@@ -7,7 +7,7 @@ import socket
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
-from typing import Literal
+from typing import Literal, cast
 
 import dagster as dg
 from dagster._core.storage.dagster_run import RunRecord
@@ -21,6 +21,10 @@ from dagster._core.storage.tags import (
 from sigma_impressions.exports.sensor import ScanRun
 from sigma_impressions.texts import plain
 from sigma_impressions.waiting import waiting_for
+
+DAYS_TAG = "days"
+"""First and last day of the run, for people: the list of runs in the UI leaves Dagster's own tags out, and has little
+room for a name."""
 
 PROCESS_TAG = "sigma_impressions/process"
 """Host and process that executes the run, where no run launcher of Dagster watches it."""
@@ -56,20 +60,37 @@ _ASKING = waiting_for("Dagster's storage: reading runs")
 
 
 def range_tags(days: Sequence[date]) -> dict[str, str]:
-    """The tags that make a run cover consecutive days, oldest first."""
+    """The tags that make a run cover consecutive days, oldest first, and that show them."""
+    first, last = days[0], days[-1]
     return {
-        ASSET_PARTITION_RANGE_START_TAG: days[0].isoformat(),
-        ASSET_PARTITION_RANGE_END_TAG: days[-1].isoformat(),
+        ASSET_PARTITION_RANGE_START_TAG: first.isoformat(),
+        ASSET_PARTITION_RANGE_END_TAG: last.isoformat(),
+        DAYS_TAG: _shown(first, last),
     }
 
 
-def tag_run(context: dg.AssetExecutionContext, source: str) -> None:
-    """Give a run that lacks them, as one that was launched in the UI, the tags of its source and its trigger."""
-    given = context.run.tags
-    trigger = "backfill" if BACKFILL_ID_TAG in given else "ui"
-    missing = {name: value for name, value in ((SOURCE_TAG, source), (TRIGGER_TAG, trigger)) if name not in given}
-    if missing:
-        context.instance.add_run_tags(context.run_id, missing)
+def _shown(first: date, last: date) -> str:
+    return f"{first}" if first == last else f"{first} to {last}"
+
+
+def describe_run(instance: dg.DagsterInstance, run: dg.DagsterRun, source: str) -> None:
+    """Give a run that lacks them, as one that was launched in the UI, the tags of its days, source and trigger."""
+    trigger = "backfill" if BACKFILL_ID_TAG in run.tags else "ui"
+    wanted = {**{SOURCE_TAG: source, TRIGGER_TAG: trigger}, **run.tags}
+    if days := days_of_run(run.tags):
+        # A run that is launched from another one takes over its tags, and may have other days.
+        wanted[DAYS_TAG] = _shown(*days)
+    if missing := dict(wanted.items() - run.tags.items()):
+        tag_run(instance, run, missing)
+
+
+def tag_run(instance: dg.DagsterInstance, run: dg.DagsterRun, tags: Mapping[str, str]) -> None:
+    """Add tags to a run, in Dagster's storage and as this process has loaded it.
+
+    It is there that Dagster looks for the days of the steps which this process executes.
+    """
+    instance.add_run_tags(run.run_id, tags)
+    cast(dict[str, str], run.tags).update(tags)
 
 
 @_ASKING

@@ -7,7 +7,7 @@ import os
 import socket
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,7 @@ from sigma_impressions.check.source import check_source
 from sigma_impressions.defs.build import JOB_NAME, build_definitions
 from sigma_impressions.defs.failures import TickFailed
 from sigma_impressions.defs.runs import (
+    DAYS_TAG,
     PROCESS_TAG,
     REQUEST_TAG,
     SOURCE_TAG,
@@ -32,7 +33,7 @@ from sigma_impressions.defs.runs import (
 from sigma_impressions.defs.sigma_source import SigmaSource
 from sigma_impressions.demo.generate import resources
 from sigma_impressions.demo.object_store import EmbeddedObjectStore
-from sigma_impressions.lake.schemas import ALL_TABLES, EXPORT_FILES
+from sigma_impressions.lake.schemas import ALL_TABLES, AS_OF_DATES, EXPORT_FILES
 from sigma_impressions.lake.tables import Tables
 from sigma_impressions.scan import ScanOptions, scan
 from sigma_impressions.settings.read import environment_values
@@ -97,9 +98,17 @@ class Deployment:
         assert not result.run_requests
         return str(result.skip_message)
 
-    def run(self, tags: Mapping[str, str], options: ScanOptions | None = None) -> bool:
+    def run(
+        self, tags: Mapping[str, str], options: ScanOptions | None = None, selection: Sequence[str] | None = None
+    ) -> bool:
         job, config = build_definitions().resolve_job_def(JOB_NAME), {"ops": options.ops() if options else {}}
-        done = job.execute_in_process(config, instance=self.instance, tags=dict(tags), raise_on_error=False)
+        done = job.execute_in_process(
+            config,
+            instance=self.instance,
+            tags=dict(tags),
+            asset_selection=[dg.AssetKey(name) for name in selection] if selection else None,
+            raise_on_error=False,
+        )
         return done.success
 
 
@@ -158,6 +167,7 @@ def test_the_schedule_asks_for_one_run_over_the_days_back(
         RANGE[1]: "2026-11-23",
         SOURCE_TAG: "s3://bucket/sigma/",
         TRIGGER_TAG: "schedule",
+        DAYS_TAG: "2026-11-21 to 2026-11-23",
     }
 
 
@@ -250,6 +260,7 @@ def test_the_sensor_sees_files_until_a_run_has_brought_them_to_the_metrics(
     assert tags is not None
     assert (tags[RANGE[0]], tags[RANGE[1]], tags[TRIGGER_TAG]) == (str(days_ago(1)), str(days_ago(1)), "sensor")
     assert tags[SOURCE_TAG] == f"{s3_bucket.uri}sigma/"
+    assert tags[DAYS_TAG] == str(days_ago(1))
 
     # While the run is under way, also one of somebody else, it waits.
     run = started(instance, tags)
@@ -332,10 +343,48 @@ def test_a_run_from_the_ui_says_its_source_and_trigger(
     s3_bucket: Any, tmp_path: Path, instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     deployed = Deployment(s3_bucket, tmp_path, instance, monkeypatch)
-    for given, trigger in (({}, "ui"), ({"dagster/backfill": "abc"}, "backfill")):
-        assert deployed.run({**range_tags([TODAY]), **given})
+    of_today = {RANGE[0]: str(TODAY), RANGE[1]: str(TODAY)}
+    # As of a run that is launched again, over another day.
+    for given, trigger in (({DAYS_TAG: "2026-01-01"}, "ui"), ({"dagster/backfill": "abc"}, "backfill")):
+        assert deployed.run({**of_today, **given})
         newest = instance.get_runs(limit=1)[0]
         assert (newest.tags[SOURCE_TAG], newest.tags[TRIGGER_TAG]) == (f"{s3_bucket.uri}sigma/", trigger)
+        assert newest.tags[DAYS_TAG] == str(TODAY)
+
+
+@pytest.mark.slow
+def test_a_run_that_is_launched_without_days_scans_the_last_days_back(
+    s3_bucket: Any, tmp_path: Path, instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    deployed = Deployment(s3_bucket, tmp_path, instance, monkeypatch)
+    for age in (1, 20):
+        deployed.put(days_ago(age))
+    assert deployed.run({})
+    (run,) = instance.get_runs()
+    assert run.tags[DAYS_TAG] == f"{days_ago(2)} to {TODAY}"
+    scanned = {str(days_ago(age)) for age in range(3)}
+    graph = build_definitions().resolve_asset_graph()
+    for key in graph.materializable_asset_keys:
+        if graph.get(key).is_partitioned:
+            found = instance.fetch_materializations(key, limit=20).records
+            assert {record.partition_key for record in found} == scanned, key
+    # The sensor knows the run by its days, and what it did.
+    assert [(found.first, found.last) for found in scan_runs(instance, JOB_NAME, ())] == [(days_ago(2), TODAY)]
+    assert "All of them are captured." in deployed.said()
+    stored = Tables(tmp_path / "data")
+    assert stored.read(EXPORT_FILES).collect()["file_date"].to_list() == [days_ago(1)]
+    assert set(stored.read(AS_OF_DATES).collect()["as_of_date"].cast(str)) == scanned
+
+    # One step of it alone too; and where no day has come yet, it says so.
+    assert deployed.run({}, selection=["daily_impressions"])
+    assert instance.get_runs(limit=1)[0].tags[DAYS_TAG] == f"{days_ago(2)} to {TODAY}"
+    deployed.set({"SIGMA_IMPRESSIONS_START_DATE": str(days_ago(-2))})
+    assert not deployed.run({}, selection=["raw_export_files"])
+    (failed,) = instance.get_records_for_run(
+        instance.get_runs(limit=1)[0].run_id, of_type=dg.DagsterEventType.STEP_FAILURE
+    ).records
+    failure = failed.event_log_entry.dagster_event.step_failure_data.user_failure_data  # type: ignore[union-attr]
+    assert "lies in the future; there is no day to scan yet" in failure.description
 
 
 @pytest.mark.slow

@@ -17,8 +17,10 @@ from sigma_impressions.defs.days import days_of, note_days
 from sigma_impressions.defs.partitions import BACKFILL_POLICY, daily_partitions
 from sigma_impressions.defs.runs import end_dead_runs
 from sigma_impressions.scan import chunks
-from sigma_impressions.settings.read import read_leniently
+from sigma_impressions.settings.read import read_leniently, read_settings
 from sigma_impressions_tests.commands import environment
+
+SETTINGS = read_settings({"bucket_uri": "s3://acme/exports", "storage": "unused"})
 
 
 @given(first=st.dates(date(2020, 1, 1), date(2030, 1, 1)), length=st.integers(1, 40))
@@ -58,7 +60,7 @@ def test_days_beyond_the_run_are_noted_where_they_have_a_partition() -> None:
 
     @dg.asset(name="days", partitions_def=partitions, backfill_policy=BACKFILL_POLICY)
     def days(context: dg.AssetExecutionContext) -> None:
-        assert days_of(context) == run
+        assert days_of(context, SETTINGS) == run
         note_days(context, key, partitions, noted, {day: {"of": str(day)} for day in noted})
 
     with dg.DagsterInstance.ephemeral() as instance:

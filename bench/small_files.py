@@ -61,7 +61,9 @@ def project(folder: Path) -> None:
     shutil.rmtree(storage, ignore_errors=True)
     tables, store, now = Tables(storage), S3Store(_client(), _BUCKET), datetime.now(UTC)
     record_listing(tables, sort_out(store.list(""), {now.date()}, None), now)
-    captured = capture_pending(tables, lambda: store, ReadingRules(), pattern=None, report=lambda line: None)
+    captured = capture_pending(
+        tables, lambda: store, ReadingRules(), pattern=None, report=lambda line: None, warn=print
+    )
     if sum(row["accepted"] for row in captured) != _FILES * _ROWS:
         raise RuntimeError("rows are missing")
 

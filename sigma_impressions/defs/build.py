@@ -87,9 +87,9 @@ def build_definitions(
         # Bucket and prefix, for the runs of the job, whoever starts them.
         tags={SOURCE_TAG: str(settings.bucket_uri)} if settings.bucket_uri else {},
         description=(
-            "Scans export files and publishes what they hold: from the bucket to the database and the report. Launch it "
-            "without a partition (the arrow beside *Materialize all*, *Open launchpad*, *Launch Run*, *Confirm*) for "
-            "the last days back, as `sigma-impressions run` does, or materialize the days that you choose."
+            "Scans export files and publishes what they hold: from the bucket to the database and the report. For the "
+            "last days back, as `sigma-impressions run` does, launch it without a partition: the arrow beside "
+            "*Materialize all*, *Open launchpad*, *Launch Run*, *Confirm*. For other days choose *Materialize all*."
         ),
     )
     maintenance = dg.define_asset_job(

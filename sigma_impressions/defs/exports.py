@@ -133,6 +133,7 @@ def build_export_assets(
                 rules,
                 pattern=file_date_pattern(settings),
                 report=log_of(context).info,
+                warn=log_of(context).warning,
                 days=days,
                 renormalize=days if config.renormalize else (),
             )

@@ -39,7 +39,7 @@ from sigma_impressions.lake.tables import WORK_FOLDER, Tables, retry_conflicts, 
 from sigma_impressions.users import without_address
 
 Report = Callable[[str], None]
-"""Where progress goes: one line a call."""
+"""Where progress goes, or what somebody should look at: one line a call."""
 
 _VERSIONS_TRIED = 5
 """How often a file may be overwritten while it is read, before it is left to the next run."""
@@ -78,6 +78,7 @@ def capture_pending(
     *,
     pattern: KeyPattern | None,
     report: Report,
+    warn: Report,
     days: Collection[date] = (),
     renormalize: Collection[date] = (),
 ) -> list[dict[str, Any]]:
@@ -94,7 +95,7 @@ def capture_pending(
     of a file that is not registered and that the bucket does not hold any more.
     """
     if renormalize:
-        drop_damaged_captures(tables, renormalize, report)
+        drop_damaged_captures(tables, renormalize, warn)
     with naming_damage(tables), scratch_folder(tables.root / WORK_FOLDER) as scratch:
         pending = _pending(tables, renormalize)
         if not pending:
@@ -102,11 +103,11 @@ def capture_pending(
             return []
         reader = _Reader(tables, open_store(), rules, pattern, scratch, captured_before(tables))
         first = [item for item in pending if item.again or item.file.file_date in days]
-        captured = _capture(reader, first, report)
+        captured = _capture(reader, first, report, warn)
         if len(first) < len(pending):
             # Looked up again: of the runs of a backfill that are under way together, each reads its own days first.
             left = [item for item in _pending(tables, ()) if item.file.file_date not in days]
-            captured += _capture(reader, left, report)
+            captured += _capture(reader, left, report, warn)
     _refuse_days_without_any(tables, days)
     if reader.lost:
         raise DamagedError(*sorted(reader.lost))
@@ -121,7 +122,7 @@ def _refuse_days_without_any(tables: Tables, days: Collection[date]) -> None:
         raise StoreError(f"None of the {found.height} export files of these days could be read. {found['detail'][0]}")
 
 
-def _capture(reader: _Reader, pending: Sequence[_Pending], report: Report) -> list[dict[str, Any]]:
+def _capture(reader: _Reader, pending: Sequence[_Pending], report: Report, warn: Report) -> list[dict[str, Any]]:
     """Normalize and register these files, in batches; the new rows of the registry."""
     captured: list[dict[str, Any]] = []
     batch = _Batch(reader.tables, reader.scratch)
@@ -129,10 +130,11 @@ def _capture(reader: _Reader, pending: Sequence[_Pending], report: Report) -> li
     try:
         for outcome in _read_ahead(reader, _groups(pending)):
             for note in outcome.notes:
-                report(note)
+                warn(note)
             for row in batch.add(outcome):
                 position += 1
-                report(f"[{position}/{len(pending)}] {_sentence(row)}")
+                say = report if row["status"] == "read" else warn
+                say(f"[{position}/{len(pending)}] {_sentence(row)}")
             if outcome.failure is not None:
                 raise outcome.failure
             if batch.is_full():
@@ -301,7 +303,6 @@ class _Reader:
             fault = f"{pending.file.object.key} is captured, not registered any more, and not in the bucket"
             self.lost.append(f"export_files, file date {pending.file.file_date}: {fault}")
         elif lost:
-            outcome.notes.append(lost)
             outcome.rows.append(
                 self._row(pending.file, _NO_ROWS, MISSING, reason="changed before it was read", detail=lost)
             )
@@ -411,8 +412,10 @@ class _Reader:
 
 
 def _sentence(row: dict[str, Any]) -> str:
+    if row["status"] == MISSING:
+        return str(row["detail"])
     if row["status"] != "read":
-        return f"{row['key']}: {row['status']}: {row['reason']}"
+        return f"{row['key']}: {row['status']}: {row['reason']}. {row['detail']}"
     return (
         f"{row['key']}: {row['rows']:,} rows, {row['accepted']:,} accepted, {row['rejected']:,} rejected, "
         f"{row['skipped']:,} skipped"

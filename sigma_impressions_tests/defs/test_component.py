@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import subprocess
 import sys
 import traceback
@@ -21,6 +22,7 @@ from dagster.components.testing import create_defs_folder_sandbox
 from sigma_impressions import SigmaImpressionsComponent
 from sigma_impressions.defs.build import build_definitions
 from sigma_impressions.defs.runs import range_tags
+from sigma_impressions.demo.generate import PREFIX
 from sigma_impressions_tests.commands import environment
 from sigma_impressions_tests.conftest import S3Bucket
 from sigma_impressions_tests.servers.results import DATABASE, TODAY, fill, settings
@@ -112,6 +114,7 @@ def test_a_run_keeps_to_its_prefix_and_its_storage_location(
     s3_bucket: S3Bucket, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     fill(s3_bucket, 2)
+    s3_bucket.put(f"{PREFIX}{TODAY}T00-30-00 no.csv", b"a,b\n1,2\n")
     variables = settings(s3_bucket, tmp_path / "resources")
     for name, value in variables.items():
         monkeypatch.setenv(name, value)
@@ -133,6 +136,9 @@ def test_a_run_keeps_to_its_prefix_and_its_storage_location(
         assert keys == {key for key in job.asset_layer.executable_asset_keys if key.path[0] == "emea"}
         checked = [event.asset_key.path[0] for event in result.get_asset_check_evaluations()]
         assert set(checked) == {"emea"}
+        # What the level filter of the UI finds.
+        warned = [entry.user_message for entry in instance.all_logs(result.run_id) if entry.level == logging.WARNING]
+        assert [line for line in warned if "no.csv: refused: missing required column. " in line]
         assert [path.name for path in (folder / "data").iterdir()] == ["emea"]
         assert (folder / "data" / "emea" / DATABASE).is_file()
 

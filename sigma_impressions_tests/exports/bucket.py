@@ -70,7 +70,7 @@ def captured(
     tables: Tables, store: ObjectStore, rules: ReadingRules | None = None, **options: Any
 ) -> list[dict[str, Any]]:
     """Capture what is pending; the new rows of the registry."""
-    options = {"pattern": None, "report": lambda line: None, **options}
+    options = {"pattern": None, "report": lambda line: None, "warn": lambda line: None, **options}
     return capture_pending(tables, lambda: store, rules or ReadingRules(), **options)
 
 

@@ -136,7 +136,7 @@ def test_a_file_that_changes_before_it_is_read_is_taken_at_its_new_version(bucke
     bucket.put("a.csv", export("ana@x.com"))
     bucket.before_download = lambda key: bucket.downloads or bucket.put(key, export("bo@x.com", "cy@x.com"))
     said: list[str] = []
-    rows = scanned(tables, bucket, report=said.append)
+    rows = scanned(tables, bucket, warn=said.append)
     assert sorted((row["status"], row["rows"]) for row in rows) == [("missing", 0), ("read", 2)]
     assert any("overwritten since it was listed" in line for line in said)
     assert users(tables) == ["bo@x.com", "cy@x.com"]
@@ -269,7 +269,7 @@ def test_renormalizing_keeps_what_cannot_be_read_any_more(bucket: Bucket, tables
     bucket.delete("gone.csv")
     rules = ReadingRules(excluded_users=("bot@x.com",))
     said: list[str] = []
-    rows = scanned(tables, bucket, rules=rules, renormalize=[DAY], report=said.append)
+    rows = scanned(tables, bucket, rules=rules, renormalize=[DAY], warn=said.append)
     assert [(row["key"], row["accepted"], row["skipped"]) for row in rows] == [("kept.csv", 1, 1)]
     assert any("what was captured of it before is kept" in line for line in said)
     after = {file["key"]: file for file in registry(tables)}
@@ -337,7 +337,8 @@ def test_a_refused_file_does_not_stop_the_others(bucket: Bucket, tables: Tables)
     bucket.put("e.csv", HEADER.encode())
     bucket.put("f.csv", export("zoe@x.com"))
     said: list[str] = []
-    scanned(tables, bucket, report=said.append)
+    warned: list[str] = []
+    scanned(tables, bucket, report=said.append, warn=warned.append)
     assert {file["key"]: (file["status"], file["reason"], file["rows"]) for file in registry(tables)} == {
         "a.csv": ("read", None, 1),
         "b.csv": ("refused", "empty file", 0),
@@ -348,7 +349,12 @@ def test_a_refused_file_does_not_stop_the_others(bucket: Bucket, tables: Tables)
     }
     assert all(file["detail"] for file in registry(tables) if file["status"] == "refused")
     assert users(tables) == ["ana@x.com", "zoe@x.com"]
-    assert len(said) == 6
+    # What is refused is a warning, once, with what to do; all else is progress.
+    refused = [file for file in registry(tables) if file["status"] == "refused"]
+    assert len(warned) == len(refused) == 3
+    for line, file in zip(warned, sorted(refused, key=lambda file: file["key"]), strict=True):
+        assert f"{file['key']}: refused: {file['reason']}. {file['detail']}" in line
+    assert len(said) == 3
     assert scanned(tables, bucket) == []
     assert scratch_is_empty(tables)
 
@@ -525,7 +531,7 @@ def test_reading_again_keeps_what_cannot_be_read_any_more(bucket: Bucket, tables
     scanned(tables, bucket, days={DAY})
     bucket.before_download = closed("a.csv")
     said: list[str] = []
-    scanned(tables, bucket, days={DAY}, renormalize={DAY}, report=said.append)
+    scanned(tables, bucket, days={DAY}, renormalize={DAY}, warn=said.append)
     assert [file["status"] for file in registry(tables)] == ["read"]
     assert "what was captured of it before is kept" in "".join(said)
     assert counted(tables) == 1

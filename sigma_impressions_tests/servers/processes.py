@@ -137,7 +137,7 @@ def _pipeline(days: Sequence[date]) -> None:
     capture_snapshot(stored, resources, where, datetime.now(UTC))
     listing = sort_out(store.list(settings.bucket_uri.prefix), set(days), pattern)
     record_listing(stored, listing, datetime.now(UTC))
-    capture_pending(stored, lambda: store, reading_rules(settings), pattern=pattern, report=print)
+    capture_pending(stored, lambda: store, reading_rules(settings), pattern=pattern, report=print, warn=print)
     refresh_daily_impressions(stored, settings.overlapping_exports)
     refresh_metrics(stored, days)
     publish_settled(stored, settings.overlapping_exports, days, None, report=print)

@@ -7,7 +7,6 @@ import warnings
 from collections.abc import Mapping
 
 import dagster as dg
-from dagster._core.definitions.utils import DEFAULT_GROUP_NAME
 
 from sigma_impressions.defs.alerts import build_alerts
 from sigma_impressions.defs.automation import build_schedule, build_sensor
@@ -16,7 +15,6 @@ from sigma_impressions.defs.datahub import build_datahub_assets
 from sigma_impressions.defs.days import build_days
 from sigma_impressions.defs.exports import build_export_assets
 from sigma_impressions.defs.maintenance import MAINTENANCE_ASSET, MAINTENANCE_JOB_NAME, build_maintenance_assets
-from sigma_impressions.defs.metadata import OWNERS
 from sigma_impressions.defs.metrics import build_metric_assets
 from sigma_impressions.defs.names import PLAIN_NAMES, Names
 from sigma_impressions.defs.observations import WorkbookKey, dagster_sigma_key
@@ -68,14 +66,9 @@ def build_definitions(
             *(build_datahub_assets(names) if _is_set("datahub", environment) else ()),
         ]
         own = [asset for asset in scanned if isinstance(asset, dg.AssetsDefinition)]
-        described = dg.map_asset_specs(
-            lambda spec: spec.replace_attributes(
-                owners=OWNERS, group_name=names.group if spec.group_name == DEFAULT_GROUP_NAME else spec.group_name
-            ),
-            [*own, *build_maintenance_assets(names)],
-        )
+        grouped = dg.map_asset_specs(lambda spec: spec.replace_attributes(group_name=names.group), own)
         others = [asset for asset in scanned if isinstance(asset, dg.AssetSpec)]
-        referenced = dg.with_source_code_references([*described, *others])
+        referenced = dg.with_source_code_references([*grouped, *build_maintenance_assets(names), *others])
     keys = {key for asset in own for key in asset.keys}
     checks = {key for asset in own for key in asset.check_keys}
     # Steps share one process: starting one per step takes longer than most steps do.

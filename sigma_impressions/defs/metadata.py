@@ -14,7 +14,6 @@ from sigma_impressions.lake.tables import Tables
 from sigma_impressions.texts import printable
 from sigma_impressions.users import PLACES, shortened, without_address
 
-OWNERS = ["team:data-platform"]
 GROUP = "sigma_impressions"
 PREVIEW_ROWS = 10
 EXAMPLES = 10

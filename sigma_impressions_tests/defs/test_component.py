@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 import subprocess
 import sys
 import traceback
@@ -14,6 +15,7 @@ from typing import Any
 
 import dagster as dg
 import pytest
+import yaml
 from dagster._core.remote_representation.external_data import RepositorySnap
 from dagster._serdes import serialize_value
 from dagster.components.core.component_tree import ComponentTreeException
@@ -33,14 +35,18 @@ SECRET = "secret-of-emea-0123456789"
 
 
 @contextmanager
-def project(**folders: Mapping[str, Any]) -> Iterator[tuple[dg.Definitions, Path]]:
-    """The definitions and the folder of a `dg` project that has the component with these attributes."""
+def project(
+    after: Mapping[str, Any] | None = None, **folders: Mapping[str, Any]
+) -> Iterator[tuple[dg.Definitions, Path]]:
+    """The definitions and the folder of a `dg` project that has the component with these attributes.
+
+    `after` is the post-processing of each.
+    """
     with create_defs_folder_sandbox() as sandbox:
         for folder, attributes in folders.items():
+            written = {"type": TYPE, "attributes": dict(attributes), **({"post_processing": after} if after else {})}
             sandbox.scaffold_component(
-                component_cls=SigmaImpressionsComponent,
-                defs_path=folder,
-                defs_yaml_contents={"type": TYPE, "attributes": dict(attributes)},
+                component_cls=SigmaImpressionsComponent, defs_path=folder, defs_yaml_contents=written
             )
         with sandbox.build_all_defs() as definitions:
             yield definitions, sandbox.project_root
@@ -59,6 +65,16 @@ def test_pipelines_with_different_prefixes_share_no_name() -> None:
     plain = names_of(build_definitions(environ={}))
     with project(own={}, emea={"asset_key_prefix": ["emea"]}, apac={"asset_key_prefix": ["asia", "apac"]}) as (both, _):
         assert names_of(both) == {f"{prefix}{name}" for prefix in ("", "emea__", "asia__apac__") for name in plain}
+
+
+def test_an_asset_has_the_owner_that_the_project_gives_it_and_no_other() -> None:
+    graph = build_definitions(environ={}).resolve_asset_graph()
+    assert not any(graph.get(key).owners for key in graph.get_all_asset_keys())
+    page = (REPOSITORY / "docs" / "dg-component.md").read_text(encoding="utf-8")
+    written = next(block for block in re.findall(r"```yaml\n(.*?)```", page, re.DOTALL) if "owners" in block)
+    with project(after=yaml.safe_load(written)["post_processing"], emea={"asset_key_prefix": ["emea"]}) as (made, _):
+        graph = made.resolve_asset_graph()
+        assert {tuple(graph.get(key).owners) for key in graph.get_all_asset_keys()} == {("team:analytics",)}
 
 
 def test_attributes_are_the_settings_and_secrets_stay_variables(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,6 +9,7 @@ import dagster as dg
 import polars as pl
 from polars.datatypes import DataTypeClass
 
+from sigma_impressions.lake.columns import meaning
 from sigma_impressions.lake.schemas import Table
 from sigma_impressions.lake.tables import Tables
 from sigma_impressions.texts import printable
@@ -22,7 +23,8 @@ EXAMPLES = 10
 
 def column_schema(table: Table) -> dg.TableSchema:
     """The columns of a table as Dagster shows them."""
-    return dg.TableSchema(columns=[dg.TableColumn(name, _type_name(dtype)) for name, dtype in table.schema.items()])
+    columns = table.schema.items()
+    return dg.TableSchema([dg.TableColumn(name, _type_name(dtype), meaning(table, name)) for name, dtype in columns])
 
 
 def _type_name(dtype: DataTypeClass | pl.DataType) -> str:

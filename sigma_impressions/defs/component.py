@@ -13,6 +13,7 @@ from sigma_impressions.defs.build import build_definitions
 from sigma_impressions.defs.names import Names
 from sigma_impressions.defs.sigma_source import SigmaSource
 from sigma_impressions.settings.declared import SETTINGS, Setting
+from sigma_impressions.settings.read import refuse_written
 
 _SECRETS = [setting.name for setting in SETTINGS if setting.secret]
 
@@ -89,9 +90,16 @@ class SigmaImpressionsComponent(dg.Component, _Settings, dg.Resolvable):  # type
         return value
 
     def build_defs(self, context: dg.ComponentLoadContext) -> dg.Definitions:
-        """The definitions of the pipeline, under the names that the prefix gives."""
+        """The definitions of the pipeline, under the names that the prefix gives.
+
+        Raises `SettingsError` for what is written in the file and cannot be right; what is read from the environment
+        when a run starts may not be there yet.
+        """
         names = Names(tuple(self.asset_key_prefix))
         values = dict(self._values(context.project_root, names))
+        later = {name for name, value in values.items() if isinstance(value, dg.EnvVar)}
+        written = {name: value for name, value in values.items() if name not in later}
+        refuse_written(written, later, lambda name: f"attributes.{name}")
         return build_definitions(
             source=SigmaSource(**values),
             environ={

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from sigma_impressions.errors import Problem, RefusedValue, SettingsError
@@ -14,6 +14,8 @@ from sigma_impressions.settings.declared import BY_NAME, SETTINGS, Setting, Sett
 from sigma_impressions.settings.parse import RANDOM_USERS_KEY, SHOWN_CHARACTERS
 
 _PREFIX = "SIGMA_IMPRESSIONS_"
+_SOME_TEXT = "…"
+"""Stands for a text that is not known yet."""
 
 Texts = Mapping[str, str]
 """The text of every setting by its name, without white space around it; empty where nothing is set."""
@@ -33,19 +35,38 @@ def read_settings(values: Mapping[str, str | None]) -> Settings:
     if unknown:
         raise TypeError(f"no such settings: {', '.join(unknown)}")
     texts = _texts(values)
+    found, problems = _evaluated(texts, BY_NAME)
+    _refuse(problems, texts, lambda name: BY_NAME[name].variable)
+    return Settings(**found)
+
+
+def refuse_written(written: Mapping[str, str], later: Collection[str], named: Callable[[str], str]) -> None:
+    """Raise `SettingsError` for what cannot be right in settings that are written down, whatever others will be.
+
+    Those that are `later` have their text when a run starts. What is neither of both is not missed, if it need not
+    go with what is given. `named` says what the settings are called in the messages.
+    """
+    texts = _texts({**written, **dict.fromkeys(later, _SOME_TEXT)})
+    looked_at = [name for name in BY_NAME if name not in later and (texts[name] or not BY_NAME[name].required)]
+    _refuse(_evaluated(texts, looked_at)[1], texts, named)
+
+
+def _evaluated(texts: Texts, names: Iterable[str]) -> tuple[dict[str, Any], list[tuple[str, str]]]:
+    """The values of these settings, and the problems that they have, and that all have with each other."""
     found: dict[str, Any] = {}
     problems: list[tuple[str, str]] = []
-    for setting in SETTINGS:
+    for name in names:
         try:
-            found[setting.name] = value_of(setting, texts[setting.name])
+            found[name] = value_of(BY_NAME[name], texts[name])
         except RefusedValue as refused:
-            problems.append((setting.name, str(refused)))
+            problems.append((name, str(refused)))
     problems += [*_aws_keys(texts), *_sigma_api(texts), *_users_key(texts), *_tiers(found), *_paths(found)]
+    return found, problems
+
+
+def _refuse(problems: Sequence[tuple[str, str]], texts: Texts, named: Callable[[str], str]) -> None:
     if problems:
-        raise SettingsError(
-            *(Problem(BY_NAME[name].variable, _without_secrets(message, texts)) for name, message in problems)
-        )
-    return Settings(**found)
+        raise SettingsError(*(Problem(named(name), _without_secrets(message, texts)) for name, message in problems))
 
 
 def read_leniently(environ: Mapping[str, str]) -> Settings:

@@ -9,7 +9,7 @@ import sys
 import traceback
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from datetime import timedelta
+from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +32,8 @@ from sigma_impressions_tests.servers.results import DATABASE, TODAY, fill, setti
 REPOSITORY = Path(__file__).parents[2]
 TYPE = "sigma_impressions.SigmaImpressionsComponent"
 SECRET = "secret-of-emea-0123456789"
+PAGE = (REPOSITORY / "docs" / "dg-component.md").read_text(encoding="utf-8")
+EXAMPLES = [yaml.safe_load(block) for block in re.findall(r"```yaml\n(.*?)```", PAGE, re.DOTALL)]
 
 
 @contextmanager
@@ -67,12 +69,28 @@ def test_pipelines_with_different_prefixes_share_no_name() -> None:
         assert names_of(both) == {f"{prefix}{name}" for prefix in ("", "emea__", "asia__apac__") for name in plain}
 
 
+def test_the_page_names_all_that_a_prefix_names(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("EMEA_WEBHOOK", "https://hooks.example.com/emea")
+    table = PAGE[PAGE.index("Under the prefix `emea`") :].partition("\n\n**")[0]
+    everything = {"alert_webhook": {"env": "EMEA_WEBHOOK"}, "resources_asset": "external"}
+    with project(emea={"asset_key_prefix": ["emea"], **everything}) as (made, _):
+        graph = made.resolve_asset_graph()
+        assets = {key.to_python_identifier() for key in graph.get_all_asset_keys()}
+        groups = {graph.get(key).group_name for key in graph.materializable_asset_keys}
+        assert set(re.findall(r"`(emea__\w+)`", table)) == names_of(made) - assets | groups
+
+
+@pytest.mark.parametrize("attributes", [found["attributes"] for found in EXAMPLES if "attributes" in found])
+def test_the_examples_of_the_page_are_accepted(attributes: dict[str, Any]) -> None:
+    with project(emea=attributes) as (made, _):
+        assert "emea__sigma_impressions" in names_of(made)
+
+
 def test_an_asset_has_the_owner_that_the_project_gives_it_and_no_other() -> None:
     graph = build_definitions(environ={}).resolve_asset_graph()
     assert not any(graph.get(key).owners for key in graph.get_all_asset_keys())
-    page = (REPOSITORY / "docs" / "dg-component.md").read_text(encoding="utf-8")
-    written = next(block for block in re.findall(r"```yaml\n(.*?)```", page, re.DOTALL) if "owners" in block)
-    with project(after=yaml.safe_load(written)["post_processing"], emea={"asset_key_prefix": ["emea"]}) as (made, _):
+    (written,) = [found["post_processing"] for found in EXAMPLES if "post_processing" in found]
+    with project(after=written, emea={"asset_key_prefix": ["emea"]}) as (made, _):
         graph = made.resolve_asset_graph()
         assert {tuple(graph.get(key).owners) for key in graph.get_all_asset_keys()} == {("team:analytics",)}
 
@@ -114,8 +132,15 @@ def test_attributes_are_the_settings_and_secrets_stay_variables(monkeypatch: pyt
         ({"aws_secret_access_key": SECRET}, "is a secret. Write env:"),
         ({"asset_key_prefix": ["a__b"]}, "cannot be part of an asset key prefix"),
         ({"bucket": "s3://acme"}, "attributes.bucket"),
+        ({"bucket_uri": "acme-audit/emea"}, "attributes.bucket_uri: "),
+        ({"days_back": 7}, "attributes.days_back: must be a whole number from 1 to 6"),
+        ({"start_date": "01/03/2026"}, "attributes.start_date: "),
+        ({"storage": "https://acme/tables"}, "attributes.storage: "),
+        ({"power_user_days": 2, "regular_user_days": 4}, "attributes.power_user_days: must be more days"),
+        ({"aws_access_key_id": {"env": "UNSET"}}, "attributes.aws_secret_access_key: is not set"),
+        ({"users": "pseudonym"}, "attributes.users_key: is not set"),
+        ({"days_back": 9, "schedule": "daily"}, "attributes.schedule: "),
     ],
-    ids=["secret in the file", "prefix", "unknown attribute"],
 )
 def test_a_mistake_is_refused_without_repeating_a_secret(attributes: dict[str, Any], message: str) -> None:
     with pytest.raises(ComponentTreeException) as raised, project(emea=attributes):
@@ -124,6 +149,20 @@ def test_a_mistake_is_refused_without_repeating_a_secret(attributes: dict[str, A
     shown = "".join(traceback.format_exception(raised.value))
     assert message in shown
     assert SECRET not in shown
+
+
+def test_what_is_read_later_is_refused_later() -> None:
+    later = {"aws_access_key_id": {"env": "UNSET"}, "aws_secret_access_key": {"env": "UNSET"}}
+    users = {"users": "pseudonym", "users_key": {"env": "UNSET"}, "power_user_days": {"env": "UNSET"}}
+    with project(emea={"bucket_uri": {"env": "UNSET"}, "days_back": {"env": "UNSET"}, **later, **users}) as (made, _):
+        assert made.resources["source"].days_back == dg.EnvVar("UNSET")
+
+
+def test_a_day_needs_no_quotes() -> None:
+    with project(emea={"start_date": date(2026, 3, 1)}) as (made, folder):
+        (written,) = folder.rglob("defs.yaml")
+        assert "start_date: 2026-03-01\n" in written.read_text(encoding="utf-8")
+        assert made.resources["source"].start_date == "2026-03-01"
 
 
 def test_a_run_keeps_to_its_prefix_and_its_storage_location(
@@ -178,5 +217,15 @@ def test_a_new_project_has_it_twice(tmp_path: Path) -> None:
 
     run("create-dagster", "project", "acme", "--no-uv-sync", where=tmp_path)
     for prefix in ("emea", "apac"):
-        run("dg", "scaffold", "defs", TYPE, f"usage_{prefix}", "--asset-key-prefix", prefix, "--bucket-uri", "s3://a/b")
+        run(
+            "dg",
+            "scaffold",
+            "defs",
+            TYPE,
+            f"usage_{prefix}",
+            "--asset-key-prefix",
+            prefix,
+            "--bucket-uri",
+            "s3://acme/b",
+        )
     assert "All definitions loaded successfully" in run("dg", "check", "defs")

@@ -244,11 +244,12 @@ def _as_of_figures(as_of_dates: pl.DataFrame) -> dict[str, dict[date, dict[str, 
     return figures
 
 
-_ORDER_OF_PREVIEW = {
+_COLUMNS_OF_PREVIEW = {
     RESOURCE_IMPRESSIONS.name: [
         *("name", "resource_type", "workbook_url_id", "element_id"),
-        *(f"total_impressions_{days}d" for days in reversed(WINDOW_DAYS)),
-        "distinct_impressions_users_60d",
+        # As everywhere else where a workbook is ranked: with its elements.
+        *(f"total_impressions_with_elements_{days}d" for days in reversed(WINDOW_DAYS)),
+        "distinct_impressions_users_with_elements_60d",
     ],
     USER_ACTIVITY.name: ["user_email", "total_impressions_60d", "distinct_workbooks_60d", "active_days_60d"],
     UNMATCHED_IMPRESSIONS.name: ["workbook_url_id", "element_id", "reason", "total_impressions_60d"],
@@ -256,5 +257,6 @@ _ORDER_OF_PREVIEW = {
 
 
 def _preview(stored: Tables, table: Table, as_of: date) -> dg.MetadataValue:
-    rows = read_as_of(stored, table, as_of).sort("total_impressions_60d", descending=True)
-    return preview(rows.select(_ORDER_OF_PREVIEW[table.name]))
+    columns = _COLUMNS_OF_PREVIEW[table.name]
+    ranked_by = next(name for name in columns if name.startswith("total_impressions_"))
+    return preview(read_as_of(stored, table, as_of).sort(ranked_by, descending=True).select(columns))

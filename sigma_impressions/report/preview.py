@@ -5,11 +5,12 @@ from __future__ import annotations
 from sigma_impressions.report.charts import text_sparkline
 from sigma_impressions.report.read import Figure, Headlines
 
+# In the words of the page's cards: what the two numbers of workbooks count is not the same.
 _ROWS = (
     ("impressions_14d", "Impressions, 14 days"),
     ("active_users_14d", "Active users, 14 days"),
-    ("active_workbooks_14d", "Workbooks viewed, 14 days"),
-    ("used_workbooks_60d", "Workbooks viewed, 60 days"),
+    ("active_workbooks_14d", "Workbooks viewed, 14 days (archived and unknown ones too)"),
+    ("used_workbooks_60d", "Current workbooks viewed, 60 days"),
     ("underused_workbooks", "Underused workbooks"),
     ("new_users_14d", "New users, 14 days"),
     ("lapsed_users", "Lapsed users"),

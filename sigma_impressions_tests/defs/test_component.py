@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import dagster as dg
+import duckdb
 import pytest
 import yaml
 from dagster._core.remote_representation.external_data import RepositorySnap
@@ -195,7 +196,17 @@ def test_a_run_keeps_to_its_prefix_and_its_storage_location(
         warned = [entry.user_message for entry in instance.all_logs(result.run_id) if entry.level == logging.WARNING]
         assert [line for line in warned if "no.csv: refused: missing required column. " in line]
         assert [path.name for path in (folder / "data").iterdir()] == ["emea"]
-        assert (folder / "data" / "emea" / DATABASE).is_file()
+        database = folder / "data" / "emea" / DATABASE
+        # The preview ranks resources by the figures that the insights and the report have.
+        of_day = [
+            event.materialization
+            for event in result.get_asset_materialization_events()
+            if event.asset_key == dg.AssetKey(["emea", "resource_impressions"]) and event.partition == str(TODAY)
+        ]
+        shown = of_day[0].metadata["preview"].value.records[0].data
+        with duckdb.connect(str(database), read_only=True) as connection:
+            ranked = connection.sql("SELECT name, total_impressions_60d FROM popular_resources").fetchall()
+        assert (shown["name"], shown["total_impressions_with_elements_60d"]) == max(ranked, key=lambda row: row[1])
 
 
 @pytest.mark.slow

@@ -292,3 +292,10 @@ def test_the_preview_shows_the_headline_figures(folder: Path) -> None:
     assert f"As of {AS_OF}" in text
     assert f"| Impressions, 14 days | {now:,.0f} | {before:,.0f} ({now / before - 1:+.0%}) |" in text
     assert re.search(r"`[▁▂▃▄▅▆▇█]{28}`$", text)
+    # In the words of the page.
+    page = (folder / REPORT_NAME).read_text(encoding="utf-8")
+    labels = re.findall(r"^\| (\w[^|(]*)(?: \(([^)]*)\))? \|", text, re.MULTILINE)
+    assert len(labels) == 7
+    for label, note in labels:
+        assert f"<dt>{label}</dt>" in page
+        assert not note or f'<p class="note">{note}</p>' in page

@@ -82,7 +82,7 @@ def build_definitions(
         description=(
             "Scans export files and publishes what they hold: from the bucket to the database and the report. For the "
             "last days back, as `sigma-impressions run` does, launch it without a partition: the arrow beside "
-            "*Materialize all*, *Open launchpad*, *Launch Run*, *Confirm*. For other days choose *Materialize all*."
+            "*Materialize all*, *Open launchpad*, *Materialize*, *Confirm*. For other days choose *Materialize all*."
         ),
     )
     maintenance = dg.define_asset_job(

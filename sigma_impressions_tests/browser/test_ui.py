@@ -97,5 +97,18 @@ def test_an_asset_says_what_it_is_and_what_it_holds(page: Page, demo: Demo) -> N
     page.screenshot(path=ARTEFACTS / "database-asset.png")
 
 
+def test_columns_are_described(page: Page, demo: Demo) -> None:
+    open_page(page, f"{demo.url}/assets/resource_impressions")
+    expect(page.get_by_text("name of the workbook, data model or element").first).to_be_visible(timeout=60_000)
+
+
+def test_the_list_of_runs_shows_their_days(page: Page, demo: Demo) -> None:
+    open_page(page, f"{demo.url}/runs")
+    expect(page.get_by_text(re.compile(r"^days: \d{4}-\d\d-\d\d to \d{4}-\d\d-\d\d$")).first).to_be_visible(
+        timeout=60_000
+    )
+    page.screenshot(path=ARTEFACTS / "runs.png")
+
+
 def test_the_report_has_the_figures_of_the_database(seen: Seen, demo: Demo) -> None:
     assert_figures(seen, demo.report)

@@ -36,7 +36,10 @@ SOURCE_TAG = "sigma_impressions/source"
 """Bucket and prefix that the run reads."""
 
 TRIGGER_TAG = "sigma_impressions/trigger"
-"""Who started the run: `sensor`, `schedule`, `cli run`, …"""
+"""Who started the run: `sensor`, `schedule`, `cli run`, …; `dagster` for its own commands, as `dg launch`."""
+
+_FROM_UI_TAG = "dagster/from_ui"
+"""What the UI writes into the runs that it launches."""
 
 MORE_FOLLOWS_TAG = "sigma_impressions/more_follows"
 """That who started the run will start another one after it, as a `backfill` of many days does."""
@@ -74,8 +77,8 @@ def _shown(first: date, last: date) -> str:
 
 
 def describe_run(instance: dg.DagsterInstance, run: dg.DagsterRun, source: str) -> None:
-    """Give a run that lacks them, as one that was launched in the UI, the tags of its days, source and trigger."""
-    trigger = "backfill" if BACKFILL_ID_TAG in run.tags else "ui"
+    """Give a run that lacks them, as one that the UI or `dg` has launched, the tags of its days, source and trigger."""
+    trigger = "backfill" if BACKFILL_ID_TAG in run.tags else "ui" if _FROM_UI_TAG in run.tags else "dagster"
     wanted = {**{SOURCE_TAG: source, TRIGGER_TAG: trigger}, **run.tags}
     if days := days_of_run(run.tags):
         # A run that is launched from another one takes over its tags, and may have other days.

@@ -339,13 +339,16 @@ def test_a_denied_listing_fails_the_tick_with_what_to_grant(
 
 
 @pytest.mark.slow
-def test_a_run_from_the_ui_says_its_source_and_trigger(
+def test_a_run_that_dagster_has_launched_says_its_source_and_trigger(
     s3_bucket: Any, tmp_path: Path, instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     deployed = Deployment(s3_bucket, tmp_path, instance, monkeypatch)
     of_today = {RANGE[0]: str(TODAY), RANGE[1]: str(TODAY)}
     # As of a run that is launched again, over another day.
-    for given, trigger in (({DAYS_TAG: "2026-01-01"}, "ui"), ({"dagster/backfill": "abc"}, "backfill")):
+    for given, trigger in (
+        ({DAYS_TAG: "2026-01-01", "dagster/from_ui": "true"}, "ui"),
+        ({"dagster/backfill": "abc"}, "backfill"),
+    ):
         assert deployed.run({**of_today, **given})
         newest = instance.get_runs(limit=1)[0]
         assert (newest.tags[SOURCE_TAG], newest.tags[TRIGGER_TAG]) == (f"{s3_bucket.uri}sigma/", trigger)
@@ -361,7 +364,7 @@ def test_a_run_that_is_launched_without_days_scans_the_last_days_back(
         deployed.put(days_ago(age))
     assert deployed.run({})
     (run,) = instance.get_runs()
-    assert run.tags[DAYS_TAG] == f"{days_ago(2)} to {TODAY}"
+    assert (run.tags[DAYS_TAG], run.tags[TRIGGER_TAG]) == (f"{days_ago(2)} to {TODAY}", "dagster")
     scanned = {str(days_ago(age)) for age in range(3)}
     graph = build_definitions().resolve_asset_graph()
     for key in graph.materializable_asset_keys:

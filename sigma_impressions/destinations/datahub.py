@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from sigma_impressions.destinations.entity_usage import EntityUsage, entity_usage
-from sigma_impressions.errors import DataHubError
+from sigma_impressions.errors import DataHubError, missing_extra
 from sigma_impressions.lake.digests import digest
 from sigma_impressions.lake.engine import DEFAULT_LIMITS, Limits
 from sigma_impressions.lake.scratch import locked, replacing
@@ -103,10 +103,7 @@ def _check_package() -> None:
     try:
         import datahub.emitter.mcp  # noqa: F401
     except ModuleNotFoundError:
-        raise DataHubError(
-            "The export to DataHub needs the package acryl-datahub. Install it with the extra: "
-            "pip install 'sigma-impressions[datahub]'"
-        ) from None
+        raise DataHubError(missing_extra("The export to DataHub", "acryl-datahub", "datahub")) from None
 
 
 def _proposal(row: Mapping[str, Any], as_of: date, datahub: DataHub) -> Any:

@@ -14,35 +14,43 @@ ARGS ?=
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
 
-NEWER_PYTHON := import sys; sys.exit(sys.version_info < (3, 11))
+NEW_ENOUGH := import sys; sys.exit(sys.version_info < (3, 11))
+# A lock file is complete, so there is nothing to resolve: pip would, and stumbles over newer releases.
+PIP_INSTALL := $(BIN)/python -m pip install --disable-pip-version-check --no-input --no-deps --no-compile
 
-# The virtual environment with what a lock file ($(1)) lists, about so much ($(2)) in all. A lock file is complete, so
-# there is nothing to resolve: pip would, and stumbles over newer releases. An environment that was left half made, or
-# whose Python is gone or too old, is made anew.
+# An environment whose Python is gone has nothing in it.
+$(shell test -x $(BIN)/python || rm -f $(STAMP) $(TEST_STAMP))
+
+# Install what a lock file ($(1)) lists, which is so much ($(2)) in all. Pip compiles on one processor only, in silence;
+# what cannot be compiled are the templates and old examples of some packages.
 define install
-@$(BIN)/python -c 'import pip; $(NEWER_PYTHON)' 2>/dev/null || { \
-	"$(PYTHON)" -c '$(NEWER_PYTHON)' 2>/dev/null \
-	|| { echo "Python 3.11 or newer is needed; name it with PYTHON=/path/to/python3"; exit 1; }; \
-	echo "Creating $(VENV) with $$("$(PYTHON)" --version) ..."; \
-	"$(PYTHON)" -m venv --clear $(VENV) \
-	|| { echo "$(VENV) could not be created: see above. On Debian and Ubuntu Python needs the package python3-venv"; \
-		exit 1; }; }
 @echo "Installing the $$(grep -c '^[a-z]' $(1)) packages of $(1) into $(VENV), $(2) in all: a minute or two ..."
-@$(BIN)/python -m pip install $(PIP_OPTIONS) --require-hashes --requirement $(1) \
-	&& $(BIN)/python -m pip install $(PIP_OPTIONS) --quiet --no-build-isolation --editable . \
-	|| { echo "Not everything could be installed: see above. Are the network, or pip's index, and the disk all right?" \
-		"The same command goes on where this one stopped"; exit 1; }
+@$(PIP_INSTALL) --require-hashes --requirement $(1) || { \
+	echo "Not everything could be installed: see above. Are the network, pip's index and the disk all right?" \
+		"The same command goes on where this one stopped"; \
+	exit 1; }
+@echo "Compiling them ..."
+@$(BIN)/python -m compileall -q -j 0 $(VENV)/lib >/dev/null 2>&1 || true
 endef
-PIP_OPTIONS := --disable-pip-version-check --no-input --no-deps
 
+# An environment that was left half made, or has too old a Python, is made anew.
 $(STAMP): requirements.txt pyproject.toml
+	@$(BIN)/python -c 'import pip; $(NEW_ENOUGH)' 2>/dev/null || { \
+		"$(PYTHON)" -c '$(NEW_ENOUGH)' 2>/dev/null || { \
+			echo "Python 3.11 or newer is needed; name it with PYTHON=/path/to/python3"; \
+			exit 1; }; \
+		echo "Creating $(VENV) with $$("$(PYTHON)" --version) ..."; \
+		"$(PYTHON)" -m venv --clear $(VENV) || { \
+			echo "$(VENV) could not be created: see above. Debian and Ubuntu have what is needed in python3-venv"; \
+			exit 1; }; }
 	$(call install,requirements.txt,1.3 GB)
+	@$(PIP_INSTALL) --quiet --no-build-isolation --editable .
 	@touch $@
 
-$(TEST_STAMP): requirements-test.txt pyproject.toml
+$(TEST_STAMP): requirements-test.txt $(STAMP)
 	$(call install,requirements-test.txt,2 GB)
 	@$(BIN)/python -m pip check
-	@touch $(STAMP) $@
+	@touch $@
 
 setup: $(STAMP) ## Create the virtual environment with what the demo and the commands need
 	@echo "$(VENV) is ready: $(BIN)/sigma-impressions --help"

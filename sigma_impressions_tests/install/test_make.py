@@ -69,10 +69,10 @@ def test_the_demo_needs_one_lock_file_and_the_tests_the_other(checkout: Path) ->
     assert installed(checkout) == []
 
 
-def test_tests_alone_install_once(checkout: Path) -> None:
+def test_tests_alone_install_both_at_once(checkout: Path) -> None:
     make(checkout, "test")
     make(checkout, "setup")
-    assert installed(checkout) == ["requirements-test.txt"]
+    assert installed(checkout) == ["requirements.txt", "requirements-test.txt"]
 
 
 @pytest.mark.parametrize("changed", ["requirements.txt", "pyproject.toml"])
@@ -89,18 +89,21 @@ def test_an_installation_that_failed_is_told_in_a_sentence_and_tried_again(check
     (checkout / "offline").touch()
     failed = make(checkout, "setup")
     assert failed.returncode != 0
-    assert "Are the network, or pip's index, and the disk all right? The same command goes on" in failed.stdout
+    assert "Are the network, pip's index and the disk all right? The same command goes on" in failed.stdout
     (checkout / "offline").unlink()
     installed(checkout)
     assert make(checkout, "setup").returncode == 0
     assert installed(checkout) == ["requirements.txt"]
 
 
-def test_an_environment_without_pip_is_made_anew(checkout: Path) -> None:
+@pytest.mark.parametrize("lost", [("bin/python",), (".installed", "bin/has-pip")], ids=["its Python", "pip"])
+def test_an_environment_that_has_lost_something_is_made_anew(checkout: Path, lost: tuple[str, ...]) -> None:
     make(checkout, "setup")
-    for rest in (".installed", "bin/has-pip"):
-        (checkout / ".venv" / rest).unlink()
+    for name in lost:
+        (checkout / ".venv" / name).unlink()
+    installed(checkout)
     assert make(checkout, "setup").stdout.startswith("Creating .venv with Python 3.12.1 ...")
+    assert installed(checkout) == ["requirements.txt"]
 
 
 @pytest.mark.parametrize("python", ["", "/nowhere/python3", "false"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 import subprocess
 import sys
 import tarfile
@@ -90,8 +91,10 @@ def test_a_folder_that_cannot_be_written_is_told(site: Path, env: dict[str, str]
     assert said.endswith("Work in another folder, or name one with SIGMA_IMPRESSIONS_PROJECT")
 
 
-def test_the_version_is_that_of_the_project(site: Path, env: dict[str, str], tmp_path: Path) -> None:
+def test_the_version_has_one_home(site: Path, env: dict[str, str], tmp_path: Path) -> None:
     told = run(site / "bin" / "sigma-impressions", "--version", cwd=tmp_path, env=env)
     assert told == f"sigma-impressions, version {VERSION}\n"
-    changelog = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
-    assert f"\n## [{VERSION}] - " in changelog
+    assert f"\n## [{VERSION}] - " in (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
+    pages = [ROOT / "README.md", *(ROOT / "docs").glob("*.md")]
+    wheels = [name for page in pages for name in re.findall(r"sigma_impressions-[\w.-]+\.whl", page.read_text("utf-8"))]
+    assert set(wheels) == {f"sigma_impressions-{VERSION}-py3-none-any.whl"}

@@ -82,6 +82,16 @@ def value(text: str) -> str:
     return printable(text, VALUE)
 
 
+def percent(part: float, whole: float) -> str:
+    """A share as people write it: `12 %`, `0.4 %`. Only nothing is 0 %, and only all is 100 %."""
+    share = 100 * part / whole if whole else 0.0
+    for decimals in (0, 1) if share >= 10 else (1,):
+        shown = f"{share:.{decimals}f}"
+        if float(shown) not in (0, 100) or float(shown) == share:
+            return f"{shown.removesuffix('.0')} %"
+    return "less than 0.1 %" if share < 50 else "more than 99.9 %"
+
+
 def markdown(text: str) -> str:
     """Markdown (CommonMark, and GitHub's) that shows the text as it is, on one line: no markup in it, no link."""
     escaped = _MARKUP.sub(r"\\\g<0>", " ".join(printable(text).split()))

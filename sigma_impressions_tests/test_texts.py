@@ -14,7 +14,7 @@ from sigma_impressions.check.step import Step
 from sigma_impressions.defs.check_job import steps_as_markdown
 from sigma_impressions.errors import Problem, ResourcesRefused, SettingsError
 from sigma_impressions.exports.reading.refused import RefusedFile
-from sigma_impressions.texts import LINE, VALUE, markdown, mrkdwn, plain, printable, value
+from sigma_impressions.texts import LINE, VALUE, markdown, mrkdwn, percent, plain, printable, value
 
 PACKAGE = Path(__file__).parents[1] / "sigma_impressions"
 MARKED = "![x](http://127.0.0.1:9/t.png) [Sign in](https://evil.example/login) **bold** <img src=x>.csv"
@@ -93,6 +93,31 @@ def test_an_error_has_a_line_for_each_problem_and_no_more() -> None:
     assert str(SettingsError(*problems)) == "A?B: is?[2J wrong\nC: x?y"
 
 
+@pytest.mark.parametrize(
+    ("part", "whole", "shown"),
+    [
+        (0, 0, "0 %"),
+        (0, 7, "0 %"),
+        (1, 10_000, "less than 0.1 %"),
+        (4, 1_000, "0.4 %"),
+        (84, 25_160, "0.3 %"),
+        (96, 1_000, "9.6 %"),
+        (12, 100, "12 %"),
+        (1, 3, "33 %"),
+        (996, 1_000, "99.6 %"),
+        (99_999, 100_000, "more than 99.9 %"),
+        (200, 200, "100 %"),
+    ],
+)
+def test_shares_are_written_as_people_write_them(part: int, whole: int, shown: str) -> None:
+    assert percent(part, whole) == shown
+
+
+@given(st.integers(1, 10**9), st.integers(1, 10**9))
+def test_only_nothing_is_0_percent_and_only_all_is_100(part: int, missing: int) -> None:
+    assert percent(part, part + missing) not in ("0 %", "100 %")
+
+
 @given(TEXTS)
 @example(MARKED)
 @example("# x")
@@ -155,6 +180,7 @@ def test_a_chat_shows_keys_as_they_are() -> None:
         (r"\bconsole\.print\([^)]", "terminal.py", "terminal.say"),
         (r"AssetCheckResult\($", "defs/checks.py", "Check.result"),
         (r"MetadataValue\.table\(", "defs/metadata.py", "table_of"),
+        (r":\.\d*[efg]\} ?%", "texts.py", "percent"),
     ],
 )
 def test_each_output_has_one_home(written: str, home: str, instead: str) -> None:

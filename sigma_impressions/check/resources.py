@@ -10,7 +10,7 @@ from sigma_impressions.check.step import Step
 from sigma_impressions.errors import OperatorError
 from sigma_impressions.exports.reading.references import ID
 from sigma_impressions.settings.declared import Settings
-from sigma_impressions.texts import VALUE
+from sigma_impressions.texts import VALUE, percent
 from sigma_impressions.upstream.contract import ELEMENT, counted
 from sigma_impressions.upstream.discovery import list_workbooks
 from sigma_impressions.upstream.snapshot_file import read_snapshot
@@ -38,7 +38,7 @@ def matched(viewed: pl.Series | None, workbooks: pl.DataFrame) -> Iterator[Step]
         workbooks["workbook_id"].drop_nulls().str.to_lowercase().implode()
     )
     share = float(known.mean() or 0)  # type: ignore[arg-type]
-    said = f"{share:.0%} of the sample rows are views of a known workbook"
+    said = f"{percent(share, 1)} of the sample rows are views of a known workbook"
     if share < 1:
         said += f". Not known is for example {_shown(viewed.filter(~known)[0])}"
         if workbooks.height:

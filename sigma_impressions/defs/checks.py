@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
 import dagster as dg
 
-from sigma_impressions.texts import markdown, printable
+from sigma_impressions.texts import markdown, printable, value
 
 WARN: Final = dg.AssetCheckSeverity.WARN
 ERROR: Final = dg.AssetCheckSeverity.ERROR
@@ -17,7 +18,8 @@ ERROR: Final = dg.AssetCheckSeverity.ERROR
 class Check:
     """A check of an asset, whatever the key of the asset is in a code location.
 
-    `description` says what is asked and what to do after a No. With `blocking` a No stops what is downstream.
+    `description` says what is asked and what to do after a No. With `blocking` a No stops what is downstream. One that
+    is `of_days` asks about the days of a run alone, so that a run over other days leaves its answer true.
     """
 
     name: str
@@ -26,6 +28,7 @@ class Check:
     bound: str = ""
     """The setting that says how much is still a Yes: a No names it."""
     blocking: bool = False
+    of_days: bool = False
 
     def spec(self, key: dg.AssetKey) -> dg.AssetCheckSpec:
         """The check as the asset of this key declares it."""
@@ -52,3 +55,13 @@ class Check:
             description=None if failure is None else markdown(f"{failure}{remedy}"),
             metadata={name: printable(it) if isinstance(it, str) else it for name, it in figures.items()},
         )
+
+
+def largest(counts: Sequence[tuple[str, int]], shown: int = 3) -> str:
+    """The first of some reasons, the largest first, each with its count, as part of a sentence that stands alone.
+
+    A terminal and an alert show the sentence only, and no table beside it.
+    """
+    named = [f"{count:,} {value(reason)}" for reason, count in counts[:shown]]
+    others = sum(count for _, count in counts[shown:])
+    return ", ".join([*named, *([f"{others:,} for other reasons"] if others else [])])

@@ -9,7 +9,7 @@ from typing import Any
 import dagster as dg
 import polars as pl
 
-from sigma_impressions.defs.checks import ERROR, WARN, Check
+from sigma_impressions.defs.checks import ERROR, WARN, Check, largest
 from sigma_impressions.defs.metadata import EXAMPLES, table_of
 from sigma_impressions.errors import DamagedError
 from sigma_impressions.exports.manifest import IS_RECENT, UNREADABLE
@@ -18,7 +18,7 @@ from sigma_impressions.lake.inventory import Damage
 from sigma_impressions.lake.schemas import REJECTED_ROWS
 from sigma_impressions.lake.tables import Tables
 from sigma_impressions.metrics.conservation import ROW_COUNTS, lost_rows
-from sigma_impressions.texts import value
+from sigma_impressions.texts import percent, value
 from sigma_impressions.users import shape_of, without_addresses
 
 FRESH = Check(
@@ -38,22 +38,26 @@ ALL_READ = Check(
     "Red when the store did not let an export file of the run's days be read: archived, denied, or broken off again "
     "and again. The others are counted; the next run over these days tries again.",
     ERROR,
+    of_days=True,
 )
 ACCEPTED = Check(
     "rows_were_accepted",
     "Red when every row of an export file of the run's days was skipped or rejected: with the reason and an example. "
     "Look at the file's columns and values, and at the settings that skip rows.",
     ERROR,
+    of_days=True,
 )
 CLEAR_HEADERS = Check(
     "headers_are_clear",
     "Warns when files of the run's days have columns that are ignored and look like ones that are read. If it is "
     "yellow: drop them from the export, or name them in SIGMA_IMPRESSIONS_HEADER_ALIASES.",
+    of_days=True,
 )
 EVENT_TYPES = Check(
     "event_types_are_chosen",
     "Warns when views are counted for events of several types and SIGMA_IMPRESSIONS_EVENT_TYPES is not set. If it is "
     "yellow: set it to those that are views.",
+    of_days=True,
 )
 ADD_UP = Check(
     "rows_add_up",
@@ -67,6 +71,7 @@ GOOD_ROWS = Check(
     "Yellow or red when more than the set shares of the rows of the run's days were rejected "
     "(SIGMA_IMPRESSIONS_REJECTED_WARN_PERCENT, …_ERROR_PERCENT): figures by reason and examples.",
     bound="SIGMA_IMPRESSIONS_REJECTED_WARN_PERCENT, and for red SIGMA_IMPRESSIONS_REJECTED_ERROR_PERCENT",
+    of_days=True,
 )
 UNIFORM = Check(
     "settings_are_uniform",
@@ -140,7 +145,7 @@ def readable(key: dg.AssetKey, files: pl.DataFrame) -> dg.AssetCheckResult:
             (
                 refused,
                 "were refused",
-                "The check's table has more; mend the export in Sigma and export the days again.",
+                "Mend the export in Sigma and export the days again.",
             ),
             (unreadable, "could not be read", "Make them readable, and scan their days again."),
         )
@@ -201,16 +206,16 @@ def rows_are_good(
     )
     reasons = rejected.group_by("reason").agg(rows=pl.len()).sort("rows", "reason", descending=[True, False])
     rows = int(files["rows"].sum())
-    percent = 100 * rejected.height / rows if rows else 0.0
+    rejected_percent = 100 * rejected.height / rows if rows else 0.0
     return GOOD_ROWS.result(
         key,
-        f"{rejected.height:,} of {rows:,} rows ({percent:.2g} %) were rejected. The table rejected_rows has their "
-        "text; mend the export in Sigma by the reasons below."
-        if percent > warn_percent
+        f"{rejected.height:,} of {rows:,} rows ({percent(rejected.height, rows)}) were rejected: "
+        f"{largest(reasons.rows())}. Mend the export in Sigma; the table rejected_rows has the text of each row."
+        if rejected_percent > warn_percent
         else None,
-        severity=ERROR if percent > error_percent else WARN,
+        severity=ERROR if rejected_percent > error_percent else WARN,
         rejected_rows=rejected.height,
-        rejected_percent=percent,
+        rejected_percent=rejected_percent,
         warn_percent=warn_percent,
         error_percent=error_percent,
         reasons=table_of(reasons),

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 import dagster as dg
 import polars as pl
 
-from sigma_impressions.defs.checks import ERROR, Check
+from sigma_impressions.defs.checks import ERROR, Check, largest
 from sigma_impressions.defs.metadata import EXAMPLES, table_of
 from sigma_impressions.metrics.conservation import unbalanced, uncovered
 from sigma_impressions.metrics.weekdays import compared_days, unusual_days
@@ -124,19 +124,24 @@ def impressions_are_matched(
     `unmatched` are the day's rows of `unmatched_impressions`; `figures` is its row of the registry `as_of_dates`.
     """
     as_of = figures["as_of_date"][0]
-    largest = unmatched.sort("total_impressions_60d", descending=True).head(EXAMPLES)
+    examples = unmatched.sort("total_impressions_60d", descending=True).head(EXAMPLES)
+    reasons = (
+        unmatched.group_by("reason")
+        .agg(pl.col("total_impressions_60d").sum())
+        .sort("total_impressions_60d", "reason", descending=[True, False])
+    )
     counted = int(figures["impressions_60d"].sum())
     missed = int(figures["unmatched_impressions_60d"].sum())
     named = ("workbook_url_id", "element_id", "reason")
     return MATCHED.result(
         key,
-        f"{missed:,} of {counted:,} impressions as of {as_of} have no resource. Renew sigma_resources, with all "
-        "workbooks and elements; the reasons are below."
+        f"{missed:,} of {counted:,} impressions as of {as_of} have no resource: {largest(reasons.rows())}. Renew "
+        "sigma_resources, with all workbooks and elements."
         if 100 * missed > warn_percent * counted
         else None,
         as_of=str(as_of),
         unmatched_impressions_60d=missed,
         unmatched_share=missed / counted if counted else 0.0,
         warn_percent=warn_percent,
-        examples=table_of(largest.select(*named, "total_impressions_60d", "distinct_impressions_users_60d")),
+        examples=table_of(examples.select(*named, "total_impressions_60d", "distinct_impressions_users_60d")),
     )

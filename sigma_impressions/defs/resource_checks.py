@@ -11,6 +11,7 @@ import polars as pl
 from sigma_impressions.clock import latest, minute
 from sigma_impressions.defs.checks import Check
 from sigma_impressions.defs.metadata import EXAMPLES, table_of
+from sigma_impressions.texts import percent
 from sigma_impressions.upstream.discovery import Unread
 from sigma_impressions.users import without_address
 
@@ -88,7 +89,7 @@ def resource_shrinkage(
         gone = 100 * (most - count) / most if most else 0.0
         figures.append({"kind": kind, "now": count, "most_within_a_week": most, "vanished_percent": gone})
     shrunk = [
-        f"{figure['vanished_percent']:.0f} % of the {figure['kind']} vanished within a week "
+        f"{percent(figure['vanished_percent'], 100)} of the {figure['kind']} vanished within a week "
         f"({figure['most_within_a_week']} to {figure['now']})."
         for figure in figures
         if figure["vanished_percent"] > most_percent

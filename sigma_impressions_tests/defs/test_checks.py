@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,8 @@ import dagster as dg
 import polars as pl
 import pytest
 
+from sigma_impressions.defs import checks
+from sigma_impressions.defs.checks import largest
 from sigma_impressions.defs.export_checks import (
     GOOD_ROWS,
     event_types_are_chosen,
@@ -99,10 +102,13 @@ def test_what_is_lost_or_doubled_in_one_window_is_red(unmatched: int, passed: bo
 )
 def test_the_share_of_unmatched_impressions_has_a_threshold(missed: int, counted: int, passed: bool) -> None:
     figures = pl.DataFrame({"as_of_date": [TODAY], "impressions_60d": [counted], "unmatched_impressions_60d": [missed]})
-    rows = pl.DataFrame({"workbook_url_id": ["few", "many"], "total_impressions_60d": [1, missed]})
+    reasons = ["unknown_element", "unknown_workbook"]
+    rows = pl.DataFrame({"workbook_url_id": ["few", "many"], "reason": reasons, "total_impressions_60d": [1, missed]})
     result = impressions_are_matched(RESOURCES_KEY, _filled(rows, UNMATCHED_IMPRESSIONS.schema), figures, 5)
     assert (result.passed, result.severity) == (passed, YELLOW)
     assert (result.description is None) is passed
+    said = plain(str(result.description))
+    assert passed or {"1 unknown_element", f"{missed} unknown_workbook"} <= set(re.split(r"[:,.] ", said))
     assert result.metadata["unmatched_share"].value == (missed / counted if counted else 0)
     assert result.metadata["examples"].value.records[0].data["workbook_url_id"] == ("many" if missed > 1 else "few")
 
@@ -267,6 +273,22 @@ def test_the_share_of_rejected_rows_has_two_thresholds(
     result = rows_are_good(RESOURCES_KEY, stored, files, 2, 10)
     assert (result.passed, result.severity) == (passed, severity)
     assert result.metadata["rejected_percent"].value == rejected
+    said = f"{rejected} of 100 rows ({rejected} %) were rejected: {rejected} invalid_count."
+    assert passed or plain(str(result.description)).startswith(said)
+
+
+def test_the_largest_reasons_of_a_check_are_in_its_sentence() -> None:
+    counts = [("a", 3_000), ("b", 20), ("c", 9), ("d", 2), ("e", 1)]
+    assert largest(counts) == "3,000 a, 20 b, 9 c, 3 for other reasons"
+    assert largest(counts[:3]) == "3,000 a, 20 b, 9 c"
+
+
+def test_what_a_check_says_points_at_nothing_beside_it() -> None:
+    # A terminal, and an alert, show the sentence alone.
+    for path in Path(checks.__file__).parent.glob("*_checks.py"):
+        said = re.findall(r'^ {8,}f?"(.*)"', path.read_text(encoding="utf-8"), re.MULTILINE)
+        assert said
+        assert not [line for line in said if re.search(r"\b(below|above|check's table)\b", line)], path.name
 
 
 def _filled(rows: pl.DataFrame, schema: dict[str, pl.DataType]) -> pl.DataFrame:

@@ -90,7 +90,7 @@ def build_export_assets(
             check_results=[
                 checks.freshness(
                     raw_key,
-                    max(manifest["file_date"].to_list(), default=None),
+                    _newest(listing, manifest),
                     manifest.height,
                     settings.export_max_age_days or settings.days_back,
                     datetime.now(UTC).date(),
@@ -167,6 +167,14 @@ def build_export_assets(
         )
 
     return [raw_export_files, normalized_impressions]
+
+
+def _newest(listing: Listing, manifest: pl.DataFrame) -> date | None:
+    """The newest file date that is known: also of files that a run over other days has yet to note."""
+    known = manifest["file_date"].to_list()
+    if listing.last_day is not None and not_yet_read(listing.last_day, datetime.now(UTC).date()) is None:
+        known.append(listing.last_day)
+    return max(known, default=None)
 
 
 def _listed(settings: Settings) -> set[str]:

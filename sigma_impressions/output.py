@@ -1,7 +1,8 @@
-"""The output of a process: what cannot be written fails no work.
+"""The output of a process: what cannot be written fails no work, and what is for its reader reaches that one.
 
 A character that the terminal's encoding lacks is replaced. Where nothing can be written any more, on a full disk or to
-a pipe whose reader has gone, the work goes on in silence.
+a pipe whose reader has gone, the work goes on in silence. During the steps of a run Dagster leads the standard streams
+to a file; what a person is to see is written to `lasting` ones.
 """
 
 from __future__ import annotations
@@ -20,17 +21,31 @@ from typing import Any, TextIO, cast
 def output_may_fail() -> Iterator[None]:
     """Inside, nothing that is printed can fail the work; at its end a full disk is told, where that is possible."""
     _open_closed()
-    out, errors = _Output(sys.stdout), _Output(sys.stderr)
+    out, errors = _Standard(sys.stdout), _Standard(sys.stderr)
     with redirect_stdout(cast("TextIO", out)), redirect_stderr(cast("TextIO", errors)):
         try:
             yield
         finally:
-            out.flush()
+            out.end()
+            failure = out.failure or out.lasting.failure
             # Whoever has closed a pipe wants no more.
-            if out.failure is not None and out.failure.errno != errno.EPIPE:
-                reason = out.failure.strerror
-                errors.write(f"The output could not be written ({reason}); the command went on without it.\n")
-            errors.flush()
+            if failure is not None and failure.errno != errno.EPIPE:
+                errors.write(f"The output could not be written ({failure.strerror}); the command went on without it.\n")
+            errors.end()
+
+
+def lasting(stream: TextIO) -> TextIO:
+    """The stream that goes where a standard one did when the command began, whatever that one is led to meanwhile."""
+    return cast("TextIO", stream.lasting) if isinstance(stream, _Standard) else stream
+
+
+def is_captured(stream: TextIO) -> bool:
+    """Whether a standard stream is led to another place than when the command began."""
+    return (
+        isinstance(stream, _Standard)
+        and stream.lasting is not stream
+        and not os.path.sameopenfile(stream.fileno(), stream.lasting.fileno())
+    )
 
 
 class _Output:
@@ -66,6 +81,25 @@ class _Output:
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._stream, name)
+
+
+class _Standard(_Output):
+    """Standard output or error; `lasting` is a copy of it, or itself where it has no descriptor."""
+
+    def __init__(self, stream: TextIO) -> None:
+        super().__init__(stream)
+        self.lasting: _Output = self
+        # A test of the command line may have put something else in its place.
+        with suppress(OSError):
+            copy = os.dup(stream.fileno())
+            self.lasting = _Output(os.fdopen(copy, "w", encoding=stream.encoding, errors=stream.errors))
+
+    def end(self) -> None:
+        """Write what is waiting, and give the copy up."""
+        self.flush()
+        if self.lasting is not self:
+            self.lasting.flush()
+            self.lasting.close()
 
 
 def _open_closed() -> None:

@@ -4,9 +4,14 @@ from __future__ import annotations
 
 import logging
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Final, Protocol
 
 from sigma_impressions.texts import printable
+
+OURS: Final = "sigma_impressions_says"
+"""What marks the records of our messages among those that Dagster writes to the same log."""
+
+_MARK = {OURS: True}
 
 
 class _HasLog(Protocol):
@@ -22,15 +27,15 @@ class Log:
 
     def info(self, message: str) -> None:
         """Say what was done."""
-        self._log.info(printable(message))
+        self._log.info(printable(message), extra=_MARK)
 
     def warning(self, message: str) -> None:
         """Say what somebody should look at."""
-        self._log.warning(printable(message))
+        self._log.warning(printable(message), extra=_MARK)
 
     def error(self, message: str) -> None:
         """Say what has failed."""
-        self._log.error(printable(message))
+        self._log.error(printable(message), extra=_MARK)
 
 
 def log_of(context: _HasLog) -> Log:

@@ -1,0 +1,82 @@
+"""What the checks of one run after the other have found: each finding once, and none that a later run made untrue."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date, timedelta
+from typing import Any, Literal
+
+Days = tuple[date, date]
+"""The first and the last of consecutive days."""
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """What a check said in a run over some days; `of_days` if it asks about these days alone."""
+
+    asset: str
+    check: str
+    severity: Literal["WARN", "ERROR"]
+    passed: bool
+    text: str
+    days: Days
+    of_days: bool
+
+
+@dataclass(frozen=True)
+class Finding:
+    """A check that did not pass: what it says of its newest days, and for which earlier ones it did not pass either."""
+
+    newest: Evaluation
+    earlier: tuple[Days, ...] = ()
+
+    def __str__(self) -> str:
+        found = self.newest
+        days = f" of {_written(found.days)}" if found.of_days else ""
+        also = f" Also of {', '.join(map(_written, self.earlier))}." if self.earlier else ""
+        return f"{found.asset}, {found.check}{days}: {found.text}{also}"
+
+    def as_json(self) -> dict[str, Any]:
+        """The finding as a JSON object; without days if it is one of all days."""
+        found = self.newest
+        days = [*self.earlier, found.days] if found.of_days else []
+        return {
+            "asset": found.asset,
+            "check": found.check,
+            "severity": found.severity,
+            "text": found.text,
+            "days": [[str(first), str(last)] for first, last in _joined(days)],
+        }
+
+
+def findings(evaluations: Sequence[Evaluation]) -> list[Finding]:
+    """The findings of runs, oldest first in `evaluations`: of a check that asks about all days its last word counts."""
+    said: dict[tuple[str, str], list[Evaluation]] = {}
+    for evaluation in evaluations:
+        of_check = said.setdefault((evaluation.asset, evaluation.check), [])
+        if not evaluation.of_days:
+            of_check.clear()
+        of_check.append(evaluation)
+    found = []
+    for of_check in said.values():
+        if failed := [evaluation for evaluation in of_check if not evaluation.passed]:
+            *earlier, newest = failed
+            found.append(Finding(newest, tuple(_joined([evaluation.days for evaluation in earlier]))))
+    return found
+
+
+def _joined(spans: Sequence[Days]) -> list[Days]:
+    """Consecutive days, in order, with those joined that follow each other."""
+    joined: list[Days] = []
+    for first, last in spans:
+        if joined and first <= joined[-1][1] + timedelta(days=1):
+            joined[-1] = (joined[-1][0], last)
+        else:
+            joined.append((first, last))
+    return joined
+
+
+def _written(days: Days) -> str:
+    first, last = days
+    return str(first) if first == last else f"{first} to {last}"

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
 
-KEPT = ("PATH", "HOME", "LANG", "TMPDIR")
+KEPT = ("PATH", "HOME", "LANG", "TMPDIR", "PYTHONPATH")
 
 
 @cache
@@ -29,7 +29,7 @@ def add_instance(home: Path) -> None:
     shutil.copytree(_empty_instance().name, home, dirs_exist_ok=True)
 
 
-COMMAND = (sys.executable, "-c", "from sigma_impressions.cli import main; main()")
+COMMAND = (sys.executable, "-m", "sigma_impressions")
 """`sigma-impressions`, of the code under test."""
 
 
@@ -40,7 +40,7 @@ def environment(folder: Path, settings: Mapping[str, str], *, new_instance: bool
     """
     home = folder / "dagster_home"
     if not home.exists():
-        home.mkdir()
+        home.mkdir(parents=True)
         if not new_instance:
             add_instance(home)
     return {

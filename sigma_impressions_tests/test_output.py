@@ -11,7 +11,7 @@ import pytest
 
 from sigma_impressions_tests.commands import environment
 
-COMMAND = f'"{sys.executable}" -c "from sigma_impressions.cli import main; main()"'
+COMMAND = f'"{sys.executable}" -m sigma_impressions'
 SETTINGS = {"SIGMA_IMPRESSIONS_BUCKET_URI": "s3://bucket/x", "SIGMA_IMPRESSIONS_NAME": "利用状況"}
 
 # A command that prints as a step does, within its work, and then goes on.

@@ -1,0 +1,21 @@
+"""The process of the command `sigma-impressions`."""
+
+from __future__ import annotations
+
+import sys
+
+
+def main() -> None:
+    """Run the command; one that is interrupted before it can say so ends without a traceback too."""
+    try:
+        from sigma_impressions.cli import main as command
+
+        command(prog_name="sigma-impressions")
+    except KeyboardInterrupt:
+        # A terminal has written ^C into the line.
+        sys.stderr.write("\nInterrupted.\n")
+        sys.exit(130)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,102 @@
+"""Ctrl-C, a service manager's stop, a terminal that is closed: a command ends at each, and knows which it was."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from typing import Any
+
+_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+_IMPATIENCE = 3
+"""The how manieth signal ends what the first one has begun to end; people often press Ctrl-C twice."""
+
+
+class Interrupted(KeyboardInterrupt):
+    """The command is to end; the text says so, and that nothing is lost."""
+
+    def __str__(self) -> str:
+        came = interrupted_by() or signal.SIGINT
+        how = "Interrupted" if came == signal.SIGINT else f"Ended by {came.name}"
+        return f"{how}. What was captured is kept; run the same command again."
+
+
+class _Signals:
+    """The signals that have come, also those that a handler of somebody else took: Python notes each in a pipe."""
+
+    def __init__(self) -> None:
+        self._noted, self.noting = os.pipe()
+        os.set_blocking(self._noted, False)
+        os.set_blocking(self.noting, False)
+        self._first: signal.Signals | None = None
+        self._raised = 0
+
+    @property
+    def first(self) -> signal.Signals | None:
+        if self._first is None:
+            with suppress(BlockingIOError):
+                self._first = next((s for s in map(signal.Signals, os.read(self._noted, 100)) if s in _SIGNALS), None)
+        return self._first
+
+    def handle(self, _: int, __: Any) -> None:
+        self._raised += 1
+        if self._raised == 1 or self._raised >= _IMPATIENCE:
+            raise Interrupted
+
+    def close(self) -> None:
+        os.close(self._noted)
+        os.close(self.noting)
+
+
+_signals: _Signals | None = None
+
+
+@contextmanager
+def interruptible() -> Iterator[None]:
+    """Inside, signals that are to end the process raise `Interrupted`, also where it was started with Ctrl-C ignored.
+
+    Shells start a background job so, and Dagster treats SIGTERM as it finds Ctrl-C treated.
+    """
+    global _signals  # noqa: PLW0603 - a process has one set of handlers
+    if _signals is not None or threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    _signals = came = _Signals()
+    # Under `nohup` the command outlives its terminal.
+    heeded = [number for number in _SIGNALS if number != signal.SIGHUP or signal.getsignal(number) != signal.SIG_IGN]
+    handlers = {number: signal.signal(number, came.handle) for number in heeded}
+    noting = signal.set_wakeup_fd(came.noting, warn_on_full_buffer=False)
+    unraisable = sys.unraisablehook
+    # Where nothing can be raised, as while an object is deleted, the signal is noted all the same.
+    sys.unraisablehook = lambda told: None if came.first is not None else unraisable(told)
+    try:
+        yield
+    finally:
+        sys.unraisablehook = unraisable
+        signal.set_wakeup_fd(noting)
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
+        _signals = None
+        came.close()
+
+
+def interrupted_by() -> signal.Signals | None:
+    """The first signal that was to end this process, whoever has handled it; None if there was none."""
+    return None if _signals is None else _signals.first
+
+
+def end_if_interrupted() -> None:
+    """Raise `Interrupted` if a signal has come that others may have taken."""
+    if interrupted_by() is not None:
+        raise Interrupted
+
+
+def heed_no_more() -> None:
+    """Ignore such signals from now on: the command is at its end."""
+    if _signals is not None:
+        for number in _SIGNALS:
+            signal.signal(number, signal.SIG_IGN)

@@ -3,104 +3,249 @@
 from __future__ import annotations
 
 import logging
+import re
+import sys
+import time
 from collections import Counter
-from collections.abc import Iterator
-from contextlib import contextmanager
-from datetime import UTC, datetime
+from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import asdict, dataclass, fields
+from datetime import UTC, date, datetime
 from pathlib import Path
+from typing import Any
 
 import dagster as dg
 import polars as pl
 from rich.console import Console
+from rich.spinner import Spinner
 from rich.table import Table as RichTable
 from rich.text import Text
 
+from sigma_impressions.defs.logs import OURS
 from sigma_impressions.exports.manifest import UNREADABLE
+from sigma_impressions.findings import Finding
 from sigma_impressions.lake.schemas import EXPORT_FILES
 from sigma_impressions.lake.tables import Tables
+from sigma_impressions.output import is_captured
 from sigma_impressions.publish.database import DATABASE_NAME, publication_figures, published_database, top_workbooks
-from sigma_impressions.terminal import say
-from sigma_impressions.texts import value
+from sigma_impressions.report.write import REPORT_NAME
+from sigma_impressions.terminal import live_line, say
+from sigma_impressions.texts import printable, value
 from sigma_impressions.windows import LONGEST_WINDOW
+
+_COUNTED = re.compile(r"\[(\d+)/(\d+)\] ")
+"""How a message begins that counts off what a step does."""
 
 
 class Progress(logging.Handler):
-    """Shows the messages of our assets, line by line, and on a terminal the step that is under way."""
+    """Shows the messages of our assets, line by line, and at a terminal what is under way in one that changes.
 
-    def __init__(self, console: Console) -> None:
-        super().__init__(logging.INFO)
+    Nothing that Dagster itself logs is shown: it tells of each step that a failed one leaves undone. With `quiet` only
+    warnings are.
+    """
+
+    def __init__(self, console: Console, *, quiet: bool = False) -> None:
+        # Dagster logs the start of a step as a matter of debugging.
+        super().__init__(logging.DEBUG)
         self._console = console
-        self._status = console.status("starting") if console.is_terminal else None
+        self._quiet = quiet
+        self._line = UnderWay()
 
     def emit(self, record: logging.LogRecord) -> None:
         """Take a record of Dagster's log: an event of the run, or a message of an asset."""
         details = getattr(record, "dagster_meta", {})
-        event = details.get("dagster_event") if isinstance(details, dict) else None
-        if event is None:
-            message = details.get("orig_message", record.getMessage()) if isinstance(details, dict) else record.msg
-            style = "yellow" if record.levelno >= logging.WARNING else ""
-            say(self._console, str(message), style)
-        elif event.is_step_start and self._status is not None:
-            self._status.update(f"{event.step_key} …")
+        event = details.get("dagster_event")
+        if event is not None and event.is_step_start:
+            self._line.step(event.step_key)
+        elif getattr(record, OURS, False):
+            self._show(str(details["orig_message"]), record.levelno)
 
-    @contextmanager
-    def shown(self) -> Iterator[None]:
-        """Inside, a spinner tells on a terminal that work is going on."""
-        if self._status is None:
-            yield
-        else:
-            with self._status:
-                yield
+    def _show(self, message: str, level: int) -> None:
+        if counted := _COUNTED.match(message):
+            self._line.counted(int(counted[1]), int(counted[2]))
+        if level >= logging.INFO and not (self._quiet and level < logging.WARNING):
+            say(self._console, message, "yellow" if level >= logging.WARNING else "")
+        if is_captured(sys.stdout):
+            # The UI shows it as the output of the run.
+            print(printable(message), flush=True)
 
-    def logger_definition(self) -> dg.LoggerDefinition:
-        """This handler as the only logger of a Dagster run."""
+    def run_begins(self, days: Sequence[date] = (), number: int = 1, of: int = 1) -> None:
+        """Tell of the next run of a command, which has so many of them."""
+        if of > 1 and not self._quiet:
+            say(self._console, f"[{number}/{of}] {days[0]} to {days[-1]}")
+        self._line.run_begins(days, number, of)
+
+    def shown(self) -> AbstractContextManager[None]:
+        """Inside, a line tells at a terminal what is under way."""
+        return nullcontext() if self._quiet else live_line(self._console, self._line)
+
+    def logger_definition(self, *others: logging.Handler) -> dg.LoggerDefinition:
+        """This handler and others as the only logger of a Dagster run."""
 
         @dg.logger
         def console_progress(_: dg.InitLoggerContext) -> logging.Logger:
-            logger = logging.Logger("sigma_impressions.progress", logging.INFO)
-            logger.addHandler(self)
+            logger = logging.Logger("sigma_impressions.progress", logging.DEBUG)
+            for handler in (self, *others):
+                logger.addHandler(handler)
             return logger
 
         return console_progress
 
 
+class UnderWay:
+    """The line that tells what is under way, for how long, and how much longer; it is as wide as the terminal."""
+
+    def __init__(self) -> None:
+        self._spinner = Spinner("dots")
+        self._began = self._run_began = time.monotonic()
+        self._run, self._finished, self._of = "", 0, 1
+        self._step = "starting"
+
+    def run_begins(self, days: Sequence[date], number: int, of: int) -> None:
+        """Tell of a run over days, if it has some, and the how manieth it is."""
+        chunk = f"chunk {number} of {of}, " if of > 1 else ""
+        self._run = f"{chunk}{days[0]} to {days[-1]}: " if days else ""
+        self._finished, self._of = number - 1, of
+        self._run_began = time.monotonic()
+        self._step = "starting"
+
+    def step(self, key: str) -> None:
+        """Tell of a step."""
+        self._step = key
+
+    def counted(self, done: int, of: int) -> None:
+        """Tell of the file that the step is at, of so many."""
+        step = self._step.partition(", ")[0]
+        self._step = f"{step}, file {done + 1} of {of}" if done < of else step
+
+    def __rich__(self) -> RichTable:
+        now = time.monotonic()
+        line = f"{_duration(now - self._began)}{self._remaining(now)}  {self._run}{self._step}"
+        grid = RichTable.grid(padding=(0, 1))
+        grid.add_row(self._spinner, Text(printable(line), no_wrap=True, overflow="ellipsis"))
+        return grid
+
+    def _remaining(self, now: float) -> str:
+        """What remains if the other chunks take as long as those that have ended."""
+        if not self._finished:
+            return ""
+        each = (self._run_began - self._began) / self._finished
+        seconds = each * (self._of - self._finished - 1) + max(0.0, each - (now - self._run_began))
+        return f", about {_duration(seconds)} left"
+
+
+def _duration(seconds: float) -> str:
+    minutes, seconds = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{seconds:02}" if hours else f"{minutes}:{seconds:02}"
+
+
 def captured_between(tables: Tables, started: datetime, ended: datetime) -> dict[str, int]:
-    """How many files were captured in a time, and their rows."""
-    rows = tables.read(EXPORT_FILES).filter(pl.col("captured_at").is_between(started, ended)).collect()
+    """How many files were captured in a time, and their rows; and how many there are in all."""
+    files = tables.read(EXPORT_FILES).collect()
+    rows = files.filter(pl.col("captured_at").is_between(started, ended))
     counts = {name: int(rows[name].sum()) for name in ("rows", "accepted", "rejected", "skipped")}
     statuses = Counter(rows["status"])
     unreadable, refused = statuses[UNREADABLE], statuses["refused"]
-    return {"files": rows.height - unreadable, "refused": refused, "unreadable": unreadable, **counts}
+    in_all = files.filter(pl.col("status") != UNREADABLE).height
+    return {"files": rows.height - unreadable, "refused": refused, "unreadable": unreadable, "in_all": in_all, **counts}
 
 
-def print_summary(console: Console, tables: Tables, started: datetime) -> None:
-    """What was captured since `started`, and the main figures of the published result."""
+@dataclass(frozen=True)
+class Figures:
+    """What a command has captured, the main figures of the published result, and where it is."""
+
+    files_captured: int
+    files_refused: int
+    files_unreadable: int
+    files_captured_in_all: int
+    rows: int
+    rows_accepted: int
+    rows_rejected: int
+    rows_skipped: int
+    as_of: date
+    impressions_60d: int
+    unmatched_impressions_60d: int
+    users_60d: int
+    resources: int
+    unused_resources: int
+    report: str
+    database: str
+    local_database: str
+
+    @classmethod
+    def as_json(cls, figures: Figures | None) -> dict[str, Any]:
+        """The figures as part of a JSON object; null where there are none."""
+        if figures is None:
+            return dict.fromkeys(field.name for field in fields(cls))
+        return {**asdict(figures), "as_of": str(figures.as_of)}
+
+
+def figures_of(tables: Tables, started: datetime) -> Figures:
+    """The figures of a command that was started then and has ended now."""
     captured = captured_between(tables, started, datetime.now(UTC))
     database = published_database(tables.storage)
     held = publication_figures(database)
-    unreadable = f", {captured['unreadable']:,} could not be read" if captured["unreadable"] else ""
+    return Figures(
+        files_captured=captured["files"],
+        files_refused=captured["refused"],
+        files_unreadable=captured["unreadable"],
+        files_captured_in_all=captured["in_all"],
+        rows=captured["rows"],
+        rows_accepted=captured["accepted"],
+        rows_rejected=captured["rejected"],
+        rows_skipped=captured["skipped"],
+        as_of=held["as_of_date"],
+        impressions_60d=held["matched"] + held["unmatched"],
+        unmatched_impressions_60d=held["unmatched"],
+        users_60d=held["users"],
+        resources=held["resources"],
+        unused_resources=held["unused_resources"],
+        report=tables.storage.uri(REPORT_NAME),
+        database=tables.storage.uri(DATABASE_NAME),
+        local_database=str(database),
+    )
+
+
+def print_summary(console: Console, figures: Figures, opened_with: str) -> None:
+    """The figures of a command, in words; `opened_with` is the command, or the URL, that opens the report."""
+    matched = f"{figures.impressions_60d:,} ({figures.unmatched_impressions_60d:,} unmatched)"
     lines = [
-        ("Files captured", f"{captured['files']:,} ({captured['refused']:,} refused){unreadable}"),
-        (
-            "Rows",
-            f"{captured['rows']:,}: {captured['accepted']:,} accepted, {captured['rejected']:,} rejected, "
-            f"{captured['skipped']:,} skipped",
-        ),
-        ("As of", f"{held['as_of_date']}"),
-        (
-            f"Impressions, {LONGEST_WINDOW} days",
-            f"{held['matched'] + held['unmatched']:,} ({held['unmatched']:,} unmatched) by {held['users']:,} users",
-        ),
-        ("Resources", f"{held['resources']:,} ({held['unused_resources']:,} without an impression)"),
+        *_captured_lines(figures),
+        ("As of", f"{figures.as_of}"),
+        (f"Impressions, {LONGEST_WINDOW} days", f"{matched} by {figures.users_60d:,} users"),
+        ("Resources", f"{figures.resources:,} ({figures.unused_resources:,} without an impression)"),
     ]
+    places = [("Report", figures.report), ("Open it with", opened_with), ("Database", figures.database)]
+    if figures.local_database != figures.database:
+        places.append(("Its copy here", figures.local_database))
     console.print()
+    _print_lines(console, lines)
+    _print_top(console, Path(figures.local_database))
+    console.print()
+    _print_lines(console, places)
+
+
+def say_findings(console: Console, found: Sequence[Finding]) -> None:
+    """What the checks of a command's runs have found, each once."""
+    for finding in found:
+        say(console, f"Check: {finding}", "red" if finding.newest.severity == "ERROR" else "yellow")
+
+
+def _captured_lines(figures: Figures) -> list[tuple[str, str]]:
+    if not figures.files_captured and not figures.files_unreadable:
+        return [("Files captured", f"nothing new; {figures.files_captured_in_all:,} in all")]
+    unreadable = f", {figures.files_unreadable:,} could not be read" if figures.files_unreadable else ""
+    accepted = f"{figures.rows:,}: {figures.rows_accepted:,} accepted, {figures.rows_rejected:,} rejected"
+    return [
+        ("Files captured", f"{figures.files_captured:,} ({figures.files_refused:,} refused){unreadable}"),
+        ("Rows", f"{accepted}, {figures.rows_skipped:,} skipped"),
+    ]
+
+
+def _print_lines(console: Console, lines: Sequence[tuple[str, str]]) -> None:
     for label, said in lines:
         say(console, f"{label:<22}{said}")
-    _print_top(console, database)
-    console.print()
-    say(console, f"Results: {tables.storage.uri(DATABASE_NAME)}")
-    if str(database) != tables.storage.uri(DATABASE_NAME):
-        say(console, f"Its copy on this machine: {database}")
 
 
 def _print_top(console: Console, database: Path) -> None:

@@ -7,8 +7,7 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 
 from sigma_impressions.errors import OperatorError
@@ -57,8 +56,7 @@ def serve(
     """Run `dagster dev` on the settings of this process until it ends; its exit code.
 
     `workspace` names the code locations, by default this package alone; `options` are further ones of `dagster dev`.
-    Raises `KeyboardInterrupt` for Ctrl-C, and for the signals of a service manager and of a terminal that is closed,
-    when everything that was started has stopped.
+    Raises `KeyboardInterrupt` if the command is interrupted, when everything that was started has stopped.
     """
     # `dagster dev` lets a `.env` of its working directory win over the environment. So it gets a folder without one,
     # and the settings of this process, where the environment has won.
@@ -71,33 +69,17 @@ def serve(
     # By it `dg` tells Dagster of other files with variables.
     environment.pop("DAGSTER_PROJECT_ENV_FILE_PATHS", None)
     command = [sys.executable, "-m", "dagster", "dev", "--workspace", str(workspace)]
-    with _signals_as_ctrl_c():
-        process = subprocess.Popen(
-            [*command, "--host", host, "--port", str(port), *options],
-            cwd=folder,
-            env=environment,
-            # Of its own group, so that Ctrl-C reaches it once, from here, and all that it starts can be stopped.
-            start_new_session=True,
-        )
-        try:
-            return process.wait()
-        finally:
-            _stop(process)
-
-
-@contextmanager
-def _signals_as_ctrl_c() -> Iterator[None]:
-    """Inside, what asks this process to end does so as Ctrl-C does, also where a script has it ignore that."""
-    numbers = [signal.SIGINT, signal.SIGTERM]
-    # `nohup` asks that a closed terminal ends nothing.
-    if signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:
-        numbers.append(signal.SIGHUP)
-    before = {number: signal.signal(number, signal.default_int_handler) for number in numbers}
+    process = subprocess.Popen(
+        [*command, "--host", host, "--port", str(port), *options],
+        cwd=folder,
+        env=environment,
+        # Of its own group, so that Ctrl-C reaches it once, from here, and all that it starts can be stopped.
+        start_new_session=True,
+    )
     try:
-        yield
+        return process.wait()
     finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+        _stop(process)
 
 
 def _stop(process: subprocess.Popen[bytes]) -> None:

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
 
-KEPT = ("PATH", "HOME", "LANG", "TMPDIR", "PYTHONPATH")
+KEPT = ("PATH", "HOME", "LANG", "TMPDIR")
 
 
 @cache

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import os
+import re
 import uuid
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
@@ -158,6 +160,7 @@ def test_what_is_no_day_is_a_usage_error(arguments: tuple[str, ...], invoke: Inv
     assert result.exit_code == 2
     assert "--help" in result.stderr
     assert "Traceback" not in result.stderr
+    assert "is no day. Write it as 2026-10-31." in result.stderr or "Missing option" in result.stderr
     assert list(tmp_path.iterdir()) == []
 
 
@@ -179,6 +182,21 @@ def test_help_names_what_is_needed(command: tuple[str, ...], named: tuple[str, .
     assert result.exit_code == 0
     assert [word for word in named if word not in result.stdout] == []
     assert invoke(*command, "-h").stdout == result.stdout
+
+
+@pytest.mark.parametrize("command", [(), *((name,) for name in main.commands)], ids=" ".join)
+def test_help_fits_a_terminal_and_says_how_a_day_is_written(command: tuple[str, ...], invoke: Invoke) -> None:
+    shown = invoke(*command, "--help", COLUMNS="80").stdout
+    assert [line for line in shown.splitlines()[1:] if len(line) > 80 or "..." in line] == []
+    assert "%Y" not in shown
+    assert "--from DATE" in shown or command != ("backfill",)
+
+
+def test_commands_are_listed_in_the_order_of_use(invoke: Invoke) -> None:
+    listed = re.findall(r"^  (\w+)  ", invoke("--help").stdout.partition("Commands:")[2], re.MULTILINE)
+    assert sorted(listed) == sorted(main.commands)
+    first = [name for name in listed if name in ("check", "run", "backfill", "report", "export", "maintain", "demo")]
+    assert first == ["check", "run", "backfill", "report", "export", "maintain", "demo"]
 
 
 def test_commands_that_need_something_first(invoke: Invoke, tmp_path: Path) -> None:
@@ -233,6 +251,15 @@ def steps(result: Result) -> dict[str, str]:
     """The mark of each step of the check by the step's name."""
     lines = [line for line in result.stdout.splitlines() if not line.startswith(" ")]
     return {line[6:].partition(":")[0]: line[:4].strip() for line in lines}
+
+
+def test_check_tells_programs_the_same(invoke: Invoke) -> None:
+    words, result = invoke("check"), invoke("check", "--json")
+    assert (result.exit_code, result.stderr) == (1, words.stdout)
+    told = json.loads(result.stdout)
+    assert told["passed"] is False
+    assert told["steps"][0]["name"] == "settings"
+    assert URI in told["steps"][0]["message"]
 
 
 def test_check_with_a_missing_resources_file(invoke: Invoke, s3_endpoint: str, tmp_path: Path) -> None:

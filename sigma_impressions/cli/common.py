@@ -5,9 +5,11 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
+
+from sigma_impressions.interrupts import Interrupted
 
 # What only some commands need is imported where it is used: the others, and --help, answer sooner.
 if TYPE_CHECKING:
@@ -15,7 +17,50 @@ if TYPE_CHECKING:
 
     from sigma_impressions.settings.declared import Settings
 
-DAY = click.DateTime(formats=["%Y-%m-%d"])
+
+class _Day(click.DateTime):
+    """A day, called DATE in a command's help."""
+
+    def __init__(self) -> None:
+        super().__init__(formats=["%Y-%m-%d"])
+
+    def get_metavar(self, param: click.Parameter, ctx: click.Context) -> str:
+        return "DATE"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        try:
+            return super().convert(value, param, ctx)
+        except click.BadParameter:
+            self.fail(f"{value!r} is no day. Write it as 2026-10-31.", param, ctx)
+
+
+DAY = _Day()
+
+_IN_ORDER_OF_USE = (
+    *("init", "check", "run", "backfill", "status", "report", "export", "maintain", "pseudonymize", "forget"),
+    *("ui", "demo"),
+)
+
+
+class Listing(click.Group):
+    """A group that lists its commands in the order of use, each with the whole of its first sentence."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """The names, as they are listed; those without a place come last, as they were added."""
+        places = {name: place for place, name in enumerate(_IN_ORDER_OF_USE)}
+        return sorted(self.commands, key=lambda name: places.get(name, len(places)))
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """List them; click would cut each sentence to one line."""
+        rows = [(name, self.commands[name].get_short_help_str(limit=1_000)) for name in self.list_commands(ctx)]
+        with formatter.section("Commands"):
+            formatter.write_dl(rows)
+
+
+AS_JSON = click.option(
+    "--json", "as_json", is_flag=True, help="End with one JSON object on standard output; all else goes to the error's."
+)
+QUIET = click.option("--quiet", is_flag=True, help="Say only what was found, warnings and errors.")
 
 
 def values(given: Mapping[str, str] | None = None) -> dict[str, str | None]:
@@ -46,6 +91,22 @@ def say(line: str, style: str = "", *, stderr: bool = False, mark: tuple[str, st
     from sigma_impressions import terminal as lines
 
     lines.say(terminal(stderr), line, style, mark=mark)
+
+
+def say_json(value: Mapping[str, Any]) -> None:
+    """Print one JSON object, for a program to read."""
+    from sigma_impressions import terminal as lines
+
+    lines.say_json(terminal(), value)
+
+
+def say_interrupted() -> None:
+    """Say that the command was interrupted, on a line of its own: a terminal has written ^C into the one before."""
+    from sigma_impressions.terminal import begin_line
+
+    console = terminal(stderr=True)
+    begin_line(console)
+    say(str(Interrupted()), "yellow", stderr=True)
 
 
 def fail(message: str) -> NoReturn:

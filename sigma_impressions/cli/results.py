@@ -8,10 +8,10 @@ from typing import Literal
 
 import click
 
-from sigma_impressions.cli.common import fail, say, settings_of
+from sigma_impressions.cli.common import Listing, fail, say, settings_of
 
 
-@click.group()
+@click.group(cls=Listing)
 def export() -> None:
     """Bring what is published to other programs: as files, or to a catalog."""
 

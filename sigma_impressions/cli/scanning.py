@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from sigma_impressions.cli.common import DAY, fail, settings_of, terminal
+from sigma_impressions.cli.common import AS_JSON, DAY, QUIET, fail, say_json, settings_of, terminal
+from sigma_impressions.errors import OperatorError
 from sigma_impressions.project import project_folder, use_dagster_home
 from sigma_impressions.windows import MAX_DAYS_BACK, nothing_to_scan, scanned_days
 
@@ -30,13 +31,24 @@ _SOURCE_MOVED = click.option(
 
 
 @click.command()
-@click.option("--as-of", type=DAY, help="State the metrics as of the end of this day (default: today, UTC).")
+@click.option(
+    "--as-of", type=DAY, help="State the metrics as of the end of this day, such as 2026-10-31 (default: today, UTC)."
+)
 @click.option("--days-back", type=int, help=f"File dates to scan, counting today: 1 to {MAX_DAYS_BACK}.")
 @_RENORMALIZE
 @_FORGET_MISSING_FILES
 @_SOURCE_MOVED
+@QUIET
+@AS_JSON
 def run(
-    as_of: datetime | None, days_back: int | None, renormalize: bool, forget_missing_files: bool, source_moved: bool
+    *,
+    as_of: datetime | None,
+    days_back: int | None,
+    renormalize: bool,
+    forget_missing_files: bool,
+    source_moved: bool,
+    quiet: bool,
+    as_json: bool,
 ) -> None:
     """Scan the last days now and publish the metrics.
 
@@ -54,17 +66,26 @@ def run(
     from sigma_impressions.scan import ScanOptions
 
     options = ScanOptions(as_of.date() if as_of else today, renormalize, forget_missing_files, source_moved)
-    _scan(settings, [days], options, "cli run")
+    _scan(settings, [days], options, "cli run", quiet=quiet, as_json=as_json)
 
 
 @click.command()
-@click.option("--from", "first", type=DAY, required=True, help="First file date.")
-@click.option("--to", "last", type=DAY, required=True, help="Last file date, included.")
+@click.option("--from", "first", type=DAY, required=True, help="First file date, such as 2026-10-01.")
+@click.option("--to", "last", type=DAY, required=True, help="Last file date, included, such as 2026-10-31.")
 @_RENORMALIZE
 @_FORGET_MISSING_FILES
 @_SOURCE_MOVED
+@QUIET
+@AS_JSON
 def backfill(
-    first: datetime, last: datetime, renormalize: bool, forget_missing_files: bool, source_moved: bool
+    *,
+    first: datetime,
+    last: datetime,
+    renormalize: bool,
+    forget_missing_files: bool,
+    source_moved: bool,
+    quiet: bool,
+    as_json: bool,
 ) -> None:
     """Scan the file dates from one day to another, in runs of at most six days.
 
@@ -84,16 +105,38 @@ def backfill(
     from sigma_impressions.scan import ScanOptions, chunks
 
     options = ScanOptions(None, renormalize, forget_missing_files, source_moved)
-    _scan(settings, list(chunks(begin, end)), options, "cli backfill")
+    _scan(settings, list(chunks(begin, end)), options, "cli backfill", quiet=quiet, as_json=as_json)
 
 
-def _scan(settings: Settings, chunks: Sequence[Sequence[date]], options: ScanOptions, trigger: str) -> None:
-    from sigma_impressions.console import print_summary
-    from sigma_impressions.scan import scan_all
+def _scan(
+    settings: Settings,
+    chunks: Sequence[Sequence[date]],
+    options: ScanOptions,
+    trigger: str,
+    *,
+    quiet: bool,
+    as_json: bool,
+) -> None:
+    """Scan, and say what has come of it: in words, or as one JSON object, with all words on standard error."""
+    from sigma_impressions.console import Figures, Progress, figures_of, print_summary, say_findings
+    from sigma_impressions.scan import Scanned, scan_all
     from sigma_impressions.wiring import tables
 
-    console, started = terminal(), datetime.now(UTC)
-    failure = scan_all(console, use_dagster_home(project_folder()), chunks, options, trigger)
+    console, started, scanned = terminal(stderr=as_json), datetime.now(UTC), Scanned()
+    ended: OperatorError | KeyboardInterrupt | None = None
+    try:
+        home = use_dagster_home(project_folder())
+        scan_all(Progress(console, quiet=quiet), home, chunks, options, trigger, scanned=scanned)
+    except (OperatorError, KeyboardInterrupt) as error:
+        ended = error
+    say_findings(console, scanned.findings)
+    failure = scanned.failure if ended is None else str(ended)
+    figures = figures_of(tables(settings), started) if failure is None else None
+    if as_json:
+        say_json({**scanned.as_json(), "failure": failure, **Figures.as_json(figures)})
+    if ended is not None:
+        raise ended
     if failure is not None:
         fail(failure)
-    print_summary(console, tables(settings), started)
+    if figures is not None and not quiet and not as_json:
+        print_summary(console, figures, "sigma-impressions report --open")

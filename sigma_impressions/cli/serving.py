@@ -47,7 +47,7 @@ def demo(no_ui: bool, port: int, days: int, sigma_api: bool) -> None:
     """Show everything on generated data: an embedded S3 server, exports, metrics, the Dagster UI.
 
     Keeps its data in data/demo of the project's folder; started again, it takes what is there. Ctrl-C stops
-    everything it started.
+    everything it started. Exit code 0 or 1; 130 if it is interrupted before the UI is up (143 by SIGTERM), 0 then.
     """
     from sigma_impressions.demo.run import run_demo
 

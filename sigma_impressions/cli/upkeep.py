@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from sigma_impressions.cli.common import fail, say, settings_of, terminal
+from sigma_impressions.cli.common import AS_JSON, QUIET, fail, say, say_json, settings_of, terminal
 from sigma_impressions.errors import NothingComputed
 from sigma_impressions.project import project_folder, use_dagster_home
 from sigma_impressions.upkeep import DEFAULT_KEEP_DAYS
@@ -37,13 +37,18 @@ if TYPE_CHECKING:
     is_flag=True,
     help="First remove as-of dates and resource snapshots later than now, which a run with a wrong clock has left.",
 )
-def maintain(keep_days: int, verify: bool, drop_damaged: bool, drop_future: bool) -> None:
+@QUIET
+@AS_JSON
+def maintain(
+    *, keep_days: int, verify: bool, drop_damaged: bool, drop_future: bool, quiet: bool, as_json: bool
+) -> None:
     """Merge small files of the tables, and delete what no kept version needs.
 
     Once a week is enough. Results stay the same, and runs may be under way meanwhile, unless --drop-damaged is given.
     Nothing is deleted while something stored is damaged. Exit code 0 or 1.
     """
     settings_of()
+    from sigma_impressions.console import Progress
     from sigma_impressions.scan import maintain_all, refuse_under_way
 
     home = use_dagster_home(project_folder())
@@ -55,9 +60,11 @@ def maintain(keep_days: int, verify: bool, drop_damaged: bool, drop_future: bool
         "drop_damaged": drop_damaged,
         "drop_future": drop_future,
     }
-    failure = maintain_all(terminal(), home, options)
-    if failure is not None:
-        fail(failure)
+    maintained = maintain_all(Progress(terminal(stderr=as_json), quiet=quiet), home, options)
+    if as_json:
+        say_json({"run_id": maintained.run_id, "failure": maintained.failure, **maintained.figures})
+    if maintained.failure is not None:
+        fail(maintained.failure)
 
 
 @click.command()

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import os
 import re
-import signal
 from contextlib import ExitStack
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
 from rich.console import Console
 
-from sigma_impressions.console import print_summary
+from sigma_impressions.console import Progress, figures_of, print_summary, say_findings
 from sigma_impressions.dagster_ui import HOST, free_port, landing_page, serve
 from sigma_impressions.demo.fake_sigma import FakeSigma, Organization
 from sigma_impressions.demo.generate import (
@@ -26,9 +25,10 @@ from sigma_impressions.demo.object_store import EmbeddedObjectStore
 from sigma_impressions.lake.schemas import RAW_EXPORT_FILES
 from sigma_impressions.lake.tables import Tables
 from sigma_impressions.project import use_dagster_home
+from sigma_impressions.report.write import REPORT_NAME
 from sigma_impressions.scan import ScanOptions, chunks, scan_all
 from sigma_impressions.settings.read import environment_values, read_settings
-from sigma_impressions.terminal import open_console, say, say_message
+from sigma_impressions.terminal import begin_line, open_console, say, say_message
 from sigma_impressions.windows import MAX_DAYS_BACK
 from sigma_impressions.wiring import tables
 
@@ -39,47 +39,46 @@ def run_demo(project: Path, days: int, ui_port: int | None, sigma_api: bool = Fa
     """Run the demo in `project`/data/demo; with a port, end with the Dagster UI and stay until Ctrl-C.
 
     With `sigma_api` the resources are discovered over HTTP from a fake Sigma, instead of read from a file.
-    Returns the exit code. Everything that was started is stopped, also after an error.
+    Returns the exit code. Everything that was started is stopped, also after an error or an interruption.
     """
-    # A terminal that is closed and a service manager's stop end like Ctrl-C does: with everything stopped.
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
     console = open_console()
     folder = project / "data" / "demo"
     started = datetime.now(UTC)
     today = started.date()
-    try:
-        say(console, "Starting an S3 server (SeaweedFS) on this machine ...")
-        with ExitStack() as running:
-            store = running.enter_context(EmbeddedObjectStore(folder / "object_store"))
-            first = today - timedelta(days=days - 1)
-            uploaded = _upload(store, days, started)
-            say(console, f"{uploaded} new objects in s3://{BUCKET}/{PREFIX}")
-            _use_settings(folder, store, first)
-            if sigma_api:
-                sigma = running.enter_context(FakeSigma(Organization.of_resources(resources())))
-                os.environ.update(sigma.environment())
-                say(console, f"A Sigma REST API that is not Sigma's answers at {sigma.url}")
-            else:
-                resources_file = folder / "sigma_resources.parquet"
-                resources().write_parquet(resources_file)
-                os.environ["SIGMA_IMPRESSIONS_RESOURCES"] = str(resources_file)
-            # A Dagster instance of the demo's own.
-            os.environ["DAGSTER_HOME"] = str(folder / "dagster_home")
-            home = use_dagster_home(project)
-            stored = tables(read_settings(environment_values(os.environ)))
-            failure = _scan(console, stored, home, first, today)
-            if failure is not None:
-                say_message(console, failure, "red")
-                return 1
-            print_summary(console, stored, started)
-            if ui_port is None:
-                return 0
-            port = free_port(ui_port)
+    say(console, "Starting an S3 server (SeaweedFS) on this machine ...")
+    with ExitStack() as running:
+        store = running.enter_context(EmbeddedObjectStore(folder / "object_store"))
+        first = today - timedelta(days=days - 1)
+        uploaded = _upload(store, days, started)
+        say(console, f"{uploaded} new objects in s3://{BUCKET}/{PREFIX}")
+        _use_settings(folder, store, first)
+        if sigma_api:
+            sigma = running.enter_context(FakeSigma(Organization.of_resources(resources())))
+            os.environ.update(sigma.environment())
+            say(console, f"A Sigma REST API that is not Sigma's answers at {sigma.url}")
+        else:
+            resources_file = folder / "sigma_resources.parquet"
+            resources().write_parquet(resources_file)
+            os.environ["SIGMA_IMPRESSIONS_RESOURCES"] = str(resources_file)
+        # A Dagster instance of the demo's own.
+        os.environ["DAGSTER_HOME"] = str(folder / "dagster_home")
+        home = use_dagster_home(project)
+        stored = tables(read_settings(environment_values(os.environ)))
+        if not _scan(console, stored, home, first, today):
+            return 1
+        report = Path(stored.storage.uri(REPORT_NAME))
+        print_summary(console, figures_of(stored, started), report.as_uri())
+        if ui_port is None:
+            return 0
+        port = free_port(ui_port)
+        try:
             say_message(console, f"\nDagster UI: {landing_page(HOST, port)}  (Ctrl-C stops everything)\n")
             return serve(project, port)
-    except KeyboardInterrupt:
-        say_message(console, "\nStopped.")
-        return 0
+        except KeyboardInterrupt:
+            # How the UI is left, whichever signal it is.
+            begin_line(console)
+            say(console, "Stopped.")
+            return 0
 
 
 def _upload(store: EmbeddedObjectStore, days: int, now: datetime) -> int:
@@ -121,9 +120,13 @@ def _use_settings(folder: Path, store: EmbeddedObjectStore, first: date) -> None
     )
 
 
-def _scan(console: Console, stored: Tables, home: Path, first: date, today: date) -> str | None:
-    """Backfill the days that were never scanned; afterwards, like any day, scan the last ones."""
+def _scan(console: Console, stored: Tables, home: Path, first: date, today: date) -> bool:
+    """Backfill the days that were never scanned; afterwards, like any day, scan the last ones. Whether that worked."""
     newest = stored.read(RAW_EXPORT_FILES).select("file_date").max().collect().item()
     begin = first if newest is None else max(first, min(newest, today - timedelta(days=2)))
     days = list(chunks(begin, today, MAX_DAYS_BACK))
-    return scan_all(console, home, days, ScanOptions(), "demo")
+    scanned = scan_all(Progress(console), home, days, ScanOptions(), "demo")
+    say_findings(console, scanned.findings)
+    if scanned.failure is not None:
+        say_message(console, scanned.failure, "red")
+    return scanned.failure is None

@@ -106,10 +106,12 @@ def test_only_the_runs_of_dead_processes_of_this_host_are_ended() -> None:
 OPEN_INSTANCE = """
 import io, os, pathlib
 from rich.console import Console
+from sigma_impressions.console import Progress
 from sigma_impressions.scan import ScanOptions, scan_all
 print("ready", flush=True)
 input()
-scan_all(Console(file=io.StringIO()), pathlib.Path(os.environ["DAGSTER_HOME"]), [], ScanOptions(), "test")
+home = pathlib.Path(os.environ["DAGSTER_HOME"])
+scan_all(Progress(Console(file=io.StringIO())), home, [], ScanOptions(), "test")
 """
 
 

@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 from rich.console import Console
 
+from sigma_impressions.console import Progress
 from sigma_impressions.demo.generate import PREFIX, export_period
 from sigma_impressions.demo.vocabulary import MAIL_DOMAIN
 from sigma_impressions.lake.schemas import NORMALIZED_IMPRESSIONS, RAW_EXPORT_FILES
@@ -43,7 +44,8 @@ def scan_in(
     with monkeypatch.context() as patched:
         for name, value in environment(folder, env).items():
             patched.setenv(name, value)
-        return scan_all(Console(file=io.StringIO()), folder / "dagster_home", parts, ScanOptions(), "test")
+        progress = Progress(Console(file=io.StringIO()))
+        return scan_all(progress, folder / "dagster_home", parts, ScanOptions(), "test").failure
 
 
 def test_days_in_any_order_and_grouping_give_the_same_tables(

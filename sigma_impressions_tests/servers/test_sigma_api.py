@@ -15,6 +15,7 @@ from rich.console import Console
 
 from sigma_impressions.check.source import check_source
 from sigma_impressions.check.step import Step
+from sigma_impressions.console import Progress
 from sigma_impressions.demo.fake_sigma import FakeSigma, Organization
 from sigma_impressions.scan import ScanOptions, scan_all
 from sigma_impressions.settings.read import environment_values
@@ -54,7 +55,7 @@ class Deployment:
             for name, value in self.env.items():
                 patched.setenv(name, value)
             home = self._folder / "dagster_home"
-            return scan_all(Console(file=io.StringIO()), home, [[TODAY]], ScanOptions(), "test")
+            return scan_all(Progress(Console(file=io.StringIO())), home, [[TODAY]], ScanOptions(), "test").failure
 
     def check(self) -> list[Step]:
         with self._monkeypatch.context() as patched:

@@ -20,6 +20,7 @@ from rich.console import Console
 from sigma_impressions.check.source import check_source
 from sigma_impressions.check.step import Step
 from sigma_impressions.clouds.s3.files import S3Files
+from sigma_impressions.console import Progress
 from sigma_impressions.errors import DamagedError
 from sigma_impressions.lake.commits import replace_rows
 from sigma_impressions.lake.inventory import require_intact, take_stock, verify
@@ -67,10 +68,9 @@ def machine(folder: Path, settings: Mapping[str, str]) -> Iterator[Tables]:
 
 
 def scan(folder: Path, *parts: list[date], as_of: date | None = None) -> None:
-    failure = scan_all(
-        Console(file=io.StringIO()), folder / "dagster_home", parts or ([TODAY],), ScanOptions(as_of), "test"
-    )
-    assert failure is None
+    progress = Progress(Console(file=io.StringIO()))
+    scanned = scan_all(progress, folder / "dagster_home", parts or ([TODAY],), ScanOptions(as_of), "test")
+    assert scanned.failure is None
 
 
 def settings_of(case: cases.Case, bucket: Any, storage: RemoteStorage, folder: Path) -> dict[str, str]:

@@ -126,7 +126,7 @@ def test_the_others_count_and_their_own_day_tries_again(
         result = scan(DAY)
         assert result.exit_code == 0, result.output
         assert counted(tmp_path) == 10
-        (said,) = [line for line in result.output.splitlines() if "objects_were_read: " in line]
+        (said,) = [line for line in result.output.splitlines() if "objects_were_read of " in line]
         assert first in said
         assert last in said
         assert "10 (0 refused), 2 could not be read" in result.output

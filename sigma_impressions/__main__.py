@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import sys
 
+from sigma_impressions.interrupts import ignore_signals
+
 
 def main() -> None:
     """Run the command; one that is interrupted before it can say so ends without a traceback too."""
@@ -15,6 +17,8 @@ def main() -> None:
         # A terminal has written ^C into the line.
         sys.stderr.write("\nInterrupted.\n")
         sys.exit(130)
+    finally:
+        ignore_signals()
 
 
 if __name__ == "__main__":

@@ -33,7 +33,7 @@ class _Signals:
         os.set_blocking(self._noted, False)
         os.set_blocking(self.noting, False)
         self._first: signal.Signals | None = None
-        self._raised = 0
+        self.raised = 0
 
     @property
     def first(self) -> signal.Signals | None:
@@ -43,8 +43,8 @@ class _Signals:
         return self._first
 
     def handle(self, _: int, __: Any) -> None:
-        self._raised += 1
-        if self._raised == 1 or self._raised >= _IMPATIENCE:
+        self.raised += 1
+        if self.raised == 1 or self.raised >= _IMPATIENCE:
             raise Interrupted
 
     def close(self) -> None:
@@ -71,8 +71,15 @@ def interruptible() -> Iterator[None]:
     handlers = {number: signal.signal(number, came.handle) for number in heeded}
     noting = signal.set_wakeup_fd(came.noting, warn_on_full_buffer=False)
     unraisable = sys.unraisablehook
-    # Where nothing can be raised, as while an object is deleted, the signal is noted all the same.
-    sys.unraisablehook = lambda told: None if came.first is not None else unraisable(told)
+
+    def unraised(told: Any) -> None:
+        # Nothing can be raised while an object is deleted; the signal is noted all the same, and the next one raises.
+        if told.exc_type is Interrupted:
+            came.raised = 0
+        elif came.first is None:
+            unraisable(told)
+
+    sys.unraisablehook = unraised
     try:
         yield
     finally:
@@ -96,7 +103,12 @@ def end_if_interrupted() -> None:
 
 
 def heed_no_more() -> None:
-    """Ignore such signals from now on: the command is at its end."""
+    """Ignore such signals until `interruptible` ends: the command is at its end."""
     if _signals is not None:
-        for number in _SIGNALS:
-            signal.signal(number, signal.SIG_IGN)
+        ignore_signals()
+
+
+def ignore_signals() -> None:
+    """Ignore signals that are to end this process, which has done its work."""
+    for number in _SIGNALS:
+        signal.signal(number, signal.SIG_IGN)

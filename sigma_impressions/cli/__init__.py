@@ -74,10 +74,10 @@ def main() -> None:
                                      to read them from the Sigma REST API
 
     \b
-    Start with:   sigma-impressions init       asks for the settings, and tests them
+    Start with:   sigma-impressions init       ask for the settings, and test them
     Then:         sigma-impressions run        scan the last days, and publish
     History:      sigma-impressions backfill --from 2026-09-01 --to 2026-10-31
-    Each morning: sigma-impressions status     is everything all right, what to do?
+    Each morning: sigma-impressions status     is all well, and what is to do?
     Just looking: sigma-impressions demo       everything, on generated data
     """
     from sigma_impressions.settings.env_file import load_env_file

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import json
 import sys
 
 import click
 
-from sigma_impressions.cli.common import say, settings_of, terminal
+from sigma_impressions.cli.common import AS_JSON, say, say_json, settings_of, terminal
 from sigma_impressions.project import dagster_home, project_folder
 
 
 @click.command()
-@click.option("--json", "as_program", is_flag=True, help="Everything that is known, as JSON.")
-def status(as_program: bool) -> None:
+@AS_JSON
+def status(as_json: bool) -> None:
     """Say on one screen how everything is: captured, published, red and yellow, runs, sizes.
 
     Looks at what is stored and recorded, and writes nothing. The exports' bucket is not asked: `check` does that. Exit
@@ -25,8 +24,8 @@ def status(as_program: bool) -> None:
     from sigma_impressions.status.shown import as_lines, as_values
 
     found = read_status(settings, dagster_home(project_folder()))
-    if as_program:
-        click.echo(json.dumps(as_values(found), indent=2))
+    if as_json:
+        say_json(as_values(found))
     else:
         console = terminal()
         for line in as_lines(found, console.width, console.height - 1 if console.is_terminal else None):

@@ -22,7 +22,7 @@ from rich.table import Table as RichTable
 from rich.text import Text
 
 from sigma_impressions.defs.logs import OURS
-from sigma_impressions.exports.manifest import UNREADABLE
+from sigma_impressions.exports.manifest import REFUSED, UNREADABLE
 from sigma_impressions.findings import Finding
 from sigma_impressions.lake.schemas import EXPORT_FILES
 from sigma_impressions.lake.tables import Tables
@@ -146,7 +146,7 @@ def captured_between(tables: Tables, started: datetime, ended: datetime) -> dict
     rows = files.filter(pl.col("captured_at").is_between(started, ended))
     counts = {name: int(rows[name].sum()) for name in ("rows", "accepted", "rejected", "skipped")}
     statuses = Counter(rows["status"])
-    unreadable, refused = statuses[UNREADABLE], statuses["refused"]
+    unreadable, refused = statuses[UNREADABLE], statuses[REFUSED]
     in_all = files.filter(pl.col("status") != UNREADABLE).height
     return {"files": rows.height - unreadable, "refused": refused, "unreadable": unreadable, "in_all": in_all, **counts}
 

@@ -12,7 +12,7 @@ import polars as pl
 from sigma_impressions.defs.checks import ERROR, WARN, Check, largest
 from sigma_impressions.defs.metadata import EXAMPLES, table_of
 from sigma_impressions.errors import DamagedError
-from sigma_impressions.exports.manifest import IS_RECENT, UNREADABLE
+from sigma_impressions.exports.manifest import IS_RECENT, REFUSED, UNREADABLE
 from sigma_impressions.exports.reading.headers import is_of_header, likely_columns
 from sigma_impressions.lake.inventory import Damage
 from sigma_impressions.lake.schemas import REJECTED_ROWS
@@ -138,14 +138,15 @@ def freshness(
 def readable(key: dg.AssetKey, files: pl.DataFrame) -> dg.AssetCheckResult:
     """Whether no export file of the last 60 file dates was refused, and all could be read."""
     files = files.filter(IS_RECENT)
-    refused, unreadable = (files.filter(pl.col("status") == status) for status in ("refused", UNREADABLE))
+    refused, unreadable = (files.filter(pl.col("status") == status) for status in (REFUSED, UNREADABLE))
     said = [
-        f"{bad.height} of {files.height} files {what}, for example {bad['key'][0]}: {bad['reason'][0]}. {remedy}"
+        f"{bad.height} of {files.height} files {what}, for example {bad['key'][0]}: {bad['reason'][0]}."
+        f"{' ' + bad['detail'][0] if bad['detail'][0] else ''} {remedy}"
         for bad, what, remedy in (
             (
                 refused,
                 "were refused",
-                "Mend the export in Sigma and export the days again.",
+                "Mend the export in Sigma and export the days again; after a change of settings, scan the days again.",
             ),
             (unreadable, "could not be read", "Make them readable, and scan their days again."),
         )

@@ -19,7 +19,7 @@ from sigma_impressions.defs.names import PLAIN_NAMES, Names
 from sigma_impressions.defs.partitions import BACKFILL_POLICY
 from sigma_impressions.defs.stored import tables_of
 from sigma_impressions.exports.listing import Listing, file_id, not_yet_read, sort_out
-from sigma_impressions.exports.manifest import Recorded, forget_missing, read_manifest, record_listing
+from sigma_impressions.exports.manifest import REFUSED, Recorded, forget_missing, read_manifest, record_listing
 from sigma_impressions.exports.near_prefixes import prefixes_instead_of
 from sigma_impressions.exports.source import claim_tables, refuse_other_source
 from sigma_impressions.lake.inventory import take_stock
@@ -239,7 +239,7 @@ def _rows_per_day(files: pl.DataFrame, days: Iterable[date]) -> dict[date, dict[
         figures = {name: int(of_day[name].sum()) for name in ROW_COUNTS}
         found[day] = {
             "files": of_day.height,
-            "refused_files": of_day.filter(pl.col("status") == "refused").height,
+            "refused_files": of_day.filter(pl.col("status") == REFUSED).height,
             **figures,
             "rejected_share": figures["rejected"] / figures["rows"] if figures["rows"] else 0.0,
         }

@@ -20,6 +20,7 @@ from sigma_impressions.exports.listing import ExportFile
 from sigma_impressions.exports.manifest import (
     MISSING,
     NOT_CAPTURED,
+    REFUSED,
     UNREADABLE,
     export_file,
     read_manifest,
@@ -85,8 +86,9 @@ def capture_pending(
     """Normalize every file of the manifest that is not registered yet, and register it.
 
     The files of the file dates in `days` come first, then those of other days, which an interrupted run had listed
-    or another one is about to read. Files of the file dates in `renormalize` are read again where they still exist;
-    a file that does not keeps what was captured of it, unless that is damaged. The new rows of the registry
+    or another one is about to read. Files of the file dates in `renormalize` are read again where they still exist,
+    and so are those of `days` that other rules have refused; a file that does not exist any more keeps what was
+    captured of it, unless that is damaged. The new rows of the registry
     `export_files` are returned.
 
     The bucket is opened only if there is a file to read. A file that the store does not let read is registered as
@@ -97,7 +99,7 @@ def capture_pending(
     if renormalize:
         drop_damaged_captures(tables, renormalize, warn)
     with naming_damage(tables), scratch_folder(tables.root / WORK_FOLDER) as scratch:
-        pending = _pending(tables, renormalize)
+        pending = _pending(tables, renormalize, days, rules.fingerprint())
         if not pending:
             # After the folders of dead processes were removed: this run may be the only one that gets here.
             return []
@@ -106,7 +108,7 @@ def capture_pending(
         captured = _capture(reader, first, report, warn)
         if len(first) < len(pending):
             # Looked up again: of the runs of a backfill that are under way together, each reads its own days first.
-            left = [item for item in _pending(tables, ()) if item.file.file_date not in days]
+            left = [item for item in _pending(tables) if item.file.file_date not in days]
             captured += _capture(reader, left, report, warn)
     _refuse_days_without_any(tables, days)
     if reader.lost:
@@ -147,14 +149,19 @@ def _capture(reader: _Reader, pending: Sequence[_Pending], report: Report, warn:
     return captured
 
 
-def _pending(tables: Tables, renormalize: Collection[date]) -> list[_Pending]:
+def _pending(
+    tables: Tables, renormalize: Collection[date] = (), days: Collection[date] = (), rules_fingerprint: str = ""
+) -> list[_Pending]:
     manifest = read_manifest(tables)
-    registered = tables.read(EXPORT_FILES).select("file_id", "status")
+    registered = tables.read(EXPORT_FILES).select("file_id", "status", "rules_fingerprint")
+    # A refusal says which setting to write; nobody should have to ask for more than the next run then.
+    is_refused_by_other_rules = (pl.col("status") == REFUSED) & (pl.col("rules_fingerprint") != rules_fingerprint)
     rows = (
         manifest.join(registered, on="file_id", how="left")
         .filter(
             pl.col("status").is_null()
             | (pl.col("file_date").is_in(list(renormalize)) & ~pl.col("status").is_in(NOT_CAPTURED))
+            | (pl.col("file_date").is_in(list(days)) & is_refused_by_other_rules)
         )
         .sort("file_date", "key", "version")
         .collect()
@@ -362,7 +369,7 @@ class _Reader:
         outcome: _Outcome,
     ) -> None:
         rows = [
-            self._row(file, _NO_ROWS, "refused", reason=result.reason, detail=result.detail)
+            self._row(file, _NO_ROWS, REFUSED, reason=result.reason, detail=result.detail)
             if isinstance(result, RefusedFile)
             else self._row(file, result, "read")
             for file, result in results

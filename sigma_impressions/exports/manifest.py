@@ -24,6 +24,9 @@ MISSING = "missing"
 UNREADABLE = "unreadable"
 """Status of a file that the store lists and does not let read; runs over its file date try again."""
 
+REFUSED = "refused"
+"""Status of a file that cannot be read as an export; runs over its file date read it again under other rules."""
+
 NOT_CAPTURED = (MISSING, UNREADABLE)
 """The statuses of files that are registered and not captured."""
 

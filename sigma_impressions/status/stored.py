@@ -12,7 +12,7 @@ from pathlib import Path
 import polars as pl
 
 from sigma_impressions.check.disk import disks_of, folders_of_a_run
-from sigma_impressions.exports.manifest import MISSING, NOT_CAPTURED, UNREADABLE
+from sigma_impressions.exports.manifest import MISSING, NOT_CAPTURED, REFUSED, UNREADABLE
 from sigma_impressions.exports.source import refuse_other
 from sigma_impressions.lake.schemas import ALL_TABLES, EXPORT_FILES, RAW_EXPORT_FILES
 from sigma_impressions.lake.scratch import temporary_folder
@@ -60,7 +60,7 @@ def read_captured(tables: Tables) -> Captured:
     newest = captured.sort("file_date", "captured_at").tail(1)
     return Captured(
         files=captured.height,
-        refused=statuses["refused"],
+        refused=statuses[REFUSED],
         unreadable=statuses[UNREADABLE],
         missing=statuses[MISSING],
         not_captured=len(set(listed["file_id"]) - set(files["file_id"])),

@@ -279,6 +279,22 @@ def test_renormalizing_keeps_what_cannot_be_read_any_more(bucket: Bucket, tables
     assert users(tables) == ["bot@x.com", "gone@x.com", "kept@x.com", "other@x.com"]
 
 
+def test_what_was_refused_is_read_under_the_rules_that_the_refusal_asks_for(bucket: Bucket, tables: Tables) -> None:
+    german = export("ana@x.com").replace(b"user_email", b"Benutzer")
+    for name, day in {"today.csv": NOON, "before.csv": NOON - timedelta(days=1)}.items():
+        bucket.put(name, german, modified=day)
+    days = [DAY, DAY - timedelta(days=1)]
+    assert {row["status"] for row in scanned(tables, bucket, *days, days=days)} == {"refused"}
+    assert scanned(tables, bucket, *days, days=days) == []
+
+    rules = ReadingRules(extra_aliases={"user_email": ("Benutzer",)})
+    (row,) = scanned(tables, bucket, DAY, days={DAY}, rules=rules)
+
+    assert (row["key"], row["status"], row["accepted"]) == ("today.csv", "read", 1)
+    assert scanned(tables, bucket, DAY, days={DAY}, rules=rules) == []
+    assert {file["key"]: file["status"] for file in registry(tables)} == {"today.csv": "read", "before.csv": "refused"}
+
+
 @pytest.mark.parametrize("second", ["bo@x.com", "zoe@x.com"], ids=["the new version first", "the old version first"])
 def test_renormalizing_an_overwritten_export(second: str, bucket: Bucket, tables: Tables) -> None:
     bucket.put("a.csv", export("ana@x.com"))

@@ -229,7 +229,7 @@ def print_summary(console: Console, figures: Figures, opened_with: str) -> None:
 def say_findings(console: Console, found: Sequence[Finding]) -> None:
     """What the checks of a command's runs have found, each once."""
     for finding in found:
-        say(console, f"Check: {finding}", "red" if finding.newest.severity == "ERROR" else "yellow")
+        say(console, f"Check: {finding}", "red" if finding.said.severity == "ERROR" else "yellow")
 
 
 def _captured_lines(figures: Figures) -> list[tuple[str, str]]:

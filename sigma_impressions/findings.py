@@ -26,21 +26,21 @@ class Evaluation:
 
 @dataclass(frozen=True)
 class Finding:
-    """A check that did not pass: what it says of its newest days, and for which earlier ones it did not pass either."""
+    """A check that did not pass: the newest of the gravest that it said, and of which other days it did not either."""
 
-    newest: Evaluation
-    earlier: tuple[Days, ...] = ()
+    said: Evaluation
+    others: tuple[Days, ...] = ()
 
     def __str__(self) -> str:
-        found = self.newest
+        found = self.said
         days = f" of {_written(found.days)}" if found.of_days else ""
-        also = f" Also of {', '.join(map(_written, self.earlier))}." if self.earlier else ""
+        also = f" Also of {', '.join(map(_written, self.others))}." if self.others else ""
         return f"{found.asset}, {found.check}{days}: {found.text}{also}"
 
     def as_json(self) -> dict[str, Any]:
         """The finding as a JSON object; without days if it is one of all days."""
-        found = self.newest
-        days = [*self.earlier, found.days] if found.of_days else []
+        found = self.said
+        days = sorted([*self.others, found.days]) if found.of_days else []
         return {
             "asset": found.asset,
             "check": found.check,
@@ -61,8 +61,10 @@ def findings(evaluations: Sequence[Evaluation]) -> list[Finding]:
     found = []
     for of_check in said.values():
         if failed := [evaluation for evaluation in of_check if not evaluation.passed]:
-            *earlier, newest = failed
-            found.append(Finding(newest, tuple(_joined([evaluation.days for evaluation in earlier]))))
+            # Of one colour the last one: what is red stays red, whatever is yellow later.
+            gravest = [evaluation for evaluation in failed if evaluation.severity == "ERROR"] or failed
+            others = [evaluation.days for evaluation in failed if evaluation is not gravest[-1]]
+            found.append(Finding(gravest[-1], tuple(_joined(others))))
     return found
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import date, timedelta
 
 from sigma_impressions.findings import Days, Evaluation, findings
@@ -39,6 +40,18 @@ def test_what_is_true_of_the_days_of_a_run_stays_true_after_another() -> None:
     assert found.as_json()["text"] == "d"
 
 
+def test_what_is_red_of_some_days_is_not_hidden_by_yellow_of_later_ones() -> None:
+    red = replace(said("rows_are_good", 1, "90 % of the rows.", of_days=True), severity="ERROR")
+    yellow = [said("rows_are_good", number, "1 % of the rows.", of_days=True) for number in (0, 2)]
+    (found,) = findings([yellow[0], red, yellow[1]])
+    assert found.said.severity == "ERROR"
+    assert str(found) == (
+        "asset, rows_are_good of 2026-09-23 to 2026-09-28: 90 % of the rows. "
+        "Also of 2026-09-17 to 2026-09-22, 2026-09-29 to 2026-10-04."
+    )
+    assert found.as_json()["days"] == [["2026-09-17", "2026-10-04"]]
+
+
 def test_checks_do_not_answer_for_each_other() -> None:
     found = findings([said("is_fresh", 0, "old"), said("is_uniform", 1, None), said("rows", 1, "bad", of_days=True)])
-    assert [finding.newest.check for finding in found] == ["is_fresh", "rows"]
+    assert [finding.said.check for finding in found] == ["is_fresh", "rows"]

@@ -91,6 +91,25 @@ def interruptible() -> Iterator[None]:
         came.close()
 
 
+@contextmanager
+def hangup_as_ctrl_c() -> Iterator[None]:
+    """Inside, a terminal that is closed interrupts where Ctrl-C does: Dagster puts that one off, and knows no other."""
+    if _signals is None or signal.getsignal(signal.SIGHUP) == signal.SIG_IGN:
+        yield
+        return
+
+    def as_ctrl_c(number: int, frame: Any) -> None:
+        handler = signal.getsignal(signal.SIGINT)
+        if callable(handler):
+            handler(number, frame)
+
+    before = signal.signal(signal.SIGHUP, as_ctrl_c)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGHUP, before)
+
+
 def interrupted_by() -> signal.Signals | None:
     """The first signal that was to end this process, whoever has handled it; None if there was none."""
     return None if _signals is None else _signals.first

@@ -32,7 +32,7 @@ from sigma_impressions.defs.runs import (
 from sigma_impressions.defs.sqlite_engines import engines_kept
 from sigma_impressions.findings import Days, Evaluation, Finding, findings
 from sigma_impressions.instance import opened_instance
-from sigma_impressions.interrupts import end_if_interrupted
+from sigma_impressions.interrupts import end_if_interrupted, hangup_as_ctrl_c
 from sigma_impressions.texts import plain, printable
 from sigma_impressions.windows import MAX_DAYS_BACK
 
@@ -206,7 +206,7 @@ def _execute(
 ) -> dg.ExecuteInProcessResult:
     end_if_interrupted()
     # What comes between two steps ends the next one; a run that was interrupted ends as any that failed.
-    with capture_interrupts():
+    with capture_interrupts(), hangup_as_ctrl_c():
         result = definitions.resolve_job_def(job).execute_in_process(
             instance=instance,
             tags={**tags, PROCESS_TAG: f"{socket.gethostname()}/{os.getpid()}"},

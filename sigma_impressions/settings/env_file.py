@@ -26,10 +26,15 @@ def load_env_file(project: Path) -> None:
 def read_env_text(path: Path) -> str:
     """The text of a file `.env`, its line ends as they are; empty if there is none. Raises `OperatorError`."""
     try:
-        return path.read_bytes().decode()
+        text = path.read_bytes().decode()
     except FileNotFoundError:
         return ""
     except OSError as error:
         raise OperatorError(f"{path} cannot be read: {error.strerror}.") from None
     except UnicodeDecodeError as error:
         raise OperatorError(f"{path} is not UTF-8 (byte {error.start}). Save it as UTF-8.") from None
+    if "\0" in text:
+        # No variable can hold it; UTF-16 without a mark is full of it.
+        zero = len(text.partition("\0")[0].encode())
+        raise OperatorError(f"{path} is no text: its byte {zero} is zero. Save it as UTF-8.")
+    return text

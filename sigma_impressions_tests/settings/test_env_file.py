@@ -60,6 +60,14 @@ def test_a_file_of_another_encoding_is_told(project: Path) -> None:
         load_env_file(project)
 
 
+@pytest.mark.parametrize("text", [f"{URI}=s3://a\0b\n".encode(), f"{URI}=s3://of-the-file/a\n".encode("utf-16-le")])
+def test_a_file_with_zero_bytes_is_told(project: Path, text: bytes) -> None:
+    (project / ".env").write_bytes(text)
+
+    with pytest.raises(OperatorError, match=rf"/\.env is no text: its byte {text.index(0)} is zero"):
+        load_env_file(project)
+
+
 def test_a_folder_of_this_name_is_told(project: Path) -> None:
     (project / ".env").mkdir()
 

@@ -8,6 +8,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from sigma_impressions.errors import OperatorError
@@ -93,3 +94,6 @@ def _stop(process: subprocess.Popen[bytes]) -> None:
         except (subprocess.TimeoutExpired, KeyboardInterrupt):
             # Whoever presses Ctrl-C again wants it to be over sooner.
             continue
+    # It leaves its children where it is killed, or interrupted while it starts them.
+    with suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)

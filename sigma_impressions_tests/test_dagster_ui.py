@@ -100,6 +100,16 @@ def test_what_only_the_file_sets_counts_and_a_service_manager_stops_it(tmp_path:
         assert not _left_running(tmp_path / "dagster_home")
 
 
+@pytest.mark.slow
+def test_a_ui_that_is_killed_leaves_nothing_running(tmp_path: Path) -> None:
+    with _ui(tmp_path, SIGMA_IMPRESSIONS_BUCKET_URI="s3://acme-audit/a") as (terminal, _):
+        (dagster,) = Path(f"/proc/{terminal.process.pid}/task/{terminal.process.pid}/children").read_text().split()
+        os.kill(int(dagster), signal.SIGKILL)
+
+        assert terminal.ended() != 0
+        assert not _left_running(tmp_path / "dagster_home")
+
+
 def test_the_workspace_of_the_checkout_is_the_one_that_is_used_elsewhere() -> None:
     from sigma_impressions.dagster_ui import _WORKSPACE_TEXT
 

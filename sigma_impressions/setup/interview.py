@@ -8,9 +8,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 from sigma_impressions.errors import RefusedValue, SettingsError
-from sigma_impressions.settings.declared import BY_NAME, Settings
+from sigma_impressions.settings.declared import BY_NAME, SETTINGS, Settings
 from sigma_impressions.settings.parse import one_of
-from sigma_impressions.settings.read import environment_values, read_settings
+from sigma_impressions.settings.read import environment_values, read_settings, value_of
 from sigma_impressions.setup.questions import (
     API,
     ASSET,
@@ -137,9 +137,9 @@ class Interview:
 
     @property
     def contradicted(self) -> dict[str, str]:
-        """The variables of the environment that win over the answers, with their texts; those of secrets are `***`."""
+        """The variables of the environment that win over the answers, with their texts; `***` if it may be a secret."""
         return {
-            name: "***" if name in _SECRETS else self._environment[name]
+            name: self._environment[name] if _may_be_shown(name, self._environment[name]) else "***"
             for name, text in self.variables.items()
             if name in self._environment
             and (self._environment[name].strip() or self._defaults.get(name, "")) != (text or "")
@@ -210,4 +210,15 @@ def _meant(question: str, known: set[str]) -> str | None:
     return None
 
 
-_SECRETS = {setting.variable for setting in BY_NAME.values() if setting.secret}
+def _may_be_shown(variable: str, text: str) -> bool:
+    """Whether a text is no secret: neither a variable's for one, nor one that its variable cannot be meant to hold."""
+    settings = [setting for setting in SETTINGS if setting.variable == variable]
+    try:
+        for question in QUESTIONS:
+            if question.variable == variable:
+                question.rule(text)
+        for setting in settings:
+            value_of(setting, text)
+    except RefusedValue:
+        return False
+    return not any(setting.secret for setting in settings)

@@ -170,6 +170,18 @@ def test_what_the_environment_says_otherwise_is_told_without_secrets() -> None:
     assert "AWS_ENDPOINT_URL_S3" not in led.effective
 
 
+@pytest.mark.parametrize(
+    ("variable", "text"),
+    [
+        ("AWS_ENDPOINT_URL_S3", "https://user:very-secret@minio:9000"),
+        (RESOURCES, "https://acme/r.parquet?sig=very-secret"),
+    ],
+)
+def test_what_the_environment_cannot_mean_may_be_a_secret(variable: str, text: str) -> None:
+    replies = S3 | FILE | {"endpoint_url": "http://minio:9000", "resources": "r.parquet"}
+    assert interview(replies, environment={variable: text}).contradicted == {variable: "***"}
+
+
 def test_an_answer_can_be_corrected_and_what_follows_is_asked_anew() -> None:
     led = interview(S3 | KEYS | API)
     led.reopen("bucket_uri")

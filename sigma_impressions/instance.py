@@ -71,7 +71,7 @@ def instance_to_read(home: Path) -> Iterator[dg.DagsterInstance | None]:
     if not home.is_dir():
         yield None
         return
-    with _clear_errors(home, _fault_of_settings, _fault_of_records):
+    with _without_warnings(), _clear_errors(home, _fault_of_settings, _fault_of_records):
         ref = _without_creation(InstanceRef.from_dir(str(home)))
         is_new = not _is_made(ref)
     if is_new:
@@ -135,7 +135,10 @@ def _clear_errors(home: Path, *faults: Callable[[BaseException, Path], str | Non
 
 @contextmanager
 def _without_warnings() -> Iterator[None]:
-    """Inside, nobody logs each of several tries to reach a database."""
+    """Inside, nobody logs each of several tries to reach a database, nor that a folder has no `dagster.yaml`.
+
+    Dagster advises an empty one then, with which it would send telemetry.
+    """
     before = logging.root.manager.disable
     logging.disable(max(before, logging.WARNING))
     try:

@@ -127,6 +127,15 @@ def test_nothing_is_made_where_an_instance_is_only_read(tmp_path: Path) -> None:
     assert (home / "history" / "runs.db").stat().st_size == 0
 
 
+def test_whoever_only_looks_is_not_told_to_make_an_empty_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setenv("DAGSTER_HOME", str(tmp_path))
+    with instance_to_read(tmp_path) as instance:
+        assert instance is None
+    assert caplog.text == ""
+
+
 def test_records_that_cannot_be_read_are_told_in_a_sentence(tmp_path: Path) -> None:
     add_instance(tmp_path)
     (tmp_path / "history" / "runs.db").write_bytes(b"no database" * 1000)

@@ -42,7 +42,9 @@ class _Signals:
                 self._first = next((s for s in map(signal.Signals, os.read(self._noted, 100)) if s in _SIGNALS), None)
         return self._first
 
-    def handle(self, _: int, __: Any) -> None:
+    def handle(self, number: int, _: Any) -> None:
+        # Whoever asks at the terminal has a pipe of its own, and puts none back.
+        self._first = self.first or signal.Signals(number)
         self.raised += 1
         if self.raised == 1 or self.raised >= _IMPATIENCE:
             raise Interrupted

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import sys
 from datetime import UTC, date, datetime
 from pathlib import Path
@@ -14,15 +15,13 @@ import click
 from sigma_impressions.cli.common import fail, say
 from sigma_impressions.cli.source import tell_steps
 from sigma_impressions.folders import fault_of_folder
+from sigma_impressions.interrupts import interrupted_by
 from sigma_impressions.project import ENV_FILE, project_folder
 
 if TYPE_CHECKING:
     from sigma_impressions.setup.interview import Interview
     from sigma_impressions.setup.outcome import Saved
     from sigma_impressions.setup.questions import Question
-
-_INTERRUPTED = 130
-"""The exit code of what Ctrl-C has ended, as shells have it."""
 
 
 @click.command()
@@ -56,7 +55,8 @@ def init(secrets: TextIO | None, yes: bool, no_test: bool, **answers: str | None
     everybody on a machine can see: they are asked for, or come from --secrets, or from the environment, where they
     stay. Nothing is written before the end.
 
-    Exit code 0; 1 if the test failed or you gave up; 2 if an answer is missing or wrong; 130 after Ctrl-C.
+    Exit code 0; 1 if the test failed or you gave up; 2 if an answer is missing or wrong; 130 or 143 after
+    Ctrl-C or SIGTERM.
     """
     from sigma_impressions.settings.env_file import read_env_text
     from sigma_impressions.setup.env_text import variables_in
@@ -81,7 +81,8 @@ def init(secrets: TextIO | None, yes: bool, no_test: bool, **answers: str | None
             has_passed = _from_options(interview, tests=not no_test)
     except KeyboardInterrupt:
         say("Interrupted; nothing was written.", stderr=True)
-        sys.exit(_INTERRUPTED)
+        # Of Ctrl-C at a question no signal comes.
+        sys.exit(128 + (interrupted_by() or signal.SIGINT))
     _tell(interview, save(project, interview), path, has_passed)
 
 

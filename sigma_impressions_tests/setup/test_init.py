@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import socket
 import stat
 from collections.abc import Callable
@@ -186,6 +187,18 @@ def test_ctrl_c_at_a_question_writes_nothing(tmp_path: Path) -> None:
         reply(terminal, "Bucket URI", "s3://acme-audit", CTRL_C)
         assert terminal.ended() == 130
     assert terminal.lines[terminal.text.count("\n")] == "Interrupted; nothing was written."
+    assert "Traceback" not in terminal.text
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_what_ends_it_at_a_question_is_its_exit_code(number: signal.Signals, tmp_path: Path) -> None:
+    with at_keyboard(tmp_path) as terminal:
+        reply(terminal, "Name of the source", ENTER)
+        reply(terminal, "Bucket URI")
+        os.kill(terminal.process.pid, number)
+        assert terminal.ended() == 128 + number, terminal.text
     assert "Traceback" not in terminal.text
     assert list(tmp_path.iterdir()) == []
 

@@ -20,6 +20,7 @@ from sigma_impressions.cli import main
 from sigma_impressions.defs.build import JOB_NAME, build_definitions
 from sigma_impressions.defs.runs import range_tags
 from sigma_impressions.errors import DataHubError, InputsChanged, NothingComputed, OperatorError
+from sigma_impressions.interrupts import Interrupted
 from sigma_impressions.lake.schemas import RAW_EXPORT_FILES
 from sigma_impressions.settings.declared import SETTINGS
 from sigma_impressions.texts import plain
@@ -95,6 +96,28 @@ def test_a_run_refuses_settings_before_anything_runs(name: str, invoke: Invoke, 
     assert TOKEN not in result.output
     if variable == DAYS_BACK:
         assert "maximum is 6" in result.stderr
+
+
+@pytest.mark.parametrize(
+    "command",
+    [("run",), ("backfill", "--from", "2026-09-01", "--to", "2026-09-02"), ("maintain",), ("status",)],
+    ids=lambda command: command[0],
+)
+def test_a_program_gets_its_object_also_where_nothing_could_begin(command: tuple[str, ...], invoke: Invoke) -> None:
+    result = invoke(*command, "--json", SIGMA_IMPRESSIONS_BUCKET_URI="http://x/y")
+    assert result.exit_code == 1
+    assert json.loads(result.stdout) == {"failure": result.stderr.rstrip("\n")}
+
+
+def test_a_program_gets_its_object_also_at_ctrl_c(invoke: Invoke, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("sigma_impressions.check.source.check_source", interrupted)
+    result = invoke("check", "--json", **GOOD)
+    assert result.exit_code == 130
+    assert json.loads(result.stdout) == {"failure": str(Interrupted())}
+    assert invoke("check", **GOOD).stdout == ""
 
 
 def test_an_export_to_nowhere_is_refused(invoke: Invoke, tmp_path: Path) -> None:

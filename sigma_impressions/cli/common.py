@@ -57,8 +57,22 @@ class Listing(click.Group):
             formatter.write_dl(rows)
 
 
+_OWES_JSON = f"{__name__}.owes_json"
+"""What click's contexts have while a program waits for an object."""
+
+
+def owes_json(ctx: click.Context, _: click.Parameter, value: bool) -> bool:
+    """The callback of a flag that asks for one JSON object: one there is, however the command ends."""
+    ctx.meta[_OWES_JSON] = value
+    return value
+
+
 AS_JSON = click.option(
-    "--json", "as_json", is_flag=True, help="End with one JSON object on standard output; all else goes to the error's."
+    "--json",
+    "as_json",
+    is_flag=True,
+    callback=owes_json,
+    help="End with one JSON object on standard output; all else goes to the error's.",
 )
 QUIET = click.option("--quiet", is_flag=True, help="Say only what was found, warnings and errors.")
 
@@ -97,7 +111,14 @@ def say_json(value: Mapping[str, Any]) -> None:
     """Print one JSON object, for a program to read."""
     from sigma_impressions import terminal as lines
 
+    click.get_current_context().meta[_OWES_JSON] = False
     lines.say_json(terminal(), value)
+
+
+def _pay_json(failure: str) -> None:
+    """Print the object of a command that has ended before it had one, if a program waits for it."""
+    if click.get_current_context().meta.get(_OWES_JSON):
+        say_json({"failure": failure})
 
 
 def say_interrupted() -> None:
@@ -107,6 +128,7 @@ def say_interrupted() -> None:
     console = terminal(stderr=True)
     begin_line(console)
     say(str(Interrupted()), "yellow", stderr=True)
+    _pay_json(str(Interrupted()))
 
 
 def fail(message: str) -> NoReturn:
@@ -114,4 +136,5 @@ def fail(message: str) -> NoReturn:
     from sigma_impressions.terminal import say_message
 
     say_message(terminal(stderr=True), message, "red")
+    _pay_json(message)
     sys.exit(1)

@@ -119,7 +119,9 @@ def interrupted_by() -> signal.Signals | None:
 
 def end_if_interrupted() -> None:
     """Raise `Interrupted` if a signal has come that others may have taken."""
-    if interrupted_by() is not None:
+    if _signals is not None and _signals.first is not None:
+        # From here on as if it had been raised at once: the next one does not break off what the end has to do.
+        _signals.raised = max(_signals.raised, 1)
         raise Interrupted
 
 

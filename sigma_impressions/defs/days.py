@@ -40,8 +40,11 @@ def build_days(names: Names = PLAIN_NAMES) -> dg.ResourceDefinition:
             return
         today = datetime.now(UTC).date()
         scanned = scanned_days(today, settings.days_back, settings.start_date)
-        if days_of_run(run.tags) is None and scanned:
-            tag_run(instance, run, range_tags(scanned))
+        if days_of_run(run.tags) is None and (stored := instance.get_run_by_id(run.run_id)) is not None:
+            # A process of its own for each step has the run as it was launched, and an earlier one may have given it
+            # its days before midnight.
+            wanted = dict(stored.tags) if days_of_run(stored.tags) else range_tags(scanned) if scanned else {}
+            tag_run(instance, run, wanted)
         describe_run(instance, run, str(settings.bucket_uri))
 
     return days

@@ -9,13 +9,18 @@ from pathlib import Path
 
 import dagster as dg
 import pytest
+from dagster._core.definitions.scoped_resources_builder import ScopedResourcesBuilder
+from dagster._core.execution.context.init import InitResourceContext
 from dagster._core.storage.tags import ASSET_PARTITION_RANGE_END_TAG, ASSET_PARTITION_RANGE_START_TAG
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sigma_impressions.defs.days import days_of, note_days
+from sigma_impressions.defs.build import JOB_NAME, build_definitions
+from sigma_impressions.defs.days import build_days, days_of, note_days
+from sigma_impressions.defs.names import PLAIN_NAMES
 from sigma_impressions.defs.partitions import BACKFILL_POLICY, daily_partitions
-from sigma_impressions.defs.runs import end_dead_runs
+from sigma_impressions.defs.runs import days_of_run, end_dead_runs, range_tags
+from sigma_impressions.defs.sigma_source import SigmaSource
 from sigma_impressions.scan import chunks
 from sigma_impressions.settings.read import read_leniently, read_settings
 from sigma_impressions_tests.commands import environment
@@ -49,6 +54,27 @@ def test_no_days_are_no_chunks() -> None:
 def test_the_first_day(text: str | None, day: date) -> None:
     environ = {} if text is None else {"SIGMA_IMPRESSIONS_START_DATE": text}
     assert read_leniently(environ).start_date == day
+
+
+def test_a_step_in_a_process_of_its_own_has_the_days_that_an_earlier_one_gave_the_run() -> None:
+    earlier = [date(2026, 10, day) for day in (1, 2, 3)]
+    with dg.DagsterInstance.ephemeral() as instance:
+        # As each of these processes has it: before any step was executed.
+        launched = instance.create_run_for_job(build_definitions().resolve_job_def(JOB_NAME))
+        instance.add_run_tags(launched.run_id, range_tags(earlier))
+        source = SigmaSource(bucket_uri="s3://acme/exports")
+        context = InitResourceContext(
+            resource_config=None,
+            resource_def=None,
+            all_resource_defs={},
+            resources=ScopedResourcesBuilder({PLAIN_NAMES.resource: source}).build({PLAIN_NAMES.resource}),
+            dagster_run=launched,
+            instance=instance,
+        )
+        build_days().resource_fn(context)
+        stored = instance.get_run_by_id(launched.run_id)
+        assert stored is not None
+        assert days_of_run(stored.tags) == days_of_run(launched.tags) == (earlier[0], earlier[-1])
 
 
 @pytest.mark.filterwarnings("ignore::dagster.BetaWarning")

@@ -19,8 +19,13 @@ def load_env_file(project: Path) -> None:
 
     Raises `OperatorError` if it cannot be read.
     """
-    text = read_env_text(project / ENV_FILE).removeprefix(BYTE_ORDER_MARK)
-    load_dotenv(stream=io.StringIO(text), override=False)
+    path = project / ENV_FILE
+    text = read_env_text(path).removeprefix(BYTE_ORDER_MARK)
+    try:
+        load_dotenv(stream=io.StringIO(text), override=False)
+    except ValueError:
+        # Between quotes python-dotenv takes any name.
+        raise OperatorError(f"{path} gives a variable a name with = in it. Write the = behind the quotes.") from None
 
 
 def read_env_text(path: Path) -> str:

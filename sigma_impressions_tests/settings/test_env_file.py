@@ -68,6 +68,13 @@ def test_a_file_with_zero_bytes_is_told(project: Path, text: bytes) -> None:
         load_env_file(project)
 
 
+def test_a_name_that_no_variable_can_have_is_told(project: Path) -> None:
+    (project / ".env").write_text("'A=B'=3\n")
+
+    with pytest.raises(OperatorError, match=r"/\.env gives a variable a name with = in it"):
+        load_env_file(project)
+
+
 def test_a_folder_of_this_name_is_told(project: Path) -> None:
     (project / ".env").mkdir()
 

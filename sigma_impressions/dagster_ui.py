@@ -7,7 +7,8 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -18,6 +19,10 @@ HOST = "127.0.0.1"
 DEFAULT_PORT = 3000
 
 _PORTS_TRIED = 100
+_SECONDS_BETWEEN_PROBES = 0.2
+
+_SUPERSEDED = "ignore:Function `dev_command` is superseded"
+"""`dg dev` would need a `dg` project."""
 
 _WORKING_DIRECTORY = "working_directory"
 """A folder of the Dagster instance that holds no `.env`."""
@@ -45,18 +50,37 @@ def free_port(wanted: int, host: str = HOST) -> int:
     raise OperatorError(f"No port from {wanted} to {last} of {host} is free. Name another one with --port.")
 
 
+def _takes_connections(host: str, port: int) -> bool:
+    try:
+        socket.create_connection((_of_this_machine(host), port), timeout=1).close()
+    except OSError:
+        return False
+    return True
+
+
+def _of_this_machine(host: str) -> str:
+    """The name under which this machine reaches what listens on an address."""
+    return HOST if host in ("0.0.0.0", "::", "") else host
+
+
 def landing_page(host: str, port: int) -> str:
     """The URL of the page that shows all assets of this project."""
-    shown = HOST if host in ("0.0.0.0", "::", "") else host
-    return f"http://{shown}:{port}/locations/sigma_impressions/asset-groups/sigma_impressions/lineage"
+    return f"http://{_of_this_machine(host)}:{port}/locations/sigma_impressions/asset-groups/sigma_impressions/lineage"
 
 
 def serve(
-    project: Path, port: int, host: str = HOST, *, workspace: Path | None = None, options: Sequence[str] = ()
+    project: Path,
+    port: int,
+    host: str = HOST,
+    *,
+    answers: Callable[[], None],
+    workspace: Path | None = None,
+    options: Sequence[str] = (),
 ) -> int:
     """Run `dagster dev` on the settings of this process until it ends; its exit code.
 
-    `workspace` names the code locations, by default this package alone; `options` are further ones of `dagster dev`.
+    `answers` is called when the UI does. `workspace` names the code locations, by default this package alone;
+    `options` are further ones of `dagster dev`.
     Raises `KeyboardInterrupt` if the command is interrupted, when everything that was started has stopped.
     """
     # `dagster dev` lets a `.env` of its working directory win over the environment. So it gets a folder without one,
@@ -66,7 +90,8 @@ def serve(
     if workspace is None:
         workspace = folder / WORKSPACE
         workspace.write_text(_WORKSPACE_TEXT)
-    environment = {**os.environ, PROJECT_VARIABLE: str(project)}
+    filters = ",".join(filter(None, (os.environ.get("PYTHONWARNINGS"), _SUPERSEDED)))
+    environment = {**os.environ, PROJECT_VARIABLE: str(project), "PYTHONWARNINGS": filters}
     # By it `dg` tells Dagster of other files with variables.
     environment.pop("DAGSTER_PROJECT_ENV_FILE_PATHS", None)
     command = [sys.executable, "-m", "dagster", "dev", "--workspace", str(workspace)]
@@ -78,6 +103,10 @@ def serve(
         start_new_session=True,
     )
     try:
+        while process.poll() is None and not _takes_connections(host, port):
+            time.sleep(_SECONDS_BETWEEN_PROBES)
+        if process.poll() is None:
+            answers()
         return process.wait()
     finally:
         _stop(process)
@@ -85,7 +114,8 @@ def serve(
 
 def _stop(process: subprocess.Popen[bytes]) -> None:
     """End the UI and what it started: politely, then for good."""
-    for number, patience in ((signal.SIGINT, 15), (signal.SIGTERM, 5), (signal.SIGKILL, 5)):
+    # Not SIGINT, of which Python makes a traceback while it still imports.
+    for number, patience in ((signal.SIGTERM, 15), (signal.SIGKILL, 5)):
         if process.poll() is not None:
             break
         os.killpg(process.pid, number)

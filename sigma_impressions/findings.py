@@ -34,8 +34,8 @@ class Finding:
     def __str__(self) -> str:
         found = self.said
         days = f" of {_written(found.days)}" if found.of_days else ""
-        also = f" Also of {', '.join(map(_written, self.others))}." if self.others else ""
-        return f"{found.asset}, {found.check}{days}: {found.text}{also}"
+        said = f"{found.asset}, {found.check}{days}: {found.text}"
+        return f"{said.removesuffix('.')}. Also of {', '.join(map(_written, self.others))}." if self.others else said
 
     def as_json(self) -> dict[str, Any]:
         """The finding as a JSON object; without days if it is one of all days."""

@@ -31,7 +31,12 @@ def say(console: Console, line: str, style: str = "", *, mark: tuple[str, str] =
     """Print one line, whatever names are in it; before it a mark of ours, with its style."""
     # Both streams lead to the terminal, and only that console knows how to write above its last line.
     where = _live if _live is not None and console.is_terminal else console
-    where.print(Text.assemble(mark, (printable(line), style)), soft_wrap=True)
+    text = Text.assemble(mark, (printable(line), style))
+    if where.is_terminal:
+        # Between words. A path that is longer than a line is left to the terminal, so that it can be copied.
+        where.print(text, overflow="ignore", crop=False)
+    else:
+        where.print(text, soft_wrap=True)
     said()
 
 

@@ -51,7 +51,7 @@ def _ui(project: Path, **settings: str) -> Iterator[tuple[Terminal, str]]:
     """The command at a terminal, when its UI answers, and the address of that."""
     env = {**environment(project, {}), **settings}
     with at_terminal(["ui", "--port", str(free_port(3400))], env=env, cwd=project, columns=200) as terminal:
-        terminal.wait_for("Serving dagster-webserver on")
+        terminal.wait_for("Dagster UI: ")
         (line,) = [line for line in terminal.lines if line.startswith("Dagster UI: ")]
         url = line.split()[2].partition("/locations")[0]
         await_server(url)

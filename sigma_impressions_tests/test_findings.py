@@ -35,7 +35,7 @@ def test_what_is_true_of_the_days_of_a_run_stays_true_after_another() -> None:
     rejected = [said("rows_are_good", number, text, of_days=True) for number, text in enumerate(["a", "b", None, "d"])]
     rejected.append(said("rows_are_good", 4, None, of_days=True))
     (found,) = findings(rejected)
-    assert str(found) == ("asset, rows_are_good of 2026-10-05 to 2026-10-10: d Also of 2026-09-17 to 2026-09-28.")
+    assert str(found) == ("asset, rows_are_good of 2026-10-05 to 2026-10-10: d. Also of 2026-09-17 to 2026-09-28.")
     assert found.as_json()["days"] == [["2026-09-17", "2026-09-28"], ["2026-10-05", "2026-10-10"]]
     assert found.as_json()["text"] == "d"
 

@@ -57,7 +57,7 @@ def check_exports(settings: Settings, folder: Path) -> Generator[Step, None, pl.
             else f"nothing lies under {settings.bucket_uri}"
         )
         instead = "" if listed else prefixes_instead_of(settings.bucket_uri.prefix, store)
-        asked = "Is the prefix right, and has Sigma's export run?"
+        asked = "Is the prefix in SIGMA_IMPRESSIONS_BUCKET_URI right, and has Sigma's export run?"
         yield from _failed("list", f"allowed, but {found}. {f'{instead} ' if instead else ''}{asked}")
         return None
     yield Step("list", True, f"{listed} objects under {settings.bucket_uri}, the newest export is {newest.key}")
@@ -98,6 +98,13 @@ def _told_of_get(error: Exception, newest: StoredObject, kept_in: Path) -> str:
     return str(error) or f"{newest.key} changed while it was read; try again."
 
 
+_WANTED = {
+    "unparseable_request_time": "Let Sigma write times as 2026-11-24 08:30:00 or 2026-11-24T08:30:00Z "
+    "(docs/sigma-export.md, Formats and time zones)",
+}
+"""What to write where most rows are rejected for a reason that the export's columns are to blame for."""
+
+
 def _told_of_rows(read: NormalizedFile, rejected: Path) -> str:
     """How many rows are what; where some do not count, why, with the shape of one: a job records it for good."""
     said = f"{read.rows:,} rows: {read.accepted:,} accepted, {read.rejected:,} rejected, {read.skipped:,} skipped"
@@ -106,6 +113,7 @@ def _told_of_rows(read: NormalizedFile, rejected: Path) -> str:
         first = scan_frame(rejected).filter(pl.col("reason") == reason).head(1)
         shape = first.select(shape_of(pl.col("text"))).collect().item()
         said += f". {rows:,} are {reason}, such as {shape[:VALUE]!r} (x is a letter, 0 a digit)"
+        said += f". {_WANTED[reason]}" if reason in _WANTED else ""
     if read.skipped:
         said += f". Of the first skipped one, {read.skipped_example}"
     if len(read.event_types) > 1:
@@ -120,11 +128,11 @@ def _told_of_rows(read: NormalizedFile, rejected: Path) -> str:
 
 
 def _newest_export(store: ObjectStore, settings: Settings) -> tuple[StoredObject | None, int]:
-    """The export of the newest file date, of several the last modified one; and how many objects were listed."""
-    newest: tuple[tuple[date, datetime], StoredObject] | None = None
+    """The newest export and how many objects were listed: the last file date, time of change and key count."""
+    newest: tuple[tuple[date, datetime, str], StoredObject] | None = None
     listed = 0
     for item, day, _ in dated(store.list(settings.bucket_uri.prefix), file_date_pattern(settings)):
         listed += 1
-        if day is not None and (newest is None or (day, item.last_modified) > newest[0]):
-            newest = ((day, item.last_modified), item)
+        if day is not None and (newest is None or (day, item.last_modified, item.key) > newest[0]):
+            newest = ((day, item.last_modified, item.key), item)
     return (newest[1] if newest else None), listed

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import shutil
 import sys
 from collections.abc import Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
@@ -75,6 +77,13 @@ AS_JSON = click.option(
     help="End with one JSON object on standard output; all else goes to the error's.",
 )
 QUIET = click.option("--quiet", is_flag=True, help="Say only what was found, warnings and errors.")
+
+
+def called() -> str:
+    """How this program is called from here."""
+    name = "sigma-impressions"
+    command = Path(sys.argv[0])
+    return str(command) if command.name == name and not shutil.which(name) else name
 
 
 def values(given: Mapping[str, str] | None = None) -> dict[str, str | None]:

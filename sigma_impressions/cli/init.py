@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import signal
 import sys
 from datetime import UTC, date, datetime
@@ -12,7 +11,7 @@ from typing import TYPE_CHECKING, TextIO
 
 import click
 
-from sigma_impressions.cli.common import fail, say
+from sigma_impressions.cli.common import called, fail, say
 from sigma_impressions.cli.source import tell_steps
 from sigma_impressions.folders import fault_of_folder
 from sigma_impressions.interrupts import interrupted_by
@@ -194,7 +193,7 @@ def _tell(interview: Interview, saved: Saved, path: Path, has_passed: bool) -> N
         say(f"{name} is {value} in the environment, which wins over this answer: unset it there.", "yellow")
     say("")
     say("Next, in this folder:" if Path.cwd() == path.parent else "Next:")
-    commands = [(f"{_called()} {command}", why) for command, why in next_commands(interview, has_passed, _today())]
+    commands = [(f"{called()} {command}", why) for command, why in next_commands(interview, has_passed, _today())]
     width = max(len(command) for command, _ in commands)
     for command, why in commands:
         say(f"  {command:<{width}}   {why}")
@@ -202,10 +201,3 @@ def _tell(interview: Interview, saved: Saved, path: Path, has_passed: bool) -> N
 
 def _today() -> date:
     return datetime.now(UTC).date()
-
-
-def _called() -> str:
-    """How this program is called from here."""
-    name = "sigma-impressions"
-    called = Path(sys.argv[0])
-    return str(called) if called.name == name and not shutil.which(name) else name

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from sigma_impressions.cli.common import AS_JSON, DAY, QUIET, fail, say_json, settings_of, terminal
+from sigma_impressions.cli.common import AS_JSON, DAY, QUIET, called, fail, say_json, settings_of, terminal
 from sigma_impressions.errors import OperatorError
 from sigma_impressions.project import project_folder, use_dagster_home
 from sigma_impressions.windows import MAX_DAYS_BACK, nothing_to_scan, scanned_days
@@ -139,4 +139,4 @@ def _scan(
     if failure is not None:
         fail(failure)
     if figures is not None and not quiet and not as_json:
-        print_summary(console, figures, "sigma-impressions report --open")
+        print_summary(console, figures, f"{called()} report --open")

@@ -31,9 +31,19 @@ def ui(port: int, host: str, options: tuple[str, ...]) -> None:
     """
     project = project_folder()
     workspace, port = project / WORKSPACE, free_port(port, host)
-    say(f"Dagster UI: {landing_page(host, port)}  (Ctrl-C stops it)")
+    say("Starting the Dagster UI ...")
+    address = f"Dagster UI: {landing_page(host, port)}  (Ctrl-C stops it)"
     try:
-        sys.exit(serve(project, port, host, workspace=workspace if workspace.is_file() else None, options=options))
+        sys.exit(
+            serve(
+                project,
+                port,
+                host,
+                answers=lambda: say(address, "bold"),
+                workspace=workspace if workspace.is_file() else None,
+                options=options,
+            )
+        )
     except KeyboardInterrupt:
         say("Stopped.")
 

@@ -38,12 +38,12 @@ def check(listed: bool, as_json: bool) -> None:
     sys.exit(1 if failed else 0)
 
 
-def tell_steps(steps: Iterable[Step], *, stderr: bool = False) -> list[str]:
-    """Say how each step of a test went, while it goes on; the names of those that failed."""
+def tell_steps(steps: Iterable[Step], *, stderr: bool = False) -> list[Step]:
+    """Say how each step of a test went, while it goes on; those that failed."""
     failed = []
     for step in steps:
         mark, style = {True: ("ok  ", "green"), False: ("FAIL", "red"), None: ("skip", "dim")}[step.passed]
         say(f"  {step.name}: {step.message}", stderr=stderr, mark=(mark, style))
         if step.passed is False:
-            failed.append(step.name)
+            failed.append(step)
     return failed

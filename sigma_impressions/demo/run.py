@@ -72,8 +72,9 @@ def run_demo(project: Path, days: int, ui_port: int | None, sigma_api: bool = Fa
             return 0
         port = free_port(ui_port)
         try:
-            say_message(console, f"\nDagster UI: {landing_page(HOST, port)}  (Ctrl-C stops everything)\n")
-            return serve(project, port)
+            say_message(console, "\nStarting the Dagster UI ...")
+            address = f"Dagster UI: {landing_page(HOST, port)}  (Ctrl-C stops everything)"
+            return serve(project, port, answers=lambda: say(console, address, "bold"))
         except KeyboardInterrupt:
             # How the UI is left, whichever signal it is.
             begin_line(console)

@@ -13,6 +13,7 @@ from sigma_impressions.check.source import check_source
 from sigma_impressions.check.step import Step
 from sigma_impressions.errors import OperatorError, SettingsError
 from sigma_impressions.project import ENV_FILE, local_path, use_dagster_home
+from sigma_impressions.settings.declared import BY_NAME
 from sigma_impressions.settings.env_file import read_env_text
 from sigma_impressions.settings.read import environment_values, read_leniently
 from sigma_impressions.setup.env_text import merged, write_env_text
@@ -50,9 +51,11 @@ def tried(interview: Interview) -> Iterator[Step]:
                 yield step
 
 
-def suspect(failed: str, interview: Interview) -> str:
+def suspect(failed: Step, interview: Interview) -> str:
     """The name of the question that is offered first for correction when a step has failed."""
-    return next((name for name in _SUSPECTS.get(failed, ()) if name in interview.answers), "bucket_uri")
+    asks_for_bucket = BY_NAME["bucket_uri"].variable in failed.message
+    suspects = () if asks_for_bucket else _SUSPECTS.get(failed.name, ())
+    return next((name for name in suspects if name in interview.answers), "bucket_uri")
 
 
 def save(project: Path, interview: Interview) -> Saved:
@@ -89,7 +92,7 @@ def next_commands(interview: Interview, has_passed: bool, today: date) -> list[t
     return [
         *test,
         ("run", f"count the last {settings.days_back} days"),
-        (f"backfill --from {first} --to {today}", "and those before"),
+        (f"backfill --from {first} --to {today}", "and the days before"),
         ("report --open", "look at the result"),
     ]
 

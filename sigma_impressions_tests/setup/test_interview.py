@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from sigma_impressions.check.step import Step
 from sigma_impressions.project import PROJECT_VARIABLE
 from sigma_impressions.setup.interview import Interview
 from sigma_impressions.setup.outcome import next_commands, suspect
@@ -195,16 +196,20 @@ def test_an_answer_can_be_corrected_and_what_follows_is_asked_anew() -> None:
     led.answer(question, led.default(question))
     assert led.next() is None
     assert "aws_access_key_id" not in led.answers
-    assert suspect("list", led) == "google_credentials"
-    assert suspect("list", interview(S3 | KEYS | API)) == "aws_secret_access_key"
-    assert suspect("header", led) == "bucket_uri"
+    assert suspect(Step("list", False, "Access denied"), led) == "google_credentials"
+    assert suspect(Step("list", False, "Access denied"), interview(S3 | KEYS | API)) == "aws_secret_access_key"
+    missing = Step(
+        "list", False, "The bucket acme-adit does not exist. Correct the name in SIGMA_IMPRESSIONS_BUCKET_URI"
+    )
+    assert suspect(missing, interview(S3 | KEYS | API)) == "bucket_uri"
+    assert suspect(Step("header", False, "missing"), led) == "bucket_uri"
 
 
 def test_what_to_do_next() -> None:
     led, today = interview(S3 | API | {"days_back": "2"}), date(2026, 11, 26)
     assert next_commands(led, True, today) == [
         ("run", "count the last 2 days"),
-        ("backfill --from 2026-09-28 --to 2026-11-26", "and those before"),
+        ("backfill --from 2026-09-28 --to 2026-11-26", "and the days before"),
         ("report --open", "look at the result"),
     ]
     assert next_commands(led, False, today)[0] == ("check", "test the source")

@@ -18,6 +18,9 @@ from sigma_impressions.project import PROJECT_VARIABLE, WORKSPACE, use_dagster_h
 HOST = "127.0.0.1"
 DEFAULT_PORT = 3000
 
+LOCATION = "sigma_impressions"
+"""What the code location is called in `workspace.yaml`."""
+
 _PORTS_TRIED = 100
 _SECONDS_BETWEEN_PROBES = 0.2
 
@@ -27,11 +30,11 @@ _SUPERSEDED = "ignore:Function `dev_command` is superseded"
 _WORKING_DIRECTORY = "working_directory"
 """A folder of the Dagster instance that holds no `.env`."""
 
-_WORKSPACE_TEXT = """\
+_WORKSPACE_TEXT = f"""\
 load_from:
   - python_module:
       module_name: sigma_impressions.definitions
-      location_name: sigma_impressions
+      location_name: {LOCATION}
 """
 
 
@@ -65,7 +68,7 @@ def _of_this_machine(host: str) -> str:
 
 def landing_page(host: str, port: int) -> str:
     """The URL of the page that shows all assets of this project."""
-    return f"http://{_of_this_machine(host)}:{port}/locations/sigma_impressions/asset-groups/sigma_impressions/lineage"
+    return f"http://{_of_this_machine(host)}:{port}/locations/{LOCATION}/asset-groups/sigma_impressions/lineage"
 
 
 def serve(

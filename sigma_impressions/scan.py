@@ -13,9 +13,12 @@ from pathlib import Path
 from typing import Any
 
 import dagster as dg
+from dagster._core.definitions.repository_definition import SINGLETON_REPOSITORY_NAME
+from dagster._core.storage.tags import REPOSITORY_LABEL_TAG
 from dagster._utils.interrupts import capture_interrupts
 
 from sigma_impressions.console import Progress
+from sigma_impressions.dagster_ui import LOCATION
 from sigma_impressions.defs.build import JOB_NAME, build_definitions
 from sigma_impressions.defs.compute_logs import compute_logs_apart
 from sigma_impressions.defs.export_checks import NORMALIZED_CHECKS
@@ -35,6 +38,9 @@ from sigma_impressions.instance import opened_instance
 from sigma_impressions.interrupts import end_if_interrupted, hangup_as_ctrl_c
 from sigma_impressions.texts import plain, printable
 from sigma_impressions.windows import MAX_DAYS_BACK
+
+_IN_THE_UI = {REPOSITORY_LABEL_TAG: f"{SINGLETON_REPOSITORY_NAME}@{LOCATION}"}
+"""By it the UI lists a run with its job, and in the timeline: as what it has launched itself."""
 
 _OF_DAYS = frozenset(check.name for check in NORMALIZED_CHECKS if check.of_days)
 
@@ -209,7 +215,7 @@ def _execute(
     with capture_interrupts(), hangup_as_ctrl_c():
         result = definitions.resolve_job_def(job).execute_in_process(
             instance=instance,
-            tags={**tags, PROCESS_TAG: f"{socket.gethostname()}/{os.getpid()}"},
+            tags={**tags, **_IN_THE_UI, PROCESS_TAG: f"{socket.gethostname()}/{os.getpid()}"},
             # The logger is named, so that that of the definitions is used; without, Dagster takes one of its own.
             run_config={"loggers": {"console": {}}, "ops": ops},
             raise_on_error=False,

@@ -11,7 +11,7 @@ from sigma_impressions.defs.build import JOB_NAME
 from sigma_impressions.defs.runs import SOURCE_TAG
 
 _JOBS = """{ repositoriesOrError { ... on RepositoryConnection {
-    nodes { pipelines { name tags { key value } } } } } }"""
+    nodes { pipelines { name tags { key value } runs { id } } } } } }"""
 
 
 def await_server(url: str, seconds: float = 60) -> None:
@@ -36,6 +36,15 @@ def ask(url: str, query: str) -> dict[str, Any]:
 
 def source_of(url: str) -> str:
     """The bucket URI that the code location of a UI works on."""
+    return {tag["key"]: tag["value"] for tag in _job(url)["tags"]}[SOURCE_TAG]
+
+
+def runs_of_the_job(url: str) -> list[str]:
+    """The IDs of the runs that a UI lists with the job."""
+    return [run["id"] for run in _job(url)["runs"]]
+
+
+def _job(url: str) -> dict[str, Any]:
     (repository,) = ask(url, _JOBS)["repositoriesOrError"]["nodes"]
     (job,) = [job for job in repository["pipelines"] if job["name"] == JOB_NAME]
-    return {tag["key"]: tag["value"] for tag in job["tags"]}[SOURCE_TAG]
+    return job

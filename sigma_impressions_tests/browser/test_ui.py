@@ -20,7 +20,7 @@ from sigma_impressions.report.write import REPORT_NAME
 from sigma_impressions_tests.browser.conftest import ARTEFACTS, ASSETS, Seen, open_page
 from sigma_impressions_tests.browser.test_report import assert_figures
 from sigma_impressions_tests.commands import environment
-from sigma_impressions_tests.graphql import source_of
+from sigma_impressions_tests.graphql import runs_of_the_job, source_of
 
 pytestmark = pytest.mark.slow
 
@@ -88,6 +88,10 @@ def test_the_graph_shows_every_asset(page: Page, demo: Demo) -> None:
 
 def test_the_demo_works_on_its_own_data_whatever_the_projects_settings_say(demo: Demo) -> None:
     assert source_of(demo.url) == f"s3://{BUCKET}/{PREFIX}"
+
+
+def test_the_runs_of_the_command_are_listed_with_the_job(demo: Demo) -> None:
+    assert len(runs_of_the_job(demo.url)) >= 1
 
 
 def test_an_asset_says_what_it_is_and_what_it_holds(page: Page, demo: Demo) -> None:

@@ -140,8 +140,8 @@ def readable(key: dg.AssetKey, files: pl.DataFrame) -> dg.AssetCheckResult:
     files = files.filter(IS_RECENT)
     refused, unreadable = (files.filter(pl.col("status") == status) for status in (REFUSED, UNREADABLE))
     said = [
-        f"{bad.height} of {files.height} files {what}, for example {bad['key'][0]}: {bad['reason'][0]}."
-        f"{' ' + bad['detail'][0] if bad['detail'][0] else ''} {remedy}"
+        f"{bad.height} of {files.height} files {what}, for example {bad['key'][0]}: {bad['reason'][0]}. "
+        f"{bad['detail'][0].removesuffix('.') + '. ' if bad['detail'][0] else ''}{remedy}"
         for bad, what, remedy in (
             (
                 refused,

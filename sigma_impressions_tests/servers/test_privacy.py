@@ -59,13 +59,13 @@ def add_mixed_up(bucket: Any, resources: Path) -> None:
 
     A resource whose ID was forgotten comes back with the next run as another one.
     """
-    day = TODAY - timedelta(days=1)
+    # Of an earlier day than the newest export, whose sample the command check looks at.
+    day = TODAY - timedelta(days=2)
     text = io.StringIO()
     csv.writer(text).writerows(MIXED_UP)
     bucket.put(f"{PREFIX}{day}T10-00-00 a.csv", text.getvalue().replace("2026-11-19", str(day)).encode())
     bucket.put(f"{PREFIX}{day}T10-00-00 b.csv", b"request_time,user_email,of ann.lee%40x.org\n")
     bucket.put(f"{PREFIX}{day}T10-00-00 c.csv", b"time,user_email,workbook_url_id\nat noon,annleesurname,wb1\n")
-    # The newest one, whose sample the command check looks at.
     bucket.put(f"{PREFIX}{day}T10-00-00 d.csv", NO_ADDRESSES.encode())
     described = typed([one | {"workbook_url_id": f"x{number}"} for number, one in enumerate(DESCRIBED[3:])])
     pl.concat([pl.read_parquet(resources), described], how="diagonal_relaxed").write_parquet(resources)

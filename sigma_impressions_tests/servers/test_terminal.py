@@ -160,6 +160,8 @@ def test_a_command_that_is_interrupted_while_it_starts(command: str, tmp_path: P
 
 
 @pytest.mark.soak
+# Some forty demos, each a little longer than the one before.
+@pytest.mark.timeout(1800)
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_a_demo_that_is_interrupted_at_any_moment(number: signal.Signals, code: int, tmp_path: Path) -> None:
     how = "Interrupted" if number == signal.SIGINT else "Ended by SIGTERM"

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from datetime import date, timedelta
 from typing import Any, Literal
 
+from sigma_impressions.windows import span
+
 Days = tuple[date, date]
 """The first and the last of consecutive days."""
 
@@ -33,9 +35,11 @@ class Finding:
 
     def __str__(self) -> str:
         found = self.said
-        days = f" of {_written(found.days)}" if found.of_days else ""
+        days = f" of {span(*found.days)}" if found.of_days else ""
         said = f"{found.asset}, {found.check}{days}: {found.text}"
-        return f"{said.removesuffix('.')}. Also of {', '.join(map(_written, self.others))}." if self.others else said
+        if not self.others:
+            return said
+        return f"{said.removesuffix('.')}. Also of {', '.join(span(*other) for other in self.others)}."
 
     def as_json(self) -> dict[str, Any]:
         """The finding as a JSON object; without days if it is one of all days."""
@@ -77,8 +81,3 @@ def _joined(spans: Sequence[Days]) -> list[Days]:
         else:
             joined.append((first, last))
     return joined
-
-
-def _written(days: Days) -> str:
-    first, last = days
-    return str(first) if first == last else f"{first} to {last}"

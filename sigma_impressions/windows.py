@@ -23,6 +23,11 @@ def scanned_days(today: date, days_back: int, start_date: date) -> list[date]:
     return [day for day in window(today, days_back) if day >= start_date]
 
 
+def span(first: date, last: date) -> str:
+    """Consecutive days, as messages name them."""
+    return f"{first}" if first == last else f"{first} to {last}"
+
+
 def nothing_to_scan(start_date: date) -> str:
     """What to tell somebody whose first day has not come yet."""
     return f"SIGMA_IMPRESSIONS_START_DATE {start_date} lies in the future; there is no day to scan yet."

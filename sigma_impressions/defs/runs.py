@@ -21,6 +21,7 @@ from dagster._core.storage.tags import (
 from sigma_impressions.exports.sensor import ScanRun
 from sigma_impressions.texts import plain
 from sigma_impressions.waiting import waiting_for
+from sigma_impressions.windows import span
 
 DAYS_TAG = "days"
 """First and last day of the run, for people: the list of runs in the UI leaves Dagster's own tags out, and has little
@@ -68,12 +69,8 @@ def range_tags(days: Sequence[date]) -> dict[str, str]:
     return {
         ASSET_PARTITION_RANGE_START_TAG: first.isoformat(),
         ASSET_PARTITION_RANGE_END_TAG: last.isoformat(),
-        DAYS_TAG: _shown(first, last),
+        DAYS_TAG: span(first, last),
     }
-
-
-def _shown(first: date, last: date) -> str:
-    return f"{first}" if first == last else f"{first} to {last}"
 
 
 def describe_run(instance: dg.DagsterInstance, run: dg.DagsterRun, source: str) -> None:
@@ -82,7 +79,7 @@ def describe_run(instance: dg.DagsterInstance, run: dg.DagsterRun, source: str) 
     wanted = {**{SOURCE_TAG: source, TRIGGER_TAG: trigger}, **run.tags}
     if days := days_of_run(run.tags):
         # A run that is launched from another one takes over its tags, and may have other days.
-        wanted[DAYS_TAG] = _shown(*days)
+        wanted[DAYS_TAG] = span(*days)
     if missing := dict(wanted.items() - run.tags.items()):
         tag_run(instance, run, missing)
 

@@ -20,7 +20,7 @@ from sigma_impressions.clouds.objects import StoredObject
 from sigma_impressions.exports.file_dates import KeyPattern, listing_start
 from sigma_impressions.exports.listing import Survey, not_yet_read, survey
 from sigma_impressions.lake.digests import digest
-from sigma_impressions.windows import MAX_DAYS_BACK, nothing_to_scan
+from sigma_impressions.windows import MAX_DAYS_BACK, nothing_to_scan, span
 
 CURSOR_VERSION = 1
 """A cursor of another version starts afresh."""
@@ -211,7 +211,7 @@ def decide(rules: Rules, cursor_text: str | None, world: World, now: datetime) -
     )
     request, outcome = _ask(findings, runs, world, now)
     counted = sum(len(seen.day(day)) for day in days)
-    message = f"{rules.shown}: {_number(counted, 'export file')} of {_period(days[0], days[-1])}. {outcome}"
+    message = f"{rules.shown}: {_number(counted, 'export file')} of {span(days[0], days[-1])}. {outcome}"
     beyond = _beyond_sentence(remembered.older)
     if seen.undated:
         message += (
@@ -332,7 +332,7 @@ def _ask(findings: _Findings, runs: Sequence[ScanRun], world: World, now: dateti
     waiting = [run for run in runs if run.is_waited_for(now) and run.covers(first, last)]
     if waiting:
         run = waiting[0]
-        return None, f"{what} Waiting for run {run.run_id} over {_period(run.first, run.last)} to end."
+        return None, f"{what} Waiting for run {run.run_id} over {span(run.first, run.last)} to end."
     asked = world.attempts(findings.request_id)
     if tries := [run for run in asked if not run.is_of_future(now)]:
         ended = max(run.ended or run.created + LONGEST_WAIT for run in tries)
@@ -344,7 +344,7 @@ def _ask(findings: _Findings, runs: Sequence[ScanRun], world: World, now: dateti
             )
     days = tuple(first + timedelta(days=n) for n in range((last - first).days + 1))
     run_key = f"{findings.request_id}-{(tries or asked)[0].run_id if asked else 'first'}"
-    return Request(days, findings.request_id, run_key), f"{what} Asking for a run over {_period(first, last)}."
+    return Request(days, findings.request_id, run_key), f"{what} Asking for a run over {span(first, last)}."
 
 
 def _what(findings: _Findings) -> str:
@@ -362,7 +362,7 @@ def _beyond_sentence(older: str | Beyond | None) -> str | None:
     if not isinstance(older, Beyond):
         return None
     return (
-        f"Not captured: {_number(older.files, 'export file')} of {_period(older.first, older.last)}, before the days "
+        f"Not captured: {_number(older.files, 'export file')} of {span(older.first, older.last)}, before the days "
         "that the sensor may ask for. Launch a backfill: sigma-impressions backfill "
         f"--from {older.first} --to {older.last}, or materialize these days of the job sigma_impressions in the UI."
     )
@@ -370,7 +370,3 @@ def _beyond_sentence(older: str | Beyond | None) -> str | None:
 
 def _number(count: int, noun: str) -> str:
     return f"{count:,} {noun}{'' if count == 1 else 's'}"
-
-
-def _period(first: date, last: date) -> str:
-    return str(first) if first == last else f"{first} to {last}"

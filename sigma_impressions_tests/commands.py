@@ -11,6 +11,8 @@ from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
 
+import pytest
+
 KEPT = ("PATH", "HOME", "LANG", "TMPDIR")
 
 
@@ -31,6 +33,13 @@ def add_instance(home: Path) -> None:
 
 COMMAND = (sys.executable, "-m", "sigma_impressions")
 """`sigma-impressions`, of the code under test."""
+
+
+def without_settings(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Take all settings and credentials out of the environment of this process, until the test ends."""
+    for name in list(os.environ):
+        if name.startswith(("SIGMA_", "AWS_", "GOOGLE_", "STORAGE_EMULATOR", "DAGSTER_")):
+            monkeypatch.delenv(name)
 
 
 def environment(folder: Path, settings: Mapping[str, str], *, new_instance: bool = False) -> dict[str, str]:

@@ -23,16 +23,14 @@ from sigma_impressions.lake.tables import Tables
 from sigma_impressions.project import INSTANCE_SETTINGS
 from sigma_impressions.settings.read import environment_values, read_settings
 from sigma_impressions.upstream.contract import SCHEMA
-from sigma_impressions_tests.commands import add_instance
+from sigma_impressions_tests.commands import add_instance, without_settings
 from sigma_impressions_tests.rights import forbid_hard_links, linux_only, obeying_modes
 
 
 @pytest.fixture
 def project(tmp_path: Path, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The folder of a project with no other settings than the bucket's, which is not asked."""
-    for name in list(os.environ):
-        if name.startswith(("SIGMA_", "AWS_", "GOOGLE_", "DAGSTER_")):
-            monkeypatch.delenv(name)
+    without_settings(monkeypatch)
     monkeypatch.setenv("SIGMA_IMPRESSIONS_PROJECT", str(tmp_path))
     monkeypatch.setenv("SIGMA_IMPRESSIONS_BUCKET_URI", "s3://bucket/exports")
     # On the same disk, wherever the folders of the tests are.

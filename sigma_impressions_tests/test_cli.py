@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import uuid
 from collections.abc import Callable, Iterator
@@ -24,7 +23,7 @@ from sigma_impressions.interrupts import Interrupted
 from sigma_impressions.lake.schemas import RAW_EXPORT_FILES
 from sigma_impressions.settings.declared import SETTINGS
 from sigma_impressions.texts import plain
-from sigma_impressions_tests.commands import environment, sigma_impressions
+from sigma_impressions_tests.commands import environment, sigma_impressions, without_settings
 
 Invoke = Callable[..., Result]
 
@@ -68,9 +67,7 @@ def day(from_today: int) -> str:
 @pytest.fixture
 def invoke(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Invoke:
     """Call the command in this process; the project, which is still empty, lies in `tmp_path`."""
-    for name in list(os.environ):
-        if name.startswith(("SIGMA_", "AWS_", "GOOGLE_")):
-            monkeypatch.delenv(name)
+    without_settings(monkeypatch)
     monkeypatch.setenv("SIGMA_IMPRESSIONS_PROJECT", str(tmp_path))
     monkeypatch.setenv("DAGSTER_HOME", str(tmp_path / "dagster_home"))
     return lambda *arguments, **env: CliRunner().invoke(main, arguments, env=env)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 import threading
 import time
@@ -22,6 +21,7 @@ from sigma_impressions.lake.scratch import locked
 from sigma_impressions.waiting import TooSlow, said, waited_for, waiting_for, waits_told, within
 from sigma_impressions.webhook import send_alerts
 from sigma_impressions_tests.clouds.http_stub import Answer, HttpStub, Request, http_stub
+from sigma_impressions_tests.commands import without_settings
 
 pytestmark = pytest.mark.slow
 
@@ -53,9 +53,7 @@ def silent() -> Iterator[HttpStub]:
 @pytest.fixture
 def settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
     """The settings of a source that is not asked yet; everything else lies in a folder of the test."""
-    for name in list(os.environ):
-        if name.startswith(("SIGMA_", "AWS_", "GOOGLE_", "STORAGE_EMULATOR")):
-            monkeypatch.delenv(name)
+    without_settings(monkeypatch)
     for name in ("ACCESS_KEY_ID", "SECRET_ACCESS_KEY"):
         monkeypatch.setenv(f"SIGMA_IMPRESSIONS_AWS_{name}", SECRET)
     monkeypatch.setenv("SIGMA_IMPRESSIONS_AWS_REGION", "us-east-1")

@@ -17,6 +17,7 @@ from sigma_impressions.cli import main
 from sigma_impressions.defs.build import build_definitions
 from sigma_impressions.demo.object_store import EmbeddedObjectStore, Identity
 from sigma_impressions_tests.clouds.http_stub import Answer, Request, http_stub
+from sigma_impressions_tests.commands import without_settings
 from sigma_impressions_tests.conftest import LISTER, READER, GcsBucket, S3Bucket
 
 KEY = "sigma/2026-11-01 audit.csv"
@@ -133,9 +134,7 @@ ON_A_STUB: dict[str, tuple[str, Callable[[Request], Answer], str, tuple[str, ...
 @pytest.fixture
 def alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
     """An environment without settings and credentials; the project lies in `tmp_path`."""
-    for name in list(os.environ):
-        if name.startswith(("SIGMA_", "AWS_", "GOOGLE_", "STORAGE_EMULATOR")):
-            monkeypatch.delenv(name)
+    without_settings(monkeypatch)
     for name in ("AWS_SHARED_CREDENTIALS_FILE", "AWS_CONFIG_FILE"):
         monkeypatch.setenv(name, str(tmp_path / "none"))
     monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")

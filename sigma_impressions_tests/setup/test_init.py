@@ -17,7 +17,7 @@ from dotenv import dotenv_values
 from sigma_impressions.cli import main
 from sigma_impressions.upstream.snapshot_file import read_snapshot
 from sigma_impressions_tests.at_terminal import CTRL_C, DOWN, ENTER, Terminal, at_terminal
-from sigma_impressions_tests.commands import KEPT
+from sigma_impressions_tests.commands import KEPT, without_settings
 from sigma_impressions_tests.rights import linux_only, obeying_modes
 
 Init = Callable[..., Result]
@@ -30,9 +30,7 @@ MINIMAL = ("--bucket-uri", "gs://acme-audit/sigma", "--resources", "r.csv", "--n
 @pytest.fixture
 def init(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Init:
     """Call the command in this process, without a terminal; the project, which is still empty, lies in `tmp_path`."""
-    for name in list(os.environ):
-        if name.startswith(("SIGMA_", "AWS_", "GOOGLE_", "DAGSTER_")):
-            monkeypatch.delenv(name)
+    without_settings(monkeypatch)
     monkeypatch.setenv("SIGMA_IMPRESSIONS_PROJECT", str(tmp_path))
     return lambda *options, text=None, **env: CliRunner().invoke(main, ["init", *options], input=text, env=env)
 

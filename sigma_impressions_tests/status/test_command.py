@@ -25,7 +25,7 @@ from sigma_impressions.publish.database import DATABASE_NAME
 from sigma_impressions.settings.read import environment_values, read_settings
 from sigma_impressions.wiring import storage
 from sigma_impressions_tests.at_terminal import at_terminal
-from sigma_impressions_tests.commands import add_instance, environment, sigma_impressions
+from sigma_impressions_tests.commands import add_instance, environment, sigma_impressions, without_settings
 from sigma_impressions_tests.conftest import RemoteStorage
 from sigma_impressions_tests.exports.bucket import Bucket, scanned
 from sigma_impressions_tests.report.published import publish
@@ -39,9 +39,7 @@ SETTINGS = {"SIGMA_IMPRESSIONS_BUCKET_URI": "s3://bucket/exports"}
 @pytest.fixture
 def invoke(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Invoke:
     """Call `status` in this process; project, storage and instance lie in `tmp_path`."""
-    for name in list(os.environ):
-        if name.startswith(("SIGMA_", "AWS_", "GOOGLE_")):
-            monkeypatch.delenv(name)
+    without_settings(monkeypatch)
     monkeypatch.setenv("SIGMA_IMPRESSIONS_PROJECT", str(tmp_path))
     monkeypatch.setenv("DAGSTER_HOME", str(tmp_path / "dagster_home"))
     return lambda *arguments, **env: CliRunner().invoke(main, ["status", *arguments], env={**SETTINGS, **env})

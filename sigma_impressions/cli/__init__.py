@@ -93,5 +93,6 @@ def main() -> None:
     gc.set_threshold(_OBJECTS_BETWEEN_COLLECTIONS)
 
 
+# In the order of use, in which they are listed.
 for _command in (init, check, run, backfill, status, report, export, maintain, pseudonymize, forget, ui, demo):
     main.add_command(_command)

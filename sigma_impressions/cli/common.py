@@ -38,19 +38,13 @@ class _Day(click.DateTime):
 
 DAY = _Day()
 
-_IN_ORDER_OF_USE = (
-    *("init", "check", "run", "backfill", "status", "report", "export", "maintain", "pseudonymize", "forget"),
-    *("ui", "demo"),
-)
-
 
 class Listing(click.Group):
-    """A group that lists its commands in the order of use, each with the whole of its first sentence."""
+    """A group that lists its commands as they were added, each with the whole of its first sentence."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        """The names, as they are listed; those without a place come last, as they were added."""
-        places = {name: place for place, name in enumerate(_IN_ORDER_OF_USE)}
-        return sorted(self.commands, key=lambda name: places.get(name, len(places)))
+        """The names, as they are listed; click would sort them."""
+        return list(self.commands)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """List them; click would cut each sentence to one line."""

@@ -128,7 +128,7 @@ def _told_of_rows(read: NormalizedFile, rejected: Path) -> str:
 
 
 def _newest_export(store: ObjectStore, settings: Settings) -> tuple[StoredObject | None, int]:
-    """The newest export and how many objects were listed: the last file date, time of change and key count."""
+    """The newest export, by file date, then by when it was written, then by key; and how many objects were listed."""
     newest: tuple[tuple[date, datetime, str], StoredObject] | None = None
     listed = 0
     for item, day, _ in dated(store.list(settings.bucket_uri.prefix), file_date_pattern(settings)):

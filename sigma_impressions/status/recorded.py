@@ -209,6 +209,6 @@ def _of_starters(recorded: Recorded) -> Iterator[Finding]:
     if on and not recorded.daemon_runs:
         said = (
             f"{' and '.join(on)}: switched on, but no daemon of Dagster runs, so nothing is started. Start the "
-            "service that runs dagster-daemon, or make dev; or switch off what is not wanted."
+            "service that runs dagster-daemon, or sigma-impressions ui; or switch off what is not wanted."
         )
         yield Finding(Colour.YELLOW, "automation", said, since=recorded.daemon_seen_at)

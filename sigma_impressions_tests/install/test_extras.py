@@ -12,6 +12,8 @@ import pytest
 
 from sigma_impressions_tests.commands import COMMAND, environment
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[2]
 
 SETTINGS = {

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import duckdb
 import polars as pl
+import pytest
 
 from sigma_impressions.lake.tables import Tables
 from sigma_impressions.metrics.as_of import refresh_metrics
@@ -20,6 +21,8 @@ from sigma_impressions.publish.database import publish_database
 from sigma_impressions.upkeep.edit_users import forget_stored
 from sigma_impressions_tests.metrics.captured import capture, discover
 from sigma_impressions_tests.metrics.reference import Row
+
+pytestmark = pytest.mark.slow
 
 AS_OF = date(2026, 11, 20)
 BOOK_ID = "0e8d4c1a-52a1-4f0e-9b2e-6f3b5d6a7c81"

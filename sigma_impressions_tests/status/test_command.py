@@ -33,6 +33,8 @@ from sigma_impressions_tests.servers.results import TODAY, fill, settings
 
 Invoke = Callable[..., Result]
 
+pytestmark = pytest.mark.slow
+
 SETTINGS = {"SIGMA_IMPRESSIONS_BUCKET_URI": "s3://bucket/exports"}
 
 
@@ -211,7 +213,6 @@ def test_a_storage_in_a_bucket_is_looked_at_where_it_is(
     assert result.stdout.count("RED    ") == 2
 
 
-@pytest.mark.slow
 def test_real_runs_at_a_terminal_and_for_programs(s3_bucket: Any, tmp_path: Path) -> None:
     fill(s3_bucket, 2)
     env = environment(tmp_path, settings(s3_bucket, tmp_path))

@@ -43,6 +43,8 @@ from sigma_impressions.status.facts import Colour, Finding, Recorded
 from sigma_impressions.status.recorded import read_recorded
 from sigma_impressions_tests.commands import add_instance
 
+pytestmark = pytest.mark.slow
+
 DAYS = [date(2026, 11, 22), date(2026, 11, 23)]
 NOW = datetime(2026, 11, 24, 5, 0, tzinfo=UTC)
 CHECKS = {check.name: check for check in (READABLE, GOOD_ROWS, ADD_UP)}

@@ -40,7 +40,7 @@ from sigma_impressions.texts import plain, printable
 from sigma_impressions.windows import MAX_DAYS_BACK
 
 _IN_THE_UI = {REPOSITORY_LABEL_TAG: f"{SINGLETON_REPOSITORY_NAME}@{LOCATION}"}
-"""By it the UI lists a run with its job, and in the timeline: as what it has launched itself."""
+"""By it the UI lists a run with its job. Its timeline shows what it has launched itself only."""
 
 _OF_DAYS = frozenset(check.name for check in NORMALIZED_CHECKS if check.of_days)
 

@@ -3,35 +3,26 @@
 from __future__ import annotations
 
 import asyncio
-import time
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final, TypeVar
+from typing import Any, Final
 
 import polars as pl
 
 from sigma_impressions.clouds.backoff import Backoff
-from sigma_impressions.errors import SigmaApiError, SigmaRefused, SigmaUnavailable
-from sigma_impressions.upstream.contract import ALIASES, ELEMENT, ROWS_LIMIT, TEXT_LIMIT, WORKBOOK, as_text, conform
+from sigma_impressions.errors import SigmaRefused
+from sigma_impressions.upstream.answers import check_count, text, truth
+from sigma_impressions.upstream.contract import ALIASES, ELEMENT, WORKBOOK, conform
+from sigma_impressions.upstream.reading import DISCOVERY_SECONDS, read_each, with_fewer_rights, within
 from sigma_impressions.upstream.sigma_api import (
     DEFAULT_CONCURRENCY,
-    NOT_SIGMA,
     PATIENCE,
     Credentials,
     SigmaApi,
     Traffic,
     path_of,
 )
-
-T = TypeVar("T")
-
-_MOST_UNAVAILABLE: Final = 5
-"""Workbooks that may fail after all attempts before the discovery ends: more of them mean that Sigma is down."""
-
-_SECONDS_BETWEEN_REPORTS: Final = 5.0
-
-DISCOVERY_SECONDS: Final = 4 * 3600.0
-"""How long a discovery may take."""
+from sigma_impressions.upstream.versions import aliases, sources, version_url_ids, without_versions
 
 _TEST_SECONDS: Final = 600.0
 """How long the quick test of all rights may take."""
@@ -85,7 +76,7 @@ def discover_resources(
     Raises `SigmaApiError` if the workbooks cannot be listed or Sigma is down, `ResourcesRefused` if what it
     answers breaks the contract.
     """
-    return asyncio.run(_within(DISCOVERY_SECONDS, _discover(credentials, report, concurrency, backoff), credentials))
+    return asyncio.run(within(DISCOVERY_SECONDS, _discover(credentials, report, concurrency, backoff), credentials))
 
 
 def list_workbooks(credentials: Credentials) -> tuple[pl.DataFrame, int]:
@@ -93,25 +84,14 @@ def list_workbooks(credentials: Credentials) -> tuple[pl.DataFrame, int]:
 
     Raises as `discover_resources` does.
     """
-    return asyncio.run(_within(_TEST_SECONDS, _list(credentials), credentials))
-
-
-async def _within(seconds: float, work: Coroutine[Any, Any, T], credentials: Credentials) -> T:
-    try:
-        async with asyncio.timeout(seconds):
-            return await work
-    except TimeoutError:
-        raise SigmaUnavailable(
-            f"Reading {credentials.base_url} takes longer than {seconds / 60:.0f} minutes. Is Sigma up, and the "
-            "network to it quick? Try again later."
-        ) from None
+    return asyncio.run(within(_TEST_SECONDS, _list(credentials), credentials))
 
 
 async def _list(credentials: Credentials) -> tuple[pl.DataFrame, int]:
     async with SigmaApi(credentials, backoff=Backoff(3, PATIENCE.first)) as api:
         listed, _ = await _workbooks(api)
         elements = await _elements(api, listed[0]) if listed else []
-        return _resources(_without_versions(listed, _sources(listed)), {}, [], credentials.base_url), len(elements)
+        return _resources(without_versions(listed, sources(listed)), {}, [], credentials.base_url), len(elements)
 
 
 async def _discover(
@@ -120,26 +100,22 @@ async def _discover(
     async with SigmaApi(credentials, concurrency=concurrency, backoff=backoff) as api:
         listed, notes = await _workbooks(api)
         owners, owner_notes = await _members(api)
-        sources = _sources(listed)
-        workbooks = _without_versions(listed, sources)
+        found = sources(listed)
+        workbooks = without_versions(listed, found)
         report(f"{credentials.base_url}: {len(workbooks)} workbooks listed, reading their elements")
         elements, unread = await _all_elements(api, workbooks, report)
         resources = _resources(workbooks, owners, elements, credentials.base_url)
-        aliases = _aliases(resources, sources, await _version_url_ids(api, listed, sources))
-        return Discovered(resources, aliases, tuple(unread), (*notes, *owner_notes), api.traffic)
+        of_versions = aliases(resources, found, await version_url_ids(api, listed, found))
+        return Discovered(resources, of_versions, tuple(unread), (*notes, *owner_notes), api.traffic)
 
 
 async def _workbooks(api: SigmaApi) -> tuple[list[dict[str, Any]], list[str]]:
     """Every workbook once, and a note if only those are listed that the credentials' owner may open."""
-    path = path_of("workbooks")
-    try:
-        return await _listed(api, path, {"skipPermissionCheck": "true"}), []
-    except SigmaRefused as refused:
-        if refused.status not in (400, 403):
-            raise
-    return await _listed(api, path, {}), [
-        "The owner of the client credentials is no administrator: only workbooks shared with them are listed."
-    ]
+    return await with_fewer_rights(
+        lambda params: _listed(api, path_of("workbooks"), params),
+        {"skipPermissionCheck": "true"},
+        "The owner of the client credentials is no administrator: only workbooks shared with them are listed.",
+    )
 
 
 async def _listed(api: SigmaApi, path: str, params: Mapping[str, str | int]) -> list[dict[str, Any]]:
@@ -147,7 +123,7 @@ async def _listed(api: SigmaApi, path: str, params: Mapping[str, str | int]) -> 
     found: dict[str, dict[str, Any]] = {}
     async for page in api.entries(path, params):
         found.update((str(entry["workbookId"] or "").lower(), entry) for entry in map(_workbook, page))
-        _check_count(len(found))
+        check_count(len(found))
     return list(found.values())
 
 
@@ -157,9 +133,9 @@ async def _members(api: SigmaApi) -> tuple[dict[str, str], list[str]]:
     try:
         async for page in api.entries(path_of("members")):
             found.update(
-                (str(_text(entry, "memberId")), str(_text(entry, "email"))) for entry in page if entry.get("email")
+                (str(text(entry, "memberId")), str(text(entry, "email"))) for entry in page if entry.get("email")
             )
-            _check_count(len(found))
+            check_count(len(found))
     except SigmaRefused as refused:
         if refused.status != 403:
             raise
@@ -172,52 +148,24 @@ async def _all_elements(
 ) -> tuple[list[_Element], list[Unread]]:
     """The elements of all workbooks, each with its workbook's URL ID, and the workbooks that could not be read."""
     elements: list[_Element] = []
-    unread: list[Unread] = []
-    waiting = iter(workbooks)
-    done, unavailable, reported_at = 0, 0, time.monotonic()
 
-    async def work() -> None:
-        nonlocal done, unavailable, reported_at
-        for workbook in waiting:
-            url_id = str(workbook.get("workbookUrlId"))
-            try:
-                elements.extend(await _elements(api, workbook))
-                _check_count(len(workbooks) + len(elements))
-            except SigmaRefused as refused:
-                if refused.status == 401:
-                    raise
-                unread.append(Unread(url_id, str(refused)))
-            except SigmaUnavailable as down:
-                unavailable += 1
-                if unavailable > _MOST_UNAVAILABLE:
-                    raise
-                unread.append(Unread(url_id, str(down)))
-            done += 1
-            if time.monotonic() - reported_at >= _SECONDS_BETWEEN_REPORTS:
-                reported_at = time.monotonic()
-                report(f"{done} of {len(workbooks)} workbooks read, {len(elements)} elements")
+    async def read(workbook: Mapping[str, Any]) -> None:
+        elements.extend(await _elements(api, workbook))
+        check_count(len(workbooks) + len(elements))
 
-    await _all([work() for _ in range(api.concurrency)])
-    return elements, unread
+    def progress(done: int) -> str:
+        return f"{done} of {len(workbooks)} workbooks read, {len(elements)} elements"
 
-
-async def _all(works: Sequence[Coroutine[Any, Any, T]]) -> list[T]:
-    """The results of all; after the first failure the others are ended before it is raised."""
-    tasks = [asyncio.create_task(work) for work in works]
-    try:
-        return await asyncio.gather(*tasks)
-    finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+    failed = await read_each(api, workbooks, read, report, progress)
+    return elements, [Unread(str(workbook.get("workbookUrlId")), reason) for workbook, reason in failed]
 
 
 async def _elements(api: SigmaApi, workbook: Mapping[str, Any]) -> list[_Element]:
     path, url_id = path_of("workbooks", str(workbook.get("workbookId")), "elements"), str(workbook.get("workbookUrlId"))
     found: list[_Element] = []
     async for page in api.entries(path):
-        found.extend((url_id, _text(entry, "elementId"), _text(entry, "name")) for entry in page)
-        _check_count(len(found))
+        found.extend((url_id, text(entry, "elementId"), text(entry, "name")) for entry in page)
+        check_count(len(found))
     return found
 
 
@@ -228,108 +176,16 @@ _WORKBOOK_TEXTS = ("workbookId", "workbookUrlId", "name", "path", "url", "ownerI
 
 def _workbook(entry: Mapping[str, Any]) -> dict[str, Any]:
     """What is used of a workbook's entry. Raises `SigmaApiError` if it is none of Sigma's."""
-    is_archived, tags = entry.get("isArchived"), entry.get("tags")
-    if not (is_archived is None or isinstance(is_archived, bool)):
-        raise SigmaApiError(f"isArchived of a workbook is neither true nor false in the answer. {NOT_SIGMA}")
+    tags = entry.get("tags")
     return {
-        **{name: _text(entry, name) for name in _WORKBOOK_TEXTS},
-        "isArchived": is_archived,
+        **{name: text(entry, name) for name in _WORKBOOK_TEXTS},
+        "isArchived": truth(entry, "isArchived", "a workbook"),
         "tags": [
-            {name: _text(tag, name) for name in ("name", "taggedWorkbookId")}
+            {name: text(tag, name) for name in ("name", "taggedWorkbookId")}
             for tag in (tags if isinstance(tags, list) else [])
             if isinstance(tag, dict)
         ],
     }
-
-
-def _text(entry: Mapping[str, Any], name: str) -> str | None:
-    """A text of an entry. Raises `SigmaApiError` if it is none, or too long; the answer is not quoted."""
-    try:
-        text = as_text(entry.get(name))
-    except ValueError:
-        raise SigmaApiError(f"{name} is not a text in the answer. {NOT_SIGMA}") from None
-    if text is not None and len(text) > TEXT_LIMIT:
-        raise SigmaApiError(f"{name} has more than {TEXT_LIMIT:,} characters in the answer. {NOT_SIGMA}")
-    return text
-
-
-def _check_count(found: int) -> None:
-    if found > ROWS_LIMIT:
-        raise SigmaApiError(f"Sigma lists more than {ROWS_LIMIT:,} workbooks, elements or members. {NOT_SIGMA}")
-
-
-# --- Tagged versions ------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class _Source:
-    """The workbook that a tagged version was made from, and the tag's name."""
-
-    workbook_url_id: str
-    tag_name: str
-
-
-def _sources(listed: Sequence[Mapping[str, Any]]) -> dict[str, _Source]:
-    """For the ID (in lower case) of every tagged version: where it comes from, in the end."""
-    made_from: dict[str, tuple[str, _Source]] = {}
-    for entry in listed:
-        own = str(entry.get("workbookId")).lower()
-        for tag in entry["tags"]:
-            version = str(tag["taggedWorkbookId"] or "").lower()
-            if version and version != own:
-                made_from.setdefault(version, (own, _Source(str(entry.get("workbookUrlId")), str(tag.get("name")))))
-    return {version: _root(version, made_from) for version in made_from}
-
-
-def _root(version: str, made_from: Mapping[str, tuple[str, _Source]]) -> _Source:
-    own, source = made_from[version]
-    passed = {version}
-    while own in made_from and own not in passed:
-        passed.add(own)
-        own, above = made_from[own]
-        source = _Source(above.workbook_url_id, source.tag_name)
-    return source
-
-
-def _without_versions(listed: Sequence[dict[str, Any]], sources: Mapping[str, _Source]) -> list[dict[str, Any]]:
-    return [entry for entry in listed if str(entry.get("workbookId")).lower() not in sources]
-
-
-async def _version_url_ids(
-    api: SigmaApi, listed: Sequence[Mapping[str, Any]], sources: Mapping[str, _Source]
-) -> dict[str, str]:
-    """The URL ID of every tagged version, by its ID: from the list, else asked for one by one."""
-    known = {str(entry.get("workbookId")).lower(): str(entry.get("workbookUrlId")) for entry in listed}
-
-    async def asked(version: str) -> tuple[str, str | None]:
-        try:
-            return version, _text(await api.get(path_of("workbooks", version)), "workbookUrlId")
-        except SigmaRefused as refused:
-            if refused.status == 401:
-                raise
-            # A version whose tag was archived cannot be opened any more; its ID still leads to its source.
-            return version, None
-
-    answers = await _all([asked(version) for version in sources if version not in known])
-    return {**known, **{version: url_id for version, url_id in answers if url_id}}
-
-
-def _aliases(resources: pl.DataFrame, sources: Mapping[str, _Source], url_ids: Mapping[str, str]) -> pl.DataFrame:
-    """Both IDs of every tagged version as other names of its source."""
-    rows = [
-        (name, source.workbook_url_id, source.tag_name)
-        for version, source in sources.items()
-        for name in (version, url_ids.get(version))
-        if name
-    ]
-    aliases = pl.DataFrame(rows, schema=ALIASES, orient="row", strict=False)
-    workbooks = resources.filter(pl.col("resource_type") == WORKBOOK)
-    return (
-        aliases.join(workbooks, on="workbook_url_id", how="semi")
-        .join(workbooks, left_on="alias_id", right_on="workbook_url_id", how="anti")
-        .unique("alias_id", keep="first", maintain_order=True)
-        .sort("alias_id")
-    )
 
 
 # --- Rows -------------------------------------------------------------------------------------------------------

@@ -145,7 +145,7 @@ def test_an_organization_without_workbooks_is_empty() -> None:
 
 
 def test_progress_is_told(server: FakeSigma, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("sigma_impressions.upstream.discovery._SECONDS_BETWEEN_REPORTS", 0.0)
+    monkeypatch.setattr("sigma_impressions.upstream.reading._SECONDS_BETWEEN_REPORTS", 0.0)
     lines: list[str] = []
     discover_resources(credentials(server), lines.append)
     assert lines[0] == f"{server.url}: 61 workbooks listed, reading their elements"

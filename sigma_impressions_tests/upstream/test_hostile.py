@@ -29,7 +29,7 @@ from sigma_impressions.errors import (
     SigmaUnavailable,
     StoreError,
 )
-from sigma_impressions.upstream import contract, discovery, sigma_api, snapshot_file
+from sigma_impressions.upstream import answers, contract, discovery, sigma_api, snapshot_file
 from sigma_impressions.upstream.contract import SCHEMA, conform
 from sigma_impressions.upstream.discovery import Discovered, discover_resources, list_workbooks
 from sigma_impressions.upstream.sigma_api import Credentials
@@ -412,7 +412,7 @@ def test_a_list_without_end_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None
 
 
 def test_more_workbooks_than_a_snapshot_may_have_are_not_collected(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(discovery, "ROWS_LIMIT", 10)
+    monkeypatch.setattr(answers, "ROWS_LIMIT", 10)
     many = of(entries=[WORKBOOK | {"workbookId": str(n)} for n in range(11)])
     with http_stub(api({"/v2/workbooks": many})) as stub, pytest.raises(SigmaApiError, match="more than 10 workbooks"):
         discover(stub)

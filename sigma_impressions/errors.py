@@ -192,7 +192,10 @@ class SigmaUnavailable(SigmaApiError):
 
 
 class SigmaRefused(SigmaApiError, again=False):
-    """Sigma has answered with an error that another attempt would not change; `status` is its HTTP status."""
+    """Sigma has answered with an error that another attempt would not change; `status` is its HTTP status.
+
+    It is 401 whenever Sigma does not accept the credentials.
+    """
 
     def __init__(self, message: str, status: int) -> None:
         super().__init__(message)

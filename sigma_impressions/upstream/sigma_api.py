@@ -264,7 +264,8 @@ class SigmaApi:
                     f"POST {_TOKEN_PATH}: HTTP {answer.status}. Sigma at {self.credentials.base_url} does not "
                     "accept the client ID and secret. Check SIGMA_CLIENT_ID and SIGMA_CLIENT_SECRET, and whether "
                     "SIGMA_BASE_URL is the region of your organization.",
-                    answer.status,
+                    # Whatever it was: to those who read on after a 400 or 403 of one thing, this is not one.
+                    401,
                 )
             attempt += 1
             await self._wait_or_give_up("POST", _TOKEN_PATH, answer, attempt)

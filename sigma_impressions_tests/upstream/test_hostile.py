@@ -26,6 +26,7 @@ from sigma_impressions.errors import (
     ResourcesRefused,
     ResourcesUnreadable,
     SigmaApiError,
+    SigmaRefused,
     SigmaUnavailable,
     StoreError,
 )
@@ -381,6 +382,19 @@ def test_an_answer_that_is_none_of_sigmas_is_told_in_a_sentence(answers: dict[st
         discover(stub)
     assert says in str(raised.value)
     test_s3.assert_no_secret(raised.value, SECRET, ADDRESS)
+
+
+@pytest.mark.parametrize("status", [400, 403])
+def test_credentials_that_are_revoked_on_the_way_end_the_discovery(status: int) -> None:
+    tokens = iter([TOKEN])
+    answer = api({"/v2/workbooks/": Answer(401), "/v2/workbooks": listing()})
+
+    def revoked(request: Request) -> Answer:
+        return next(tokens, Answer(status)) if request.path.startswith("/v2/auth/") else answer(request)
+
+    # Not a workbook that cannot be read: nothing can.
+    with http_stub(revoked) as stub, pytest.raises(SigmaRefused, match=f"HTTP {status}. .* does not accept"):
+        discover(stub)
 
 
 @pytest.mark.parametrize("seconds", [10**400, 1e308, -5, 0, True, "soon", None, [1]])

@@ -11,7 +11,7 @@ import socket
 import threading
 import time
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from http import HTTPStatus
 from types import TracebackType
@@ -20,14 +20,25 @@ from urllib.parse import parse_qs, unquote, urlsplit
 
 import polars as pl
 
-from sigma_impressions.upstream.contract import ELEMENT, WORKBOOK
+from sigma_impressions.upstream.contract import DATA_MODEL, ELEMENT, WORKBOOK
 
 CLIENT_ID: Final = "demo-client-id"
 MAX_LIMIT: Final = 1000
 DEFAULT_LIMIT: Final = 50
 
 _DATE = "%Y-%m-%dT%H:%M:%S%.3fZ"
-_PAGE_ID = "page-1"
+_SOME_TIME = "2025-01-01T08:00:00.000Z"
+_KINDS: Final = {WORKBOOK: "workbook", DATA_MODEL: "dataModel"}
+"""What the names of the IDs begin with in the entries of what has elements."""
+
+
+@dataclass
+class Page:
+    """A page of a workbook, and the IDs of the elements on it."""
+
+    page_id: str
+    name: str
+    element_ids: list[str] = field(default_factory=list)
 
 
 @dataclass
@@ -35,8 +46,15 @@ class Organization:
     """What the fake organization holds, in the form of the API's entries; may be changed while it is served."""
 
     workbooks: list[dict[str, Any]] = field(default_factory=list)
+    data_models: list[dict[str, Any]] = field(default_factory=list)
     elements: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
+    """By the ID of their workbook or data model."""
+    pages: dict[str, list[Page]] = field(default_factory=dict)
+    """By the ID of their workbook; one that is not here has a single page with all of its elements."""
     members: list[dict[str, Any]] = field(default_factory=list)
+    teams: list[dict[str, Any]] = field(default_factory=list)
+    team_members: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
+    """By the ID of their team."""
     hidden: list[dict[str, Any]] = field(default_factory=list)
     """Workbooks that the list leaves out, and that can be asked for by ID."""
     _places: dict[str, int] = field(default_factory=dict, repr=False, compare=False)
@@ -49,30 +67,97 @@ class Organization:
         )
         found = cls()
         emails = present["owner_email"].drop_nulls().unique(maintain_order=True).to_list()
-        ids = {email: f"member-{number}" for number, email in enumerate(emails)}
-        found.members = [{"memberId": member, "email": email} for email, member in ids.items()]
-        for row in present.filter(pl.col("resource_type") == WORKBOOK).iter_rows(named=True):
-            found.workbooks.append(
-                {
-                    "workbookId": row["workbook_id"],
-                    "workbookUrlId": row["workbook_url_id"],
-                    "name": row["name"],
-                    "path": row["path"],
-                    "url": row["url"],
-                    "ownerId": ids.get(row["owner_email"]),
-                    "createdBy": ids.get(row["owner_email"]),
-                    "updatedBy": ids.get(row["owner_email"]),
-                    "createdAt": row["created_at"],
-                    "updatedAt": row["updated_at"],
-                    "latestVersion": 1,
-                    "isArchived": bool(row["is_archived"]),
-                    "tags": [],
-                }
-            )
+        ids = {email: found.add_member(email, account_type="Creator") for email in emails}
+        for row in present.filter(pl.col("resource_type") != ELEMENT).iter_rows(named=True):
+            owner = ids.get(row["owner_email"])
+            entry = {
+                "name": row["name"],
+                "path": row["path"],
+                "url": row["url"],
+                "ownerId": owner,
+                "createdBy": owner,
+                "updatedBy": owner,
+                "createdAt": row["created_at"],
+                "updatedAt": row["updated_at"],
+                "latestVersion": 1,
+                "isArchived": bool(row["is_archived"]),
+                "tags": [],
+            }
+            kind, entries = _KINDS[row["resource_type"]], found.entries(row["resource_type"])
+            entries.append({f"{kind}Id": row["workbook_id"], f"{kind}UrlId": row["workbook_url_id"], **entry})
+        of_url_id = dict(present.filter(pl.col("resource_type") != ELEMENT)["workbook_url_id", "workbook_id"].rows())
         for row in present.filter(pl.col("resource_type") == ELEMENT).iter_rows(named=True):
-            entry = {"elementId": row["element_id"], "name": row["name"], "type": "visualization"}
-            found.elements.setdefault(row["workbook_id"], []).append(entry)
+            owner_id = of_url_id[row["workbook_url_id"]]
+            found.elements.setdefault(owner_id, []).append(
+                {"elementId": row["element_id"], "name": row["name"], "type": "visualization"}
+            )
+            if row.get("page_id"):
+                found.put_on_page(owner_id, row["page_id"], row["page_name"], row["element_id"])
         return found
+
+    def entries(self, resource_type: str) -> list[dict[str, Any]]:
+        """The list of the workbooks, or of the data models."""
+        return self.data_models if resource_type == DATA_MODEL else self.workbooks
+
+    def add_member(
+        self,
+        email: str,
+        name: str = "",
+        *,
+        account_type: str = "Viewer",
+        kind: str = "internal",
+        created_at: str = _SOME_TIME,
+        is_archived: bool = False,
+        is_inactive: bool = False,
+    ) -> str:
+        """Add a member, and return the ID. Who is archived was deactivated in Sigma, who is inactive by SCIM."""
+        member_id = f"member-{len(self.members)}"
+        first, _, last = name.partition(" ")
+        self.members.append(
+            {
+                "organizationId": "organization",
+                "memberId": member_id,
+                "memberType": account_type,
+                "userKind": kind,
+                "firstName": first,
+                "lastName": last,
+                "email": email,
+                "profileImgUrl": None,
+                "createdBy": member_id,
+                "updatedBy": member_id,
+                "createdAt": created_at,
+                "updatedAt": created_at,
+                "homeFolderId": f"home-{member_id}",
+                "isArchived": is_archived,
+                "isInactive": is_inactive,
+            }
+        )
+        return member_id
+
+    def add_team(self, name: str, member_ids: Iterable[str] = (), *, is_archived: bool = False) -> str:
+        """Add a team of such members, and return its ID."""
+        team_id = f"team-{len(self.teams)}"
+        self.teams.append(
+            {"teamId": team_id, "name": name, "description": None, "visibility": "public", "isArchived": is_archived}
+        )
+        self.team_members[team_id] = [
+            {"userId": member, "isTeamAdmin": False, "addedBy": "member-0"} for member in member_ids
+        ]
+        return team_id
+
+    def put_on_page(self, workbook_id: str, page_id: str, name: str, element_id: str) -> None:
+        """Put an element on a page of its workbook, which is made if there is none of that ID."""
+        pages = self.pages.setdefault(workbook_id, [])
+        page = next((page for page in pages if page.page_id == page_id), None)
+        if page is None:
+            page = Page(page_id, name)
+            pages.append(page)
+        page.element_ids.append(element_id)
+
+    def pages_of(self, workbook_id: str) -> list[Page]:
+        """The pages of a workbook."""
+        ids = [element["elementId"] for element in self.elements.get(workbook_id, [])]
+        return self.pages.get(workbook_id) or [Page("page-1", "Page 1", ids)]
 
     def workbook(self, workbook_id: str) -> dict[str, Any] | None:
         """The entry of a workbook, listed or not."""
@@ -99,8 +184,11 @@ class Behaviour:
     A token ends after `token_seconds`, or earlier after `token_uses` requests, as if it had been revoked.
     `fault_rate` is the share of requests that end in 429, 500 or a reset connection, by turns at random.
     `requests_per_second` is the rate limit; more are answered by 429 with `Retry-After: 1`. With
-    `is_administrator` unset the account may neither skip the permission check nor list members. `forbidden`
-    holds the IDs of workbooks whose elements are answered by 403.
+    `is_administrator` unset the account may neither skip the permission check nor list members or teams.
+    `forbidden` holds the IDs of workbooks, data models and teams that are answered by 403, `refused` the statuses
+    that whole lists are answered by, such as `{"dataModels": 404}`, or if they are asked for with a parameter, such as
+    `{"members?includeArchived": 400}`. With `elements_name_pages` the elements of a
+    workbook say which page they are on.
     """
 
     latency: float = 0.0
@@ -110,13 +198,15 @@ class Behaviour:
     requests_per_second: int | None = None
     is_administrator: bool = True
     has_more: bool = True
+    elements_name_pages: bool = False
     forbidden: set[str] = field(default_factory=set)
+    refused: dict[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class _Answer:
     status: int
-    content: Mapping[str, Any]
+    content: Mapping[str, Any] | Sequence[Any]
     headers: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -292,39 +382,84 @@ class FakeSigma:
 
     def _read(self, path: Sequence[str], query: Mapping[str, str]) -> _Answer:
         skips = query.get("skipPermissionCheck") == "true"
-        if not self.behaviour.is_administrator and (path[0] == "members" or skips):
+        refused = self.behaviour.refused
+        for asked in (path[0], *(f"{path[0]}?{name}" for name in query)):
+            if status := refused.get(asked):
+                return _error(status, HTTPStatus(status).name.lower())
+        if not self.behaviour.is_administrator and (path[0] in ("members", "teams") or skips):
             return _error(403, "forbidden")
-        if path[0] == "workbooks" and len(path) > 1:
-            return self._workbook(path[1].lower(), "/".join(path[2:]), query)
+        if len(path) > 1:
+            return self._thing(path[0], path[1], "/".join(path[2:]), query)
         lists: dict[str, Sequence[Mapping[str, Any]]] = {
             "workbooks": self.organization.workbooks,
-            "members": self.organization.members,
+            "dataModels": self.organization.data_models,
+            "members": self._members(query),
+            "teams": self.organization.teams,
             "datasets": [],
             "files": [],
         }
-        found = lists.get("/".join(path))
-        return _error(404, "not_found") if found is None else self._page(found, query)
+        found = lists.get(path[0])
+        if found is None:
+            return _error(404, "not_found")
+        if path[0] in ("members", "teams") and "limit" not in query:
+            return _Answer(200, found)
+        return self._page(found, query)
 
-    def _workbook(self, workbook_id: str, path: str, query: Mapping[str, str]) -> _Answer:
-        entry = self.organization.workbook(workbook_id)
+    def _members(self, query: Mapping[str, str]) -> list[dict[str, Any]]:
+        """The members that are asked for: those that were deactivated only if they are."""
+        left_out = [
+            flag
+            for flag, parameter in (("isArchived", "includeArchived"), ("isInactive", "includeInactive"))
+            if query.get(parameter) != "true"
+        ]
+        return [member for member in self.organization.members if not any(member.get(flag) for flag in left_out)]
+
+    def _thing(self, kind: str, thing_id: str, path: str, query: Mapping[str, str]) -> _Answer:
+        """What is asked of one workbook, data model or team."""
+        organization, key = self.organization, thing_id.lower()
+        if kind == "workbooks":
+            entry = organization.workbook(key)
+            lists = self._lists_of_workbook(key, path) if entry else {}
+        elif kind == "dataModels":
+            entry = next((entry for entry in organization.data_models if entry["dataModelId"] == key), None)
+            lists = {"elements": organization.elements.get(key, [])}
+        else:
+            entries = organization.teams if kind == "teams" else []
+            entry = next((entry for entry in entries if entry["teamId"] == thing_id), None)
+            lists = {"members": organization.team_members.get(thing_id, [])}
         if entry is None:
             return _error(404, "not_found")
-        if workbook_id in self.behaviour.forbidden:
+        if {thing_id, key} & self.behaviour.forbidden:
             return _error(403, "forbidden")
         if not path:
             return _Answer(200, entry)
         if path.startswith("lineage/elements/"):
             return _Answer(200, {"dependencies": {}, "edges": []})
+        found = lists.get(path)
+        return _error(404, "not_found") if found is None else self._page(found, query)
+
+    def _lists_of_workbook(self, workbook_id: str, path: str) -> dict[str, Sequence[Mapping[str, Any]]]:
         elements = self.organization.elements.get(workbook_id, [])
-        lists: dict[str, Sequence[Mapping[str, Any]]] = {
-            "elements": elements,
-            "pages": [{"pageId": _PAGE_ID, "name": "Page 1"}],
-            f"pages/{_PAGE_ID}/elements": elements,
+        if path == "elements" and not self.behaviour.elements_name_pages:
+            return {path: elements}
+        pages = self.organization.pages_of(workbook_id)
+        on_page = {element_id: page for page in pages for element_id in page.element_ids}
+        return {
+            "elements": [
+                entry | ({"pageId": page.page_id, "pageName": page.name} if page else {})
+                for entry in elements
+                for page in [on_page.get(entry["elementId"])]
+            ],
+            "pages": [{"pageId": page.page_id, "name": page.name} for page in pages],
+            **{
+                f"pages/{page.page_id}/elements": [
+                    entry for entry in elements if entry["elementId"] in page.element_ids
+                ]
+                for page in pages
+            },
             "materialization-schedules": [],
             "queries": [],
         }
-        found = lists.get(path)
-        return _error(404, "not_found") if found is None else self._page(found, query)
 
     def _page(self, entries: Sequence[Mapping[str, Any]], query: Mapping[str, str]) -> _Answer:
         limit = int(query.get("limit", DEFAULT_LIMIT))

@@ -12,15 +12,25 @@ from sigma_impressions.demo.fake_sigma import Organization
 _LETTERS = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 
 
-def large_organization(workbooks: int, elements: int, seed: int = 7) -> Organization:
-    """An organization of that size, the same for the same seed; popular workbooks have more elements."""
+def large_organization(
+    workbooks: int, elements: int, seed: int = 7, *, members: int = 1500, teams: int = 0
+) -> Organization:
+    """An organization of that size, the same for the same seed; popular workbooks have more elements.
+
+    One member of 20 is a guest, one of 50 was deactivated; a team has a hundred members on average.
+    """
     rng = np.random.default_rng(seed)
     weights = 1 / (1 + np.arange(workbooks)) ** 0.4
     counts = rng.multinomial(elements, weights / weights.sum())
-    found = Organization(members=[{"memberId": f"member-{n}", "email": f"user{n}@example.com"} for n in range(1500)])
+    found = Organization()
+    for number in range(members):
+        kind = "guest" if number % 20 == 19 else "internal"
+        found.add_member(f"user{number}@example.com", f"User {number}", kind=kind, is_archived=number % 50 == 49)
+    for number, size in enumerate(np.random.default_rng(seed).integers(1, 200, teams).tolist()):
+        found.add_team(f"Team {number}", [f"member-{(number * 131 + n * 37) % members}" for n in range(size)])
     for number, count in enumerate(counts.tolist()):
         workbook_id, url_id = str(uuid.UUID(bytes=rng.bytes(16), version=4)), _identifier(rng, 22)
-        owner = f"member-{rng.integers(0, 1500)}"
+        owner = f"member-{rng.integers(0, members)}"
         found.workbooks.append(
             {
                 "workbookId": workbook_id,

@@ -130,7 +130,7 @@ def _as_type(column: pl.Series, dtype: pl.DataType | type[pl.DataType], read_fro
         _check_length(column, read_from)
         column = present = _blank_as_null(column)
     if dtype == UTC_TIME:
-        result = _as_time(column)
+        result = as_time(column)
     elif dtype == pl.Boolean and column.dtype == pl.String:
         words = {**dict.fromkeys(("true", "t", "1", "yes"), True), **dict.fromkeys(("false", "f", "0", "no"), False)}
         result = column.str.to_lowercase().replace_strict(words, default=None, return_dtype=pl.Boolean)
@@ -185,7 +185,7 @@ _MICROSECONDS = {"us": 1, "ms": 1000, "d": 86_400 * 10**6}
 """How many there are in a unit of time."""
 
 
-def _as_time(column: pl.Series) -> pl.Series:
+def as_time(column: pl.Series) -> pl.Series:
     """The times in UTC, null where there is none within the years 1 to 9999."""
     if column.dtype == pl.String:
         text = pl.first().str

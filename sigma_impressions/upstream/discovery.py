@@ -10,9 +10,9 @@ from typing import Any, Final
 import polars as pl
 
 from sigma_impressions.clouds.backoff import Backoff
-from sigma_impressions.errors import SigmaRefused
 from sigma_impressions.upstream.answers import check_count, text, truth
 from sigma_impressions.upstream.contract import ALIASES, ELEMENT, WORKBOOK, conform
+from sigma_impressions.upstream.members import list_members
 from sigma_impressions.upstream.reading import DISCOVERY_SECONDS, read_each, with_fewer_rights, within
 from sigma_impressions.upstream.sigma_api import (
     DEFAULT_CONCURRENCY,
@@ -99,14 +99,15 @@ async def _discover(
 ) -> Discovered:
     async with SigmaApi(credentials, concurrency=concurrency, backoff=backoff) as api:
         listed, notes = await _workbooks(api)
-        owners, owner_notes = await _members(api)
+        members, more_notes = await list_members(api, "owner_email stays empty")
+        owners = {member.member_id: member.email for member in members if member.email}
         found = sources(listed)
         workbooks = without_versions(listed, found)
         report(f"{credentials.base_url}: {len(workbooks)} workbooks listed, reading their elements")
         elements, unread = await _all_elements(api, workbooks, report)
         resources = _resources(workbooks, owners, elements, credentials.base_url)
         of_versions = aliases(resources, found, await version_url_ids(api, listed, found))
-        return Discovered(resources, of_versions, tuple(unread), (*notes, *owner_notes), api.traffic)
+        return Discovered(resources, of_versions, tuple(unread), (*notes, *more_notes), api.traffic)
 
 
 async def _workbooks(api: SigmaApi) -> tuple[list[dict[str, Any]], list[str]]:
@@ -125,22 +126,6 @@ async def _listed(api: SigmaApi, path: str, params: Mapping[str, str | int]) -> 
         found.update((str(entry["workbookId"] or "").lower(), entry) for entry in map(_workbook, page))
         check_count(len(found))
     return list(found.values())
-
-
-async def _members(api: SigmaApi) -> tuple[dict[str, str], list[str]]:
-    """The e-mail address of every member by ID; without the right to list members, none and a note."""
-    found: dict[str, str] = {}
-    try:
-        async for page in api.entries(path_of("members")):
-            found.update(
-                (str(text(entry, "memberId")), str(text(entry, "email"))) for entry in page if entry.get("email")
-            )
-            check_count(len(found))
-    except SigmaRefused as refused:
-        if refused.status != 403:
-            raise
-        return {}, ["The owner of the client credentials may not list members: owner_email stays empty."]
-    return found, []
 
 
 async def _all_elements(

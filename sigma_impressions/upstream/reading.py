@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping, Sequence
+from contextlib import asynccontextmanager
 from typing import Any, Final, TypeVar
 
 from sigma_impressions.errors import SigmaRefused, SigmaUnavailable
 from sigma_impressions.upstream.sigma_api import Credentials, SigmaApi
 
+S = TypeVar("S")
 T = TypeVar("T")
 
 DISCOVERY_SECONDS: Final = 4 * 3600.0
@@ -35,9 +37,21 @@ async def within(seconds: float, work: Coroutine[Any, Any, T], credentials: Cred
 
 async def all_of(works: Sequence[Coroutine[Any, Any, T]]) -> list[T]:
     """The results of all; after the first failure the others are ended before it is raised."""
+    async with _ended_together(works) as tasks:
+        return await asyncio.gather(*tasks)
+
+
+async def both(one: Coroutine[Any, Any, S], other: Coroutine[Any, Any, T]) -> tuple[S, T]:
+    """The results of two that differ, as `all_of` gives those that do not."""
+    async with _ended_together([one]) as (first,), _ended_together([other]) as (second,):
+        return await asyncio.gather(first, second)
+
+
+@asynccontextmanager
+async def _ended_together(works: Sequence[Coroutine[Any, Any, T]]) -> AsyncIterator[list[asyncio.Task[T]]]:
     tasks = [asyncio.create_task(work) for work in works]
     try:
-        return await asyncio.gather(*tasks)
+        yield tasks
     finally:
         for task in tasks:
             task.cancel()

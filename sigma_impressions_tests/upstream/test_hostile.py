@@ -33,6 +33,7 @@ from sigma_impressions.errors import (
 from sigma_impressions.upstream import answers, contract, discovery, sigma_api, snapshot_file
 from sigma_impressions.upstream.contract import SCHEMA, conform
 from sigma_impressions.upstream.discovery import Discovered, discover_resources, list_workbooks
+from sigma_impressions.upstream.members import MEMBERS, DiscoveredMembers, discover_members
 from sigma_impressions.upstream.sigma_api import Credentials
 from sigma_impressions.upstream.snapshot_file import read_snapshot
 from sigma_impressions_tests.clouds import test_s3
@@ -384,6 +385,99 @@ def test_an_answer_that_is_none_of_sigmas_is_told_in_a_sentence(answers: dict[st
     test_s3.assert_no_secret(raised.value, SECRET, ADDRESS)
 
 
+MEMBER = {"memberId": "m1", "email": ADDRESS, "firstName": "Ann", "lastName": "Lee", "memberType": "Viewer"}
+
+
+def members(**changes: Any) -> dict[str, Answer]:
+    """One member, in one team."""
+    return {
+        "/v2/members": of(entries=[MEMBER | changes], nextPage=None),
+        "/v2/teams/t1/members": of(entries=[{"userId": "m1"}], nextPage=None),
+        "/v2/teams": of(entries=[{"teamId": "t1", "name": "Sales"}], nextPage=None),
+    }
+
+
+def team(**changes: Any) -> dict[str, Answer]:
+    return members() | {"/v2/teams": of(entries=[{"teamId": "t1", "name": "Sales"} | changes], nextPage=None)}
+
+
+def who(stub: HttpStub) -> DiscoveredMembers:
+    return discover_members(at(stub), lambda _: None, backoff=Backoff(2, 0.0))
+
+
+UNUSABLE_MEMBERS: dict[str, tuple[dict[str, Answer], str]] = {
+    "no member ID": (members(memberId=None), "memberId is missing in the answer"),
+    "a blank member ID": (members(memberId=" "), "memberId is missing in the answer"),
+    "a list as address": (members(email=[ADDRESS]), "email is not a text in the answer"),
+    "an object as name": (members(firstName={"a": ADDRESS}), "firstName is not a text in the answer"),
+    "a long name": (members(lastName=ADDRESS * 1000), "lastName has more than 10,000 characters"),
+    "no truth value": (members(isArchived="yes"), "isArchived of a member is neither true nor false"),
+    "no time": (members(createdAt=f"of {ADDRESS}"), "createdAt of a member is not a time in the answer"),
+    "a time out of bounds": (members(createdAt="+262143-01-01T00:00:00Z"), "createdAt of a member is not a time"),
+    "no entries": ({"/v2/members": Answer(200, b"[]")}, "GET /v2/members: the answer is not a JSON object"),
+    "no team ID": (team(teamId=""), "teamId is missing in the answer"),
+    "a long team name": (team(name="x" * 10_001), "name has more than 10,000 characters"),
+    "a list as team name": (team(name=[ADDRESS]), "name is not a text in the answer"),
+    "no truth value of a team": (team(isArchived=1), "isArchived of a team is neither true nor false"),
+    "teams in a circle": (
+        {"/v2/teams": of(entries=[], nextPage="again")},
+        "GET /v2/teams: Sigma names the page after this one a second time",
+    ),
+    "members in a circle": (
+        {"/v2/members": of(entries=[MEMBER], nextPage="again")},
+        "GET /v2/members: Sigma names the page after this one a second time",
+    ),
+    "no user ID": (
+        {"/v2/teams/t1/members": of(entries=[{"memberId": "m1"}])} | {"/v2/teams": team()["/v2/teams"]},
+        "userId is missing in the answer",
+    ),
+}
+
+
+@pytest.mark.parametrize(("answers", "says"), UNUSABLE_MEMBERS.values(), ids=UNUSABLE_MEMBERS)
+def test_members_that_are_none_of_sigmas_are_told_in_a_sentence(answers: dict[str, Answer], says: str) -> None:
+    with http_stub(api(answers)) as stub, pytest.raises(SigmaApiError) as raised:
+        who(stub)
+    assert says in str(raised.value)
+    test_s3.assert_no_secret(raised.value, SECRET, ADDRESS)
+
+
+def test_odd_texts_of_members_and_teams_are_kept_and_can_be_written() -> None:
+    odd = members(firstName="A\0nn", lastName="L\ud800ee", email=7, userKind="\u2028", memberType="\ud800")
+    odd["/v2/teams"] = of(entries=[{"teamId": "t1", "name": "\ud800\0"}], nextPage="")
+    with http_stub(api(odd)) as stub:
+        found = who(stub).members
+    assert found.drop("created_at").rows() == [("m1", "7", "A\0nn L?ee", "?", None, ["?\0"], True)]
+    found.write_ndjson()
+
+
+def test_members_on_pages_that_move_are_there_once() -> None:
+    def page(request: Request) -> Answer:
+        if not request.path.startswith("/v2/members"):
+            return everything(request)
+        last = "page=2" in request.path
+        return of(
+            entries=[MEMBER, MEMBER | {"firstName": "Di"}, MEMBER | {"memberId": "m2"}][last:], nextPage=[2, None][last]
+        )
+
+    everything = api(members())
+    with http_stub(page) as stub:
+        found = who(stub)
+    assert found.members.select("member_id", "name", "teams").rows() == [("m1", "Di Lee", ["Sales"])]
+    assert found.notes == ("1 members have the e-mail address of another one, who is newer or not deactivated.",)
+
+
+@pytest.mark.parametrize("path", ["/v2/members", "/v2/teams?", "/v2/teams/t1/members"])
+def test_more_members_than_any_organization_has_are_not_collected(path: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(answers, "ROWS_LIMIT", 10)
+    many = of(entries=[MEMBER | {name: str(n) for name in ("memberId", "teamId", "userId")} for n in range(11)])
+    with (
+        http_stub(api({path: many, **members()} | {path: many})) as stub,
+        pytest.raises(SigmaApiError, match="more than 10 workbooks"),
+    ):
+        who(stub)
+
+
 @pytest.mark.parametrize("status", [400, 403])
 def test_credentials_that_are_revoked_on_the_way_end_the_discovery(status: int) -> None:
     tokens = iter([TOKEN])
@@ -457,7 +551,10 @@ def any_answers() -> Iterator[tuple[HttpStub, dict[str, Answer]]]:
 
 
 FIELDS = st.sampled_from(
-    [*WORKBOOK, "ownerId", "isArchived", "tags", "taggedWorkbookId", "memberId", "email", "elementId"]
+    [
+        *(*WORKBOOK, "ownerId", "isArchived", "tags", "taggedWorkbookId", "elementId"),
+        *(*MEMBER, "userKind", "isInactive", "createdAt", "teamId", "userId"),
+    ]
 )
 ENTRIES = st.lists(st.dictionaries(FIELDS, VALUES, max_size=4) | VALUES, max_size=3)
 # What answers a list.
@@ -484,6 +581,27 @@ def test_any_answers_give_resources_or_a_sentence(
             ask(stub)
         except OperatorError as told:
             assert SECRET not in str(told)
+
+
+@pytest.mark.slow
+@settings(max_examples=50, deadline=None)
+@given(people=ENTRIES, others=st.lists(ANSWERS, min_size=2, max_size=2), status=st.sampled_from([200, 200, 404, 503]))
+def test_any_answers_give_members_or_a_sentence(
+    any_answers: tuple[HttpStub, dict[str, Answer]], people: list[Any], others: list[Any], status: int
+) -> None:
+    stub, answers = any_answers
+    answers.clear()
+    answers["/v2/members"] = of(entries=[MEMBER | entry if isinstance(entry, dict) else entry for entry in people])
+    for path, content in zip(("/v2/teams/", "/v2/teams"), others, strict=True):
+        answers[path] = Answer(status if path == "/v2/teams/" else 200, json.dumps(content).encode())
+    try:
+        found = who(stub).members
+    except OperatorError as told:
+        assert SECRET not in str(told)
+    else:
+        assert found.schema == pl.Schema(MEMBERS)
+        found.write_ndjson()
+        found.rows()
 
 
 # --- memory

@@ -77,7 +77,8 @@ def _workbooks(settings: Settings) -> tuple[pl.DataFrame, str]:
     credentials = sigma_credentials(settings)
     if credentials is not None:
         workbooks, elements = list_workbooks(credentials)
-        return workbooks, f"{workbooks.height} workbooks at {credentials.base_url}, {elements} elements in the first"
+        listed = counted(workbooks, elements=False)
+        return workbooks, f"{listed} at {credentials.base_url}, {elements} elements in the first"
     where = resources_location(settings)
     resources = read_snapshot(where, resources_bucket(settings))
     return resources.filter(pl.col("resource_type") != ELEMENT), counted(resources)

@@ -105,10 +105,14 @@ def _conform(frame: pl.DataFrame, read_from: str) -> pl.DataFrame:
     return known.drop("row").sort(KEY, nulls_last=False)
 
 
-def counted(resources: pl.DataFrame) -> str:
+def counted(resources: pl.DataFrame, *, elements: bool = True) -> str:
     """How many resources there are of each kind, in words; data models only if there are any."""
     found = dict(resources.group_by("resource_type").len().iter_rows())
-    words = {WORKBOOK: "workbook", **({DATA_MODEL: "data model"} if DATA_MODEL in found else {}), ELEMENT: "element"}
+    words = {
+        WORKBOOK: "workbook",
+        **({DATA_MODEL: "data model"} if DATA_MODEL in found else {}),
+        **({ELEMENT: "element"} if elements else {}),
+    }
     counts = ((found.get(kind, 0), word) for kind, word in words.items())
     return ", ".join(f"{count} {word}{'' if count == 1 else 's'}" for count, word in counts)
 

@@ -1,4 +1,7 @@
-"""Discover Sigma's workbooks and elements through its REST API, in the columns of `sigma_resources`."""
+"""Discover Sigma's workbooks, data models and elements through its REST API, in the columns of `sigma_resources`.
+
+A data model is to its elements what a workbook is; what is said of workbooks below holds for both.
+"""
 
 from __future__ import annotations
 
@@ -10,10 +13,11 @@ from typing import Any, Final
 import polars as pl
 
 from sigma_impressions.clouds.backoff import Backoff
+from sigma_impressions.errors import SigmaRefused
 from sigma_impressions.upstream.answers import check_count, text, truth
-from sigma_impressions.upstream.contract import ALIASES, ELEMENT, WORKBOOK, conform
+from sigma_impressions.upstream.contract import ALIASES, DATA_MODEL, ELEMENT, WORKBOOK, conform
 from sigma_impressions.upstream.members import list_members
-from sigma_impressions.upstream.reading import DISCOVERY_SECONDS, read_each, with_fewer_rights, within
+from sigma_impressions.upstream.reading import DISCOVERY_SECONDS, both, read_each, with_fewer_rights, within
 from sigma_impressions.upstream.sigma_api import (
     DEFAULT_CONCURRENCY,
     PATIENCE,
@@ -27,7 +31,11 @@ from sigma_impressions.upstream.versions import aliases, sources, version_url_id
 _TEST_SECONDS: Final = 600.0
 """How long the quick test of all rights may take."""
 
+_API_NAMES: Final = {WORKBOOK: ("workbooks", "workbook"), DATA_MODEL: ("dataModels", "dataModel")}
+"""How the API calls the list of a resource type, and what the names of the IDs in it begin with."""
+
 _WORKBOOK_COLUMNS = {
+    "resource_type": pl.String,
     "workbook_id": pl.String,
     "workbook_url_id": pl.String,
     "name": pl.String,
@@ -80,7 +88,7 @@ def discover_resources(
 
 
 def list_workbooks(credentials: Credentials) -> tuple[pl.DataFrame, int]:
-    """The workbooks alone, as resources, and the number of elements of the first one: a quick test of all rights.
+    """The workbooks alone, as resources, and the number of elements of the first one: a quick test of the rights.
 
     Raises as `discover_resources` does.
     """
@@ -89,43 +97,69 @@ def list_workbooks(credentials: Credentials) -> tuple[pl.DataFrame, int]:
 
 async def _list(credentials: Credentials) -> tuple[pl.DataFrame, int]:
     async with SigmaApi(credentials, backoff=Backoff(3, PATIENCE.first)) as api:
-        listed, _ = await _workbooks(api)
-        elements = await _elements(api, listed[0]) if listed else []
-        return _resources(without_versions(listed, sources(listed)), {}, [], credentials.base_url), len(elements)
+        listed, data_models, _ = await _workbooks(api)
+        workbooks = [*without_versions(listed, sources(listed)), *data_models]
+        elements = await _elements(api, workbooks[0]) if workbooks else []
+        return _resources(workbooks, {}, [], credentials.base_url), len(elements)
 
 
 async def _discover(
     credentials: Credentials, report: Callable[[str], None], concurrency: int, backoff: Backoff
 ) -> Discovered:
     async with SigmaApi(credentials, concurrency=concurrency, backoff=backoff) as api:
-        listed, notes = await _workbooks(api)
-        members, more_notes = await list_members(api, "owner_email stays empty")
-        owners = {member.member_id: member.email for member in members if member.email}
+        (listed, data_models, notes), (members, more_notes) = await both(
+            _workbooks(api), list_members(api, "owner_email stays empty")
+        )
         found = sources(listed)
         workbooks = without_versions(listed, found)
-        report(f"{credentials.base_url}: {len(workbooks)} workbooks listed, reading their elements")
+        report(f"{credentials.base_url}: {_named(workbooks, data_models)} listed, reading their elements")
+        workbooks += data_models
         elements, unread = await _all_elements(api, workbooks, report)
+        owners = {member.member_id: member.email for member in members if member.email}
         resources = _resources(workbooks, owners, elements, credentials.base_url)
         of_versions = aliases(resources, found, await version_url_ids(api, listed, found))
         return Discovered(resources, of_versions, tuple(unread), (*notes, *more_notes), api.traffic)
 
 
-async def _workbooks(api: SigmaApi) -> tuple[list[dict[str, Any]], list[str]]:
-    """Every workbook once, and a note if only those are listed that the credentials' owner may open."""
+def _named(workbooks: Sequence[Mapping[str, Any]], data_models: Sequence[Mapping[str, Any]]) -> str:
+    return f"{len(workbooks)} workbooks" + (f" and {len(data_models)} data models" if data_models else "")
+
+
+async def _workbooks(api: SigmaApi) -> tuple[list[dict[str, Any]], list[dict[str, Any]], list[str]]:
+    """Every workbook and every data model once, and notes of those that are not listed."""
+    workbooks, notes = await _listed(api, WORKBOOK)
+    try:
+        data_models, more_notes = await _listed(api, DATA_MODEL)
+    except SigmaRefused as refused:
+        if refused.status not in (403, 404):
+            raise
+        return workbooks, [], [*notes, f"Data models cannot be listed, views of them stay unmatched. {refused}"]
+    named = [entry for entry in data_models if (entry["workbookUrlId"] or "").strip()]
+    if left_out := len(data_models) - len(named):
+        more_notes.append(
+            f"{left_out} data models have no dataModelUrlId, which views would name them by: they are left out."
+        )
+    return workbooks, named, list(dict.fromkeys([*notes, *more_notes]))
+
+
+async def _listed(api: SigmaApi, resource_type: str) -> tuple[list[dict[str, Any]], list[str]]:
+    """Everything of a type, and a note if only what is shared with the credentials' owner is listed."""
+
+    async def read(params: Mapping[str, str]) -> list[dict[str, Any]]:
+        # By ID: a list that changes while it is paged through repeats some.
+        found: dict[str, dict[str, Any]] = {}
+        async for page in api.entries(path_of(_API_NAMES[resource_type][0]), params):
+            for entry in page:
+                workbook = _workbook(resource_type, entry)
+                found[str(workbook["workbookId"] or "").lower()] = workbook
+            check_count(len(found))
+        return list(found.values())
+
     return await with_fewer_rights(
-        lambda params: _listed(api, path_of("workbooks"), params),
+        read,
         {"skipPermissionCheck": "true"},
-        "The owner of the client credentials is no administrator: only workbooks shared with them are listed.",
+        "The owner of the client credentials is no administrator: only what is shared with them is listed.",
     )
-
-
-async def _listed(api: SigmaApi, path: str, params: Mapping[str, str | int]) -> list[dict[str, Any]]:
-    """The entries of the list by workbook ID: a list that changes while it is paged through repeats some."""
-    found: dict[str, dict[str, Any]] = {}
-    async for page in api.entries(path, params):
-        found.update((str(entry["workbookId"] or "").lower(), entry) for entry in map(_workbook, page))
-        check_count(len(found))
-    return list(found.values())
 
 
 async def _all_elements(
@@ -146,7 +180,8 @@ async def _all_elements(
 
 
 async def _elements(api: SigmaApi, workbook: Mapping[str, Any]) -> list[_Element]:
-    path, url_id = path_of("workbooks", str(workbook.get("workbookId")), "elements"), str(workbook.get("workbookUrlId"))
+    path = path_of(_API_NAMES[workbook["resource_type"]][0], str(workbook["workbookId"]), "elements")
+    url_id = str(workbook["workbookUrlId"])
     found: list[_Element] = []
     async for page in api.entries(path):
         found.extend((url_id, text(entry, "elementId"), text(entry, "name")) for entry in page)
@@ -156,14 +191,16 @@ async def _elements(api: SigmaApi, workbook: Mapping[str, Any]) -> list[_Element
 
 # --- Answers ----------------------------------------------------------------------------------------------------
 
-_WORKBOOK_TEXTS = ("workbookId", "workbookUrlId", "name", "path", "url", "ownerId", "createdAt", "updatedAt")
 
-
-def _workbook(entry: Mapping[str, Any]) -> dict[str, Any]:
-    """What is used of a workbook's entry. Raises `SigmaApiError` if it is none of Sigma's."""
+def _workbook(resource_type: str, entry: Mapping[str, Any]) -> dict[str, Any]:
+    """What is used of an entry, by the names of a workbook. Raises `SigmaApiError` if it is none of Sigma's."""
+    prefix = _API_NAMES[resource_type][1]
     tags = entry.get("tags")
     return {
-        **{name: text(entry, name) for name in _WORKBOOK_TEXTS},
+        "resource_type": resource_type,
+        "workbookId": text(entry, f"{prefix}Id"),
+        "workbookUrlId": text(entry, f"{prefix}UrlId"),
+        **{name: text(entry, name) for name in ("name", "path", "url", "ownerId", "createdAt", "updatedAt")},
         "isArchived": truth(entry, "isArchived", "a workbook"),
         "tags": [
             {name: text(tag, name) for name in ("name", "taggedWorkbookId")}
@@ -183,14 +220,16 @@ def _resources(
     read_from: str,
 ) -> pl.DataFrame:
     """One row per workbook and per element. An element has the owner, times and flags of its workbook."""
-    fields = ("workbookId", "workbookUrlId", "name", "path", "url", "ownerId", "createdAt", "updatedAt", "isArchived")
+    fields = (
+        *("resource_type", "workbookId", "workbookUrlId", "name", "path", "url", "ownerId"),
+        *("createdAt", "updatedAt", "isArchived"),
+    )
     frame = pl.DataFrame(
-        [tuple(entry.get(name) for name in fields) for entry in workbooks],
+        [tuple(entry[name] for name in fields) for entry in workbooks],
         schema=_WORKBOOK_COLUMNS,
         orient="row",
         strict=False,
     ).with_columns(
-        resource_type=pl.lit(WORKBOOK),
         element_id=pl.lit(None, pl.String),
         workbook_name=pl.col("name"),
         owner_email=pl.col("owner_id").replace_strict(owners, default=None, return_dtype=pl.String),

@@ -31,6 +31,14 @@ def organization() -> Organization:
     return large_organization(3, 12)
 
 
+def add_data_model(sigma: Organization, element_id: str) -> dict[str, Any]:
+    """A data model with one element."""
+    model = {"dataModelId": "9d0f2c5e-6f0b-4f4e-8d43-0a1b2c3d4e5f", "dataModelUrlId": "model", "name": "Orders"}
+    sigma.data_models.append(model)
+    sigma.elements[model["dataModelId"]] = [{"elementId": element_id, "name": "Orders by day"}]
+    return model
+
+
 class Deployment:
     """One source: a bucket, a Sigma organization, a storage and an instance in `folder`."""
 
@@ -80,7 +88,9 @@ OF_RESOURCES = """
 """
 
 
-def test_views_of_tagged_versions_and_of_equal_element_ids_count_where_they_belong(deployment: Deployment) -> None:
+def test_views_of_tagged_versions_data_models_and_equal_element_ids_count_where_they_belong(
+    deployment: Deployment,
+) -> None:
     sigma = deployment.sigma.organization
     first, second = sigma.workbooks[0], sigma.workbooks[1]
     w1, w2 = first["workbookUrlId"], second["workbookUrlId"]
@@ -88,6 +98,7 @@ def test_views_of_tagged_versions_and_of_equal_element_ids_count_where_they_belo
     sigma.elements[second["workbookId"]][0]["elementId"] = same
     version = tag(sigma, w1, "Production", listed=True)
     unlisted = tag(sigma, w1, "Test", listed=False)
+    model = add_data_model(sigma, same)
     deployment.export(
         ("ann", w1, "", 1),
         ("ann", version["workbookUrlId"], "", 2),
@@ -95,14 +106,20 @@ def test_views_of_tagged_versions_and_of_equal_element_ids_count_where_they_belo
         ("bob", unlisted["workbookUrlId"], same, 8),
         ("cy", w1, same, 16),
         ("cy", w2, same, 32),
+        ("di", model["dataModelUrlId"], "", 64),
+        ("di", model["dataModelId"].upper(), same, 128),
     )
     assert deployment.scan() is None
     assert deployment.query(OF_RESOURCES) == sorted(
-        [(w1, None, False, 7, 2), (w1, same, False, 24, 2), (w2, same, False, 32, 1)], key=lambda row: (row[0], row[3])
+        [
+            *((w1, None, False, 7, 2), (w1, same, False, 24, 2), (w2, same, False, 32, 1)),
+            *(("model", None, False, 64, 1), ("model", same, False, 128, 1)),
+        ],
+        key=lambda row: (row[0], row[3]),
     )
     assert deployment.query("SELECT * FROM unmatched_impressions") == []
     counted = dict(deployment.query("SELECT workbook_url_id, sum(impressions) FROM daily_impressions GROUP BY ALL"))
-    assert counted == {w1: 31, w2: 32}
+    assert counted == {w1: 31, w2: 32, "model": 192}
 
 
 def test_a_deleted_workbook_keeps_its_metrics_and_an_empty_answer_is_refused(deployment: Deployment) -> None:
@@ -161,9 +178,10 @@ def test_the_usage_follows_to_datahub_if_it_is_switched_on(deployment: Deploymen
 def test_failures_say_what_is_wrong_with_the_api_and_never_the_secret(deployment: Deployment) -> None:
     workbook = deployment.sigma.organization.workbooks[0]
     deployment.export(("ann", workbook["workbookUrlId"], "", 1))
+    add_data_model(deployment.sigma.organization, "e1")
     steps = {step.name: step for step in deployment.check()}
     assert all(step.passed for step in steps.values())
-    assert steps["resources"].message.startswith(f"3 workbooks at {deployment.sigma.url}, ")
+    assert steps["resources"].message.startswith(f"3 workbooks, 1 data model at {deployment.sigma.url}, ")
 
     secret = deployment.sigma.client_secret
     deployment.sigma.client_secret = "another-secret"

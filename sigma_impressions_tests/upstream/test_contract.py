@@ -210,6 +210,7 @@ def test_a_data_model_is_to_its_elements_what_a_workbook_is(tmp_path: Path) -> N
     found = conform(frame(model, {**ELEMENT, "workbook_url_id": "m1"}), "the file")
     assert found["resource_type"].to_list() == ["sigma_data_model", "sigma_element"]
     assert counted(found) == "0 workbooks, 1 data model, 1 element"
+    assert counted(found, elements=False) == "0 workbooks, 1 data model"
     assert counted(conform(frame(WORKBOOK, ELEMENT), "the file")) == "1 workbook, 1 element"
     tables = Tables(tmp_path)
     first = capture_snapshot(tables, found, "f", NOW)

@@ -36,8 +36,8 @@ def test_every_workbook_and_element_is_a_row(server: FakeSigma) -> None:
     found = discover(server)
     assert_frame_equal(found.resources, present())
     assert (found.unread, found.notes, found.aliases.height) == ((), (), 0)
-    # A token, the workbooks, the members, and one request for each workbook.
-    assert found.traffic.requests == 3 + len(server.organization.workbooks)
+    # A token, the workbooks, the data models, the members, and one request for each workbook.
+    assert found.traffic.requests == 4 + len(server.organization.workbooks)
 
 
 @pytest.mark.slow
@@ -76,6 +76,78 @@ def test_without_the_rights_of_an_administrator_the_rest_is_read(server: FakeSig
         "The owner of the client credentials is no administrator",
         "The owner of the client credentials may not list members",
     ]
+
+
+def with_data_models() -> pl.DataFrame:
+    """The demo's resources as they would be if two of its workbooks were data models."""
+    workbooks = present().filter(resource_type="sigma_workbook")["workbook_url_id"].head(2)
+    is_one = (pl.col("resource_type") == "sigma_workbook") & pl.col("workbook_url_id").is_in(workbooks.implode())
+    kind = pl.when(is_one).then(pl.lit("sigma_data_model")).otherwise("resource_type")
+    return conform(present().with_columns(resource_type=kind), "the demo")
+
+
+@pytest.fixture
+def with_models() -> Iterator[FakeSigma]:
+    with FakeSigma(Organization.of_resources(with_data_models())) as running:
+        yield running
+
+
+def test_every_data_model_and_its_elements_are_rows(with_models: FakeSigma) -> None:
+    lines: list[str] = []
+    found = discover_resources(credentials(with_models), lines.append)
+    assert_frame_equal(found.resources, with_data_models())
+    assert (found.unread, found.notes) == ((), ())
+    assert lines[0] == f"{with_models.url}: 59 workbooks and 2 data models listed, reading their elements"
+
+
+def test_an_administrators_list_of_data_models_is_asked_for_first(with_models: FakeSigma) -> None:
+    discover(with_models)
+    with_models.behaviour.is_administrator = False
+    found = discover(with_models)
+    assert [path for path in with_models.paths if "dataModels?" in path] == [
+        "/v2/dataModels?skipPermissionCheck=true&limit=1000",
+        "/v2/dataModels?skipPermissionCheck=true&limit=1000",
+        "/v2/dataModels?limit=1000",
+    ]
+    assert found.resources.filter(resource_type="sigma_data_model").height == 2
+    # It is said once, of workbooks and data models.
+    assert len(found.notes) == 2
+
+
+@pytest.mark.parametrize("status", [403, 404])
+def test_without_data_models_the_rest_is_read(with_models: FakeSigma, status: int) -> None:
+    with_models.behaviour.refused["dataModels"] = status
+    found = discover(with_models)
+    models = with_data_models().filter(resource_type="sigma_data_model").select("workbook_url_id")
+    assert_frame_equal(found.resources, with_data_models().join(models, on="workbook_url_id", how="anti"))
+    (note,) = found.notes
+    assert note.startswith("Data models cannot be listed, views of them stay unmatched")
+    assert f"HTTP {status}" in note
+
+
+def test_a_data_model_that_cannot_be_read_is_reported(with_models: FakeSigma) -> None:
+    hidden = with_models.organization.data_models[1]
+    with_models.behaviour.forbidden.add(hidden["dataModelId"])
+    (unread,) = discover(with_models).unread
+    assert unread.workbook_url_id == hidden["dataModelUrlId"]
+    assert f"/v2/dataModels/{hidden['dataModelId']}/elements: HTTP 403" in unread.reason
+
+
+def test_a_data_model_without_a_url_id_is_left_out(with_models: FakeSigma) -> None:
+    left_out = with_models.organization.data_models[0]
+    url_id, left_out["dataModelUrlId"] = left_out["dataModelUrlId"], " "
+    found = discover(with_models)
+    assert_frame_equal(found.resources, with_data_models().filter(pl.col("workbook_url_id") != url_id))
+    assert found.notes == ("1 data models have no dataModelUrlId, which views would name them by: they are left out.",)
+
+
+def test_the_quick_list_has_the_data_models_too(with_models: FakeSigma) -> None:
+    listed, elements = list_workbooks(credentials(with_models))
+    assert listed["resource_type"].value_counts().sort("count").rows() == [
+        ("sigma_data_model", 2),
+        ("sigma_workbook", 59),
+    ]
+    assert elements > 0
 
 
 def test_a_workbook_that_cannot_be_read_is_reported(server: FakeSigma) -> None:

@@ -185,10 +185,10 @@ class Behaviour:
     `fault_rate` is the share of requests that end in 429, 500 or a reset connection, by turns at random.
     `requests_per_second` is the rate limit; more are answered by 429 with `Retry-After: 1`. With
     `is_administrator` unset the account may neither skip the permission check nor list members or teams.
-    `forbidden` holds the IDs of workbooks, data models and teams that are answered by 403, `refused` the statuses
-    that whole lists are answered by, such as `{"dataModels": 404}`, or if they are asked for with a parameter, such as
-    `{"members?includeArchived": 400}`. With `elements_name_pages` the elements of a
-    workbook say which page they are on.
+    `forbidden` holds what is answered by 403: IDs of workbooks, data models and teams, or one list of theirs
+    (`ID/pages`). `refused` holds the statuses that whole lists are answered by, such as `{"dataModels": 404}`, or
+    only if they are asked for with a parameter, such as `{"members?includeArchived": 400}`. With
+    `elements_name_pages` the elements of a workbook say which page they are on.
     """
 
     latency: float = 0.0
@@ -429,7 +429,7 @@ class FakeSigma:
             lists = {"members": organization.team_members.get(thing_id, [])}
         if entry is None:
             return _error(404, "not_found")
-        if {thing_id, key} & self.behaviour.forbidden:
+        if {thing_id, key, f"{key}/{path}"} & self.behaviour.forbidden:
             return _error(403, "forbidden")
         if not path:
             return _Answer(200, entry)

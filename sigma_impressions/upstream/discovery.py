@@ -17,6 +17,7 @@ from sigma_impressions.errors import SigmaRefused
 from sigma_impressions.upstream.answers import check_count, text, truth
 from sigma_impressions.upstream.contract import ALIASES, DATA_MODEL, ELEMENT, WORKBOOK, conform
 from sigma_impressions.upstream.members import list_members
+from sigma_impressions.upstream.pages import Element, Pages
 from sigma_impressions.upstream.reading import DISCOVERY_SECONDS, both, read_each, with_fewer_rights, within
 from sigma_impressions.upstream.sigma_api import (
     DEFAULT_CONCURRENCY,
@@ -46,8 +47,8 @@ _WORKBOOK_COLUMNS = {
     "updated_at": pl.String,
     "is_archived": pl.Boolean,
 }
-_ELEMENT_COLUMNS = {"workbook_url_id": pl.String, "element_id": pl.String, "element_name": pl.String}
-_Element = tuple[str, str | None, str | None]
+_ELEMENT_COLUMNS = dict.fromkeys(Element._fields, pl.String)
+_ELEMENT_TEXTS = ("elementId", "name", "pageId", "pageName")
 
 
 @dataclass(frozen=True)
@@ -78,13 +79,18 @@ def discover_resources(
     *,
     concurrency: int = DEFAULT_CONCURRENCY,
     backoff: Backoff = PATIENCE,
+    pages: bool = False,
 ) -> Discovered:
     """Read all workbooks and their elements; `report` is told of the progress every few seconds.
+
+    With `pages` it is asked which page of its workbook an element is on: one more request for each workbook with
+    elements, and one for each of its pages.
 
     Raises `SigmaApiError` if the workbooks cannot be listed or Sigma is down, `ResourcesRefused` if what it
     answers breaks the contract.
     """
-    return asyncio.run(within(DISCOVERY_SECONDS, _discover(credentials, report, concurrency, backoff), credentials))
+    work = _discover(credentials, report, concurrency, backoff, pages)
+    return asyncio.run(within(DISCOVERY_SECONDS, work, credentials))
 
 
 def list_workbooks(credentials: Credentials) -> tuple[pl.DataFrame, int]:
@@ -104,7 +110,7 @@ async def _list(credentials: Credentials) -> tuple[pl.DataFrame, int]:
 
 
 async def _discover(
-    credentials: Credentials, report: Callable[[str], None], concurrency: int, backoff: Backoff
+    credentials: Credentials, report: Callable[[str], None], concurrency: int, backoff: Backoff, with_pages: bool
 ) -> Discovered:
     async with SigmaApi(credentials, concurrency=concurrency, backoff=backoff) as api:
         (listed, data_models, notes), (members, more_notes) = await both(
@@ -114,11 +120,14 @@ async def _discover(
         workbooks = without_versions(listed, found)
         report(f"{credentials.base_url}: {_named(workbooks, data_models)} listed, reading their elements")
         workbooks += data_models
-        elements, unread = await _all_elements(api, workbooks, report)
+        pages = Pages(api) if with_pages else None
+        elements, unread = await _all_elements(api, workbooks, pages, report)
         owners = {member.member_id: member.email for member in members if member.email}
         resources = _resources(workbooks, owners, elements, credentials.base_url)
         of_versions = aliases(resources, found, await version_url_ids(api, listed, found))
-        return Discovered(resources, of_versions, tuple(unread), (*notes, *more_notes), api.traffic)
+        return Discovered(
+            resources, of_versions, tuple(unread), (*notes, *more_notes, *(pages.notes if pages else ())), api.traffic
+        )
 
 
 def _named(workbooks: Sequence[Mapping[str, Any]], data_models: Sequence[Mapping[str, Any]]) -> str:
@@ -163,28 +172,34 @@ async def _listed(api: SigmaApi, resource_type: str) -> tuple[list[dict[str, Any
 
 
 async def _all_elements(
-    api: SigmaApi, workbooks: Sequence[Mapping[str, Any]], report: Callable[[str], None]
-) -> tuple[list[_Element], list[Unread]]:
+    api: SigmaApi, workbooks: Sequence[Mapping[str, Any]], pages: Pages | None, report: Callable[[str], None]
+) -> tuple[list[Element], list[Unread]]:
     """The elements of all workbooks, each with its workbook's URL ID, and the workbooks that could not be read."""
-    elements: list[_Element] = []
+    elements: list[Element] = []
 
     async def read(workbook: Mapping[str, Any]) -> None:
-        elements.extend(await _elements(api, workbook))
+        found: Sequence[Element] = await _elements(api, workbook)
+        if pages is not None and workbook["resource_type"] == WORKBOOK:
+            found = await pages.placed(str(workbook["workbookId"]), found)
+        elements.extend(found)
         check_count(len(workbooks) + len(elements))
 
     def progress(done: int) -> str:
-        return f"{done} of {len(workbooks)} workbooks read, {len(elements)} elements"
+        cost = f", {pages.requests} requests for their pages" if pages else ""
+        return f"{done} of {len(workbooks)} workbooks read, {len(elements)} elements{cost}"
 
     failed = await read_each(api, workbooks, read, report, progress)
+    if pages:
+        report(progress(len(workbooks)))
     return elements, [Unread(str(workbook.get("workbookUrlId")), reason) for workbook, reason in failed]
 
 
-async def _elements(api: SigmaApi, workbook: Mapping[str, Any]) -> list[_Element]:
+async def _elements(api: SigmaApi, workbook: Mapping[str, Any]) -> list[Element]:
     path = path_of(_API_NAMES[workbook["resource_type"]][0], str(workbook["workbookId"]), "elements")
     url_id = str(workbook["workbookUrlId"])
-    found: list[_Element] = []
+    found: list[Element] = []
     async for page in api.entries(path):
-        found.extend((url_id, text(entry, "elementId"), text(entry, "name")) for entry in page)
+        found.extend(Element(url_id, *(text(entry, name) for name in _ELEMENT_TEXTS)) for entry in page)
         check_count(len(found))
     return found
 
@@ -216,7 +231,7 @@ def _workbook(resource_type: str, entry: Mapping[str, Any]) -> dict[str, Any]:
 def _resources(
     workbooks: Sequence[Mapping[str, Any]],
     owners: Mapping[str, str],
-    elements: Sequence[_Element],
+    elements: Sequence[Element],
     read_from: str,
 ) -> pl.DataFrame:
     """One row per workbook and per element. An element has the owner, times and flags of its workbook."""
@@ -231,6 +246,8 @@ def _resources(
         strict=False,
     ).with_columns(
         element_id=pl.lit(None, pl.String),
+        page_id=pl.lit(None, pl.String),
+        page_name=pl.lit(None, pl.String),
         workbook_name=pl.col("name"),
         owner_email=pl.col("owner_id").replace_strict(owners, default=None, return_dtype=pl.String),
         is_archived=pl.col("is_archived").fill_null(False),
@@ -239,7 +256,7 @@ def _resources(
     of_elements = (
         pl.DataFrame(elements, schema=_ELEMENT_COLUMNS, orient="row", strict=False)
         .unique(["workbook_url_id", "element_id"], keep="first")
-        .join(frame.drop("resource_type", "element_id"), on="workbook_url_id")
+        .join(frame.drop("resource_type", "element_id", "page_id", "page_name"), on="workbook_url_id")
         .with_columns(
             resource_type=pl.lit(ELEMENT),
             name=pl.col("element_name"),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import polars as pl
 import pytest
@@ -148,6 +148,81 @@ def test_the_quick_list_has_the_data_models_too(with_models: FakeSigma) -> None:
         ("sigma_workbook", 59),
     ]
     assert elements > 0
+
+
+def with_pages() -> pl.DataFrame:
+    """The demo's resources with the elements of most workbooks on three pages."""
+    one = pl.col("workbook_url_id") == present()["workbook_url_id"][0]
+    number = (pl.int_range(pl.len()).over("workbook_url_id", "resource_type") % 3).cast(pl.String)
+    is_element = pl.col("resource_type") == "sigma_element"
+    page_id = pl.when(one).then(pl.lit("page-1")).otherwise(pl.format("p{}", number))
+    page_name = pl.when(one).then(pl.lit("Page 1")).otherwise(pl.format("Page {}", number))
+    return present().with_columns(
+        page_id=pl.when(is_element).then(page_id), page_name=pl.when(is_element).then(page_name)
+    )
+
+
+@pytest.fixture
+def paged() -> Iterator[FakeSigma]:
+    with FakeSigma(Organization.of_resources(with_pages())) as running:
+        yield running
+
+
+def discover_pages(server: FakeSigma, report: Callable[[str], None] = lambda _line: None) -> Discovered:
+    return discover_resources(credentials(server), report, backoff=HURRIED, pages=True)
+
+
+def test_pages_are_asked_for_only_if_they_are_wanted(paged: FakeSigma) -> None:
+    assert_frame_equal(discover(paged).resources, present())
+    assert not [path for path in paged.paths if "/pages" in path]
+
+
+def test_every_element_is_on_its_page_and_the_cost_is_told(paged: FakeSigma) -> None:
+    lines: list[str] = []
+    found = discover_pages(paged, lines.append)
+    assert_frame_equal(found.resources, with_pages())
+    assert (found.unread, found.notes) == ((), ())
+    organization = paged.organization
+    with_elements = [
+        entry["workbookId"] for entry in organization.workbooks if entry["workbookId"] in organization.elements
+    ]
+    cost = sum(1 + len(organization.pages_of(workbook_id)) for workbook_id in with_elements)
+    assert found.traffic.requests == 4 + len(organization.workbooks) + cost
+    elements = found.resources.filter(resource_type="sigma_element").height
+    assert lines[-1] == f"61 of 61 workbooks read, {elements} elements, {cost} requests for their pages"
+
+
+def test_pages_that_the_elements_name_cost_nothing(paged: FakeSigma) -> None:
+    paged.behaviour.elements_name_pages = True
+    assert_frame_equal(discover(paged).resources, with_pages())
+    assert_frame_equal(discover_pages(paged).resources, with_pages())
+    assert not [path for path in paged.paths if "/pages" in path]
+
+
+def test_an_element_on_two_pages_is_on_the_first(paged: FakeSigma) -> None:
+    first, second, *_ = next(pages for pages in paged.organization.pages.values() if len(pages) > 1)
+    second.element_ids.append(first.element_ids[0])
+    assert_frame_equal(discover_pages(paged).resources, with_pages())
+
+
+def test_pages_that_cannot_be_read_leave_the_elements_without(paged: FakeSigma) -> None:
+    hidden = paged.organization.workbooks[4]
+    paged.behaviour.forbidden.add(f"{hidden['workbookId']}/pages")
+    found = discover_pages(paged)
+    is_hidden = pl.col("workbook_id") == hidden["workbookId"]
+    expected = with_pages().with_columns(
+        pl.when(~is_hidden).then(name).alias(name) for name in ("page_id", "page_name")
+    )
+    assert_frame_equal(found.resources, expected)
+    assert found.unread == ()
+    (note,) = found.notes
+    assert note.startswith("The pages of 1 workbooks could not be read")
+    assert f"/v2/workbooks/{hidden['workbookId']}/pages: HTTP 403" in note
+
+
+def test_data_models_have_no_pages(with_models: FakeSigma) -> None:
+    discover_pages(with_models)
+    assert not [path for path in with_models.paths if "/pages" in path and "dataModels" in path]
 
 
 def test_a_workbook_that_cannot_be_read_is_reported(server: FakeSigma) -> None:

@@ -335,7 +335,7 @@ def at(stub: HttpStub) -> Credentials:
 
 
 def discover(stub: HttpStub) -> Discovered:
-    return discover_resources(at(stub), lambda _: None, backoff=Backoff(2, 0.0))
+    return discover_resources(at(stub), lambda _: None, backoff=Backoff(2, 0.0), pages=True)
 
 
 def api(answers: dict[str, Answer]) -> Callable[[Request], Answer]:
@@ -356,6 +356,20 @@ def listing(**changes: Any) -> Answer:
     return of(entries=[WORKBOOK | changes], nextPage=None)
 
 
+def models(**changes: Any) -> dict[str, Answer]:
+    return {"/v2/dataModels?": of(entries=[{"dataModelId": "d1", "dataModelUrlId": "m1"} | changes], nextPage=None)}
+
+
+def pages(of_pages: Answer, of_elements: Answer | None = None) -> dict[str, Answer]:
+    """A workbook with an element, and what is answered of its pages."""
+    return {
+        "/v2/workbooks/i1/pages/p1/": of_elements or Answer(200, NO_WORKBOOKS),
+        "/v2/workbooks/i1/pages": of_pages,
+        "/v2/workbooks/i1/elements": of(entries=[{"elementId": "e1", "name": "Total"}]),
+        "/v2/workbooks": listing(),
+    }
+
+
 UNUSABLE: dict[str, tuple[dict[str, Answer], str]] = {
     "a token with a line end": ({"/v2/auth": of(access_token=f"a\r\nX: {SECRET}")}, "holds no access token"),
     "a token of letters beyond ASCII": ({"/v2/auth": of(access_token="tökén")}, "holds no access token"),
@@ -373,6 +387,25 @@ UNUSABLE: dict[str, tuple[dict[str, Answer], str]] = {
         "elementId is not a text",
     ),
     "a list as address": ({"/v2/members": of(entries=[{"memberId": "m", "email": [ADDRESS]}])}, "email is not a text"),
+    "a list as data model's ID": (models(dataModelId=["d1"]), "dataModelId is not a text in the answer"),
+    "a list as data model's URL ID": (models(dataModelUrlId=[ADDRESS]), "dataModelUrlId is not a text in the answer"),
+    "a data model's long path": (models(path="x" * 10_001), "path has more than 10,000 characters"),
+    "an archived data model": (models(isArchived=1), "isArchived of a workbook is neither true nor false"),
+    "data models in a circle": (
+        {"/v2/dataModels": of(entries=[], nextPage="again")},
+        "GET /v2/dataModels: Sigma names the page after this one a second time",
+    ),
+    "a list as page's ID": (pages(of(entries=[{"pageId": ["p1"]}])), "pageId is not a text in the answer"),
+    "a long page name": (pages(of(entries=[{"pageId": "p1", "name": "x" * 10_001}])), "name has more than 10,000"),
+    "pages in a circle": (pages(of(entries=[], nextPage="again")), "names the page after this one a second time"),
+    "elements of a page in a circle": (
+        pages(of(entries=[{"pageId": "p1"}]), of(entries=[], nextPage="again")),
+        "GET /v2/workbooks/i1/pages/p1/elements: Sigma names the page after this one a second time",
+    ),
+    "a list as element's ID on a page": (
+        pages(of(entries=[{"pageId": "p1"}]), of(entries=[{"elementId": [1]}])),
+        "elementId is not a text",
+    ),
     "a strange encoding": ({"/v2/workbooks": Answer(200, b"x", {"Content-Encoding": "gzip"})}, "GET /v2/workbooks"),
 }
 
@@ -383,6 +416,21 @@ def test_an_answer_that_is_none_of_sigmas_is_told_in_a_sentence(answers: dict[st
         discover(stub)
     assert says in str(raised.value)
     test_s3.assert_no_secret(raised.value, SECRET, ADDRESS)
+
+
+def test_odd_pages_and_data_models_are_kept_and_can_be_written() -> None:
+    odd = pages(
+        of(entries=[{"name": "no ID"}, {"pageId": "p1", "name": "\ud800\0"}, {"pageId": "p1"}, {"pageId": "p2"}]),
+        of(entries=[{"elementId": "e1"}, {"elementId": "e9"}, {}]),
+    )
+    with http_stub(api(odd | models(name="\ud800\0", dataModelId=None))) as stub:
+        found = discover(stub).resources
+    assert found.select("resource_type", "workbook_url_id", "name", "page_id", "page_name").rows() == [
+        ("sigma_data_model", "m1", "?\0", None, None),
+        ("sigma_element", "w1", "Total", "p1", None),
+        ("sigma_workbook", "w1", "Sales", None, None),
+    ]
+    found.write_ndjson()
 
 
 MEMBER = {"memberId": "m1", "email": ADDRESS, "firstName": "Ann", "lastName": "Lee", "memberType": "Viewer"}
@@ -553,7 +601,8 @@ def any_answers() -> Iterator[tuple[HttpStub, dict[str, Answer]]]:
 FIELDS = st.sampled_from(
     [
         *(*WORKBOOK, "ownerId", "isArchived", "tags", "taggedWorkbookId", "elementId"),
-        *(*MEMBER, "userKind", "isInactive", "createdAt", "teamId", "userId"),
+        *(*MEMBER, "userKind", "isInactive", "createdAt", "teamId", "userId", "pageId", "pageName"),
+        *("dataModelId", "dataModelUrlId"),
     ]
 )
 ENTRIES = st.lists(st.dictionaries(FIELDS, VALUES, max_size=4) | VALUES, max_size=3)
@@ -564,7 +613,7 @@ ANSWERS = st.builds(lambda entries, page: {"entries": entries, "nextPage": page}
 @pytest.mark.slow
 @settings(max_examples=50, deadline=None)
 @given(
-    workbooks=ENTRIES, others=st.lists(ANSWERS, min_size=3, max_size=3), status=st.sampled_from([200, 200, 404, 503])
+    workbooks=ENTRIES, others=st.lists(ANSWERS, min_size=4, max_size=4), status=st.sampled_from([200, 200, 404, 503])
 )
 def test_any_answers_give_resources_or_a_sentence(
     any_answers: tuple[HttpStub, dict[str, Answer]], workbooks: list[Any], others: list[Any], status: int
@@ -573,7 +622,7 @@ def test_any_answers_give_resources_or_a_sentence(
     answers.clear()
     known = [WORKBOOK | entry if isinstance(entry, dict) else entry for entry in workbooks]
     answers["/v2/workbooks?"] = of(entries=known)
-    for path, content in zip(("/v2/workbooks/", "/v2/members", "/v2/auth"), others, strict=True):
+    for path, content in zip(("/v2/workbooks/", "/v2/dataModels", "/v2/members", "/v2/auth"), others, strict=True):
         token = {"access_token": "t", "expires_in": content} if path == "/v2/auth" else content
         answers[path] = Answer(status if path == "/v2/workbooks/" else 200, json.dumps(token).encode())
     for ask in (discover, lambda stub: list_workbooks(at(stub))):

@@ -62,42 +62,43 @@ class Organization:
     @classmethod
     def of_resources(cls, resources: pl.DataFrame) -> Self:
         """The organization whose discovery gives these resources; those that are deleted are not in it."""
+        found = cls()
+        found.add_resources(resources)
+        return found
+
+    def add_resources(self, resources: pl.DataFrame) -> None:
+        """Add resources that are not deleted, and their owners, as creators, if they are no members yet."""
         present = resources.filter(~pl.col("is_deleted").fill_null(False)).with_columns(
             pl.col("created_at", "updated_at").dt.strftime(_DATE)
         )
-        found = cls()
-        emails = present["owner_email"].drop_nulls().unique(maintain_order=True).to_list()
-        ids = {email: found.add_member(email, account_type="Creator") for email in emails}
+        ids = {member["email"]: member["memberId"] for member in self.members}
+        for email in present["owner_email"].drop_nulls().unique(maintain_order=True).to_list():
+            ids[email] = ids.get(email) or self.add_member(email, account_type="Creator")
         for row in present.filter(pl.col("resource_type") != ELEMENT).iter_rows(named=True):
-            owner = ids.get(row["owner_email"])
-            entry = {
-                "name": row["name"],
-                "path": row["path"],
-                "url": row["url"],
-                "ownerId": owner,
-                "createdBy": owner,
-                "updatedBy": owner,
-                "createdAt": row["created_at"],
-                "updatedAt": row["updated_at"],
-                "latestVersion": 1,
-                "isArchived": bool(row["is_archived"]),
-                "tags": [],
-            }
-            kind, entries = _KINDS[row["resource_type"]], found.entries(row["resource_type"])
-            entries.append({f"{kind}Id": row["workbook_id"], f"{kind}UrlId": row["workbook_url_id"], **entry})
-        of_url_id = dict(present.filter(pl.col("resource_type") != ELEMENT)["workbook_url_id", "workbook_id"].rows())
-        for row in present.filter(pl.col("resource_type") == ELEMENT).iter_rows(named=True):
-            owner_id = of_url_id[row["workbook_url_id"]]
-            found.elements.setdefault(owner_id, []).append(
-                {"elementId": row["element_id"], "name": row["name"], "type": "visualization"}
+            owner, kind = ids.get(row["owner_email"]), _KINDS[row["resource_type"]]
+            entries = self.data_models if row["resource_type"] == DATA_MODEL else self.workbooks
+            entries.append(
+                {
+                    f"{kind}Id": row["workbook_id"],
+                    f"{kind}UrlId": row["workbook_url_id"],
+                    "name": row["name"],
+                    "path": row["path"],
+                    "url": row["url"],
+                    "ownerId": owner,
+                    "createdBy": owner,
+                    "updatedBy": owner,
+                    "createdAt": row["created_at"],
+                    "updatedAt": row["updated_at"],
+                    "latestVersion": 1,
+                    "isArchived": bool(row["is_archived"]),
+                    "tags": [],
+                }
             )
+        for row in present.filter(pl.col("resource_type") == ELEMENT).iter_rows(named=True):
+            entry = {"elementId": row["element_id"], "name": row["name"], "type": "visualization"}
+            self.elements.setdefault(row["workbook_id"], []).append(entry)
             if row.get("page_id"):
-                found.put_on_page(owner_id, row["page_id"], row["page_name"], row["element_id"])
-        return found
-
-    def entries(self, resource_type: str) -> list[dict[str, Any]]:
-        """The list of the workbooks, or of the data models."""
-        return self.data_models if resource_type == DATA_MODEL else self.workbooks
+                self.put_on_page(row["workbook_id"], row["page_id"], row["page_name"], row["element_id"])
 
     def add_member(
         self,

@@ -12,6 +12,7 @@ from urllib.request import Request, urlopen
 import pytest
 
 from sigma_impressions.demo.fake_sigma import FakeSigma, Organization
+from sigma_impressions.demo.generate import resources
 
 Get = Callable[[str], Any]
 
@@ -91,6 +92,16 @@ def test_elements_are_on_the_pages_of_their_workbook(server: FakeSigma, get: Get
 def test_data_models_have_elements(get: Get) -> None:
     assert get("dataModels?skipPermissionCheck=true")["entries"] == [{"dataModelId": "d"}]
     assert get("dataModels/d/elements")["entries"] == [{"elementId": "c"}]
+
+
+def test_an_owner_who_is_a_member_is_not_added_again() -> None:
+    found = Organization()
+    owner = resources()["owner_email"].drop_nulls()[0]
+    member = found.add_member(owner, "Ann Lee", account_type="Admin")
+    found.add_resources(resources())
+    (of_owner,) = [entry for entry in found.members if entry["email"] == owner]
+    assert (of_owner["memberId"], of_owner["memberType"]) == (member, "Admin")
+    assert {entry["ownerId"] for entry in found.workbooks} == {entry["memberId"] for entry in found.members}
 
 
 @pytest.mark.parametrize(

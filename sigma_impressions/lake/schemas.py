@@ -189,6 +189,17 @@ WORKBOOK_ALIASES = Table(
     partition_by=("snapshot_id",),
 )
 
+MEMBER_COLUMNS: dict[str, _Type] = {
+    **_texts("member_id", "user_email", "name", "account_type", "kind"),
+    "teams": pl.List(pl.String),
+    "created_at": UTC_TIME,
+    "is_active": pl.Boolean,
+    "first_seen_at": UTC_TIME,
+    "is_deleted": pl.Boolean,
+}
+"""What is known of a member of the Sigma organization. `user_email` is as the impressions have it, a pseudonym where
+those have pseudonyms, and `name` is null then; `teams` are names in order, null where teams are not known."""
+
 
 RESOURCE_IMPRESSIONS = Table(
     "resource_impressions",

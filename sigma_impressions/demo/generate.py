@@ -192,7 +192,7 @@ def _catalogue(seed: int) -> _Catalogue:
             "workbook_name": name,
             "path": path,
             "url": f"https://app.sigmacomputing.com/{COMPANY.lower()}/workbook/{slug}-{url_ids[index]}",
-            "owner_email": _email(*_person(seed, int(rng.integers(0, _SEATS - _TEMPORARY_SEATS)))),
+            "owner_email": email_of(*_person(seed, int(rng.integers(0, _SEATS - _TEMPORARY_SEATS)))),
             "created_at": created,
             "updated_at": created + timedelta(minutes=int(rng.gamma(1.2, 40) * 1440)),
             "is_archived": index in archived,
@@ -262,22 +262,38 @@ def _person(seed: int, number: int) -> tuple[str, str]:
     return FIRST_NAMES[first], LAST_NAMES[last]
 
 
-def _email(first: str, last: str) -> str:
+def email_of(first: str, last: str) -> str:
+    """The address that the company gives to a person."""
     return f"{first}.{last}@{MAIL_DOMAIN}".lower().replace("'", "")
 
 
-def _occupants(day: date, seed: int) -> list[tuple[str, str]]:
+@dataclass(frozen=True)
+class Seat:
+    """Who has a seat, and in which department it is."""
+
+    first: str
+    last: str
+    department: str
+
+    @property
+    def email(self) -> str:
+        """The address of who has the seat."""
+        return email_of(self.first, self.last)
+
+
+def seat_holders(day: date, seed: int = DEFAULT_SEED) -> list[Seat]:
     """Return who has each seat that day: people come and go in the last seats, each for half a year."""
+    people = _people(seed)
     stable = _SEATS - _TEMPORARY_SEATS
-    successors = len(_people(seed).names) - stable
-    occupants = []
+    successors = len(people.names) - stable
+    taken = []
     for seat in range(_SEATS):
         number = seat
         if seat >= stable:
             turn = (day.toordinal() + 37 * seat) // _DAYS_IN_SEAT
             number = stable + (seat - stable + turn * _TEMPORARY_SEATS) % successors
-        occupants.append(_person(seed, number))
-    return occupants
+        taken.append(Seat(*_person(seed, number), DEPARTMENTS[people.departments[seat]].name))
+    return taken
 
 
 def _shares(weights: _Floats) -> _Floats:
@@ -340,9 +356,9 @@ def _events(day: date, seed: int) -> pl.DataFrame:
     counts = np.where(rng.random(total) < 0.02, rng.integers(2, 5, total), 1)
     defects = rng.choice(len(_DEFECTS) + 1, total, p=[1 - 0.0007 * len(_DEFECTS), *[0.0007] * len(_DEFECTS)])
     tokens = np.array([rng.bytes(8).hex() for _ in range(sessions)])
-    occupants = _occupants(day, seed)
-    emails = np.array([_email(*person) for person in occupants])
-    full_names = np.array([" ".join(person) for person in occupants])
+    taken = seat_holders(day, seed)
+    emails = np.array([seat.email for seat in taken])
+    full_names = np.array([f"{seat.first} {seat.last}" for seat in taken])
 
     midnight = datetime.combine(day, time(), UTC)
     return (

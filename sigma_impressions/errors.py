@@ -18,7 +18,7 @@
       ClockBehind                 no      a clock of this machine that is behind what the bucket lists
       UserUnknown                 no      who is to be forgotten is nobody
       ConservationError           no      numbers that do not add up
-      ResourcesUnreadable         no      the snapshot file of the resources
+      ResourcesUnreadable         no      the snapshot file of the resources, or of the members
       ResourcesRefused            no      its content
       SigmaApiError               yes     Sigma's REST API
         SigmaUnavailable          yes       no answer for now
@@ -180,7 +180,7 @@ class ResourcesUnreadable(OperatorError, again=False):
 
 
 class ResourcesRefused(OperatorError, again=False):
-    """A snapshot of `sigma_resources` breaks the contract; the message names the rows."""
+    """A snapshot of `sigma_resources` or `sigma_members` breaks the contract; the message names the rows."""
 
 
 class SigmaApiError(OperatorError):

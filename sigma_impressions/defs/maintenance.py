@@ -41,7 +41,7 @@ class MaintenanceOptions(dg.Config):
     )
     drop_future: bool = Field(
         default=False,
-        description="Remove what is later than now first: as-of dates and resource snapshots that a run has left whose "
+        description="Remove what is later than now first: as-of dates and snapshots that a run has left whose "
         "clock was ahead.",
     )
 
@@ -97,6 +97,7 @@ def build_maintenance_assets(names: Names = PLAIN_NAMES) -> list[dg.AssetsDefini
                 "dropped_rejected_rows": dropped.rejected_rows,
                 "future_as_of_dates": len(left.as_of_dates),
                 "future_resource_snapshots": len(left.snapshots),
+                "future_member_snapshots": len(left.member_snapshots),
                 "skipped_tables": sum(maintained.skipped for maintained in done),
                 **{
                     name: sum(record[name] for record in records)

@@ -112,6 +112,7 @@ def clocks_are_right(key: dg.AssetKey, found: Future) -> dg.AssetCheckResult:
         found.sentence,
         as_of_dates=len(found.as_of_dates),
         resource_snapshots=len(found.snapshots),
+        member_snapshots=len(found.member_snapshots),
         export_files=found.files,
     )
 

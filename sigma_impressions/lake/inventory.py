@@ -13,6 +13,7 @@ from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from itertools import chain
 
 import polars as pl
 
@@ -30,8 +31,7 @@ from sigma_impressions.lake.schemas import (
     NORMALIZED_IMPRESSIONS,
     RAW_EXPORT_FILES,
     RESOURCE_SNAPSHOTS,
-    SIGMA_RESOURCES,
-    SNAPSHOT_TABLES,
+    SNAPSHOTS,
     Table,
 )
 from sigma_impressions.lake.scratch import scratch_folder
@@ -90,13 +90,13 @@ def _look(tables: Tables) -> list[Damage]:
     used = tables.registry(AS_OF_DATES).select("as_of_date", "snapshot_id").drop_nulls("snapshot_id")
     noted = tables.registry(DATA_FILES)
     files = tables.read(EXPORT_FILES).sort("file_date", "key").collect()
-    snapshots = tables.registry(RESOURCE_SNAPSHOTS)
+    snapshots = {registry: tables.registry(registry) for registry in SNAPSHOTS}
     registered = frozenset(files["capture_id"].drop_nulls())
     damages: list[Damage] = []
     new: list[pl.DataFrame] = []
     gone: list[str] = []
     # Those of the closed days last: rows are dropped after their day was closed.
-    for table in (*CAPTURED_ROWS, *SNAPSHOT_TABLES, *DAILY_TABLES):
+    for table in (*CAPTURED_ROWS, *chain(*SNAPSHOTS.values()), *DAILY_TABLES):
         handle = tables.newest(table)
         there = files_of(handle)
         if table in DAILY_TABLES:
@@ -112,8 +112,9 @@ def _look(tables: Tables) -> list[Damage]:
         noted = _note_captures(tables, noted, {damage.partition for damage in unheld}, registered)
         unheld = _unheld_captures(tables, noted, files)
     damages += unheld
-    damages += _unheld_snapshots(tables, snapshots)
-    damages += _unregistered(tables, noted, files, snapshots, used)
+    for registry, taken in snapshots.items():
+        damages += _unheld_snapshots(tables, SNAPSHOTS[registry][0], taken)
+    damages += _unregistered(tables, noted, files, snapshots[RESOURCE_SNAPSHOTS], used)
     return sorted(damages, key=lambda damage: (ALL_TABLES.index(damage.table), damage.partition))
 
 
@@ -285,18 +286,19 @@ def _unheld_captures(tables: Tables, noted: pl.DataFrame, files: pl.DataFrame) -
     ]
 
 
-def _unheld_snapshots(tables: Tables, snapshots: pl.DataFrame) -> list[Damage]:
-    """The snapshots with fewer resources than were found."""
-    files = files_of(tables.newest(SIGMA_RESOURCES))
+def _unheld_snapshots(tables: Tables, table: Table, snapshots: pl.DataFrame) -> list[Damage]:
+    """The snapshots of which a table has fewer rows than were found, which their registry counts."""
+    counts = [pl.col(name) for name, dtype in snapshots.schema.items() if dtype == pl.Int64]
+    files = files_of(tables.newest(table))
     held = files.group_by("snapshot_id").agg(pl.col("rows").sum())
     fewer = snapshots.join(held, on="snapshot_id", how="left").filter(
-        pl.col("rows").fill_null(0) < pl.col("workbooks") + pl.col("elements")
+        pl.col("rows").fill_null(0) < pl.sum_horizontal(counts)
     )
     return [
         Damage(
-            SIGMA_RESOURCES,
+            table,
             snapshot_id,
-            f"resources of the snapshot taken at {taken_at:%Y-%m-%d %H:%M} UTC are missing",
+            f"rows of the snapshot taken at {taken_at:%Y-%m-%d %H:%M} UTC are missing",
             ids=(snapshot_id,),
         )
         for snapshot_id, taken_at in fewer.select("snapshot_id", "taken_at").iter_rows()

@@ -1,7 +1,7 @@
 """Give up what is damaged, so that the work goes on with what is left.
 
 Captures of which accepted rows are missing are not registered any more, so their export files are read again if the
-bucket holds them; so is a snapshot of the resources of which anything is missing. Rejected rows are read again by a run
+bucket holds them; so is a snapshot of the resources or members of which anything is missing. Rejected rows are read again by a run
 with `renormalize` only: their files count all the same.
 """
 
@@ -26,7 +26,7 @@ from sigma_impressions.lake.schemas import (
     EXPORT_FILES,
     NORMALIZED_IMPRESSIONS,
     RESOURCE_SNAPSHOTS,
-    SNAPSHOT_TABLES,
+    SNAPSHOTS,
     Table,
 )
 from sigma_impressions.lake.tables import Tables, files_of, retry_conflicts, scan
@@ -82,10 +82,11 @@ def _turn(damage: Damage) -> tuple[bool, bool]:
 
 
 def _give_up(tables: Tables, damage: Damage) -> None:
-    if damage.table in SNAPSHOT_TABLES:
+    if damage.table in (of_snapshots := {table: registry for registry, held in SNAPSHOTS.items() for table in held}):
         # All of it: a snapshot without its history or aliases would be taken for a whole one.
-        _delete(tables, RESOURCE_SNAPSHOTS, "snapshot_id", [damage.partition])
-        for table in SNAPSHOT_TABLES:
+        registry = of_snapshots[damage.table]
+        _delete(tables, registry, "snapshot_id", [damage.partition])
+        for table in SNAPSHOTS[registry]:
             _remove_files(tables, table, pl.col("snapshot_id") == damage.partition)
         _delete(tables, DATA_FILES, "partition", [damage.partition])
     elif damage.file is not None:

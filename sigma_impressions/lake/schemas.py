@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import polars as pl
 
 from sigma_impressions.windows import WINDOW_DAYS
 
-SCHEMA_VERSION = 5
+SCHEMA_VERSION = 6
 """Version of all table schemas; stored with each table, so that an older or newer one is recognised."""
 
 UTC_TIME = pl.Datetime("us", "UTC")
@@ -200,6 +201,23 @@ MEMBER_COLUMNS: dict[str, _Type] = {
 """What is known of a member of the Sigma organization. `user_email` is as the impressions have it, a pseudonym where
 those have pseudonyms, and `name` is null then; `teams` are names in order, null where teams are not known."""
 
+SIGMA_MEMBERS = Table(
+    "sigma_members",
+    "Members of the Sigma organization and their teams, one set per snapshot.",
+    _schema(snapshot_id=pl.String, **MEMBER_COLUMNS, vanished_at=UTC_TIME),
+    partition_by=("snapshot_id",),
+)
+MEMBER_SNAPSHOTS = Table(
+    "member_snapshots",
+    "Registry of the snapshots in sigma_members: when each was taken and a digest of what it holds.",
+    _schema(
+        snapshot_id=pl.String,
+        taken_at=UTC_TIME,
+        content_digest=pl.String,
+        members=pl.Int64,
+        read_from=pl.String,
+    ),
+)
 
 RESOURCE_IMPRESSIONS = Table(
     "resource_impressions",
@@ -267,6 +285,15 @@ CAPTURED_ROWS = {NORMALIZED_IMPRESSIONS: "accepted", REJECTED_ROWS: "rejected"}
 SNAPSHOT_TABLES = (SIGMA_RESOURCES, RESOURCE_HISTORY, WORKBOOK_ALIASES)
 """What a snapshot of the resources holds, in partitions of its own."""
 
+SNAPSHOTS: Mapping[Table, tuple[Table, ...]] = {
+    RESOURCE_SNAPSHOTS: SNAPSHOT_TABLES,
+    MEMBER_SNAPSHOTS: (SIGMA_MEMBERS,),
+}
+"""The registries of snapshots, each with the tables that its snapshots have rows in.
+
+A registry counts the rows that were found, which are in the first of its tables.
+"""
+
 METRIC_TABLES = (RESOURCE_IMPRESSIONS, USER_ACTIVITY, UNMATCHED_IMPRESSIONS)
 
 ALL_TABLES = (
@@ -278,6 +305,8 @@ ALL_TABLES = (
     EVENT_DATES,
     *SNAPSHOT_TABLES,
     RESOURCE_SNAPSHOTS,
+    SIGMA_MEMBERS,
+    MEMBER_SNAPSHOTS,
     *METRIC_TABLES,
     AS_OF_DATES,
     DATA_FILES,

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, time, timedelta
+from datetime import date
 from functools import lru_cache
 from typing import Any
 
@@ -27,6 +27,7 @@ from sigma_impressions.lake.schemas import (
     RESOURCE_SNAPSHOTS,
     Table,
 )
+from sigma_impressions.lake.snapshots import Taken, snapshot_in_use, taken_in_order
 from sigma_impressions.lake.tables import Held, Tables
 from sigma_impressions.windows import window
 
@@ -158,12 +159,11 @@ def expected_as_of_dates(
     """
     if daily is None:
         daily = built_event_dates(tables)
-    snapshots = tables.registry(RESOURCE_SNAPSHOTS).select("taken_at", "snapshot_id").sort("taken_at")
-    taken = list(snapshots.iter_rows())
+    taken = taken_in_order(tables.registry(RESOURCE_SNAPSHOTS))
     return {as_of: _as_of_date(as_of, daily, taken) for as_of in as_of_dates}
 
 
-def _as_of_date(as_of: date, daily: Mapping[date, str], taken: list[tuple[datetime, str]]) -> AsOfDate:
+def _as_of_date(as_of: date, daily: Mapping[date, str], taken: Taken) -> AsOfDate:
     event_dates = {day: daily[day] for day in window(as_of) if day in daily}
     snapshot_id = snapshot_for(as_of, taken)
     return AsOfDate(_as_of_fingerprint(snapshot_id, tuple(sorted(event_dates.items()))), snapshot_id, event_dates)
@@ -174,15 +174,11 @@ def _as_of_fingerprint(snapshot_id: str, event_dates: tuple[tuple[date, str], ..
     return digest([METRICS_VERSION, snapshot_id, *event_dates])
 
 
-def snapshot_for(as_of: date, taken: list[tuple[datetime, str]]) -> str:
-    """The newest snapshot taken not later than the end of the as-of date, else the oldest one.
-
-    `taken` holds (taken at, snapshot ID), oldest first. Raises `NothingComputed` if there is none at all.
-    """
-    if not taken:
+def snapshot_for(as_of: date, taken: Taken) -> str:
+    """The snapshot of the resources that an as-of date uses. Raises `NothingComputed` if there is none at all."""
+    if (snapshot_id := snapshot_in_use(as_of, taken)) is None:
         raise NothingComputed("There is no snapshot of sigma_resources yet; materialize sigma_resources first.")
-    end = datetime.combine(as_of + timedelta(days=1), time.min, UTC)
-    return max((snapshot for snapshot in taken if snapshot[0] < end), default=taken[0])[1]
+    return snapshot_id
 
 
 def built_as_of_dates(tables: Tables) -> dict[date, str]:

@@ -31,6 +31,7 @@ from sigma_impressions.lake.schemas import (
     REJECTED_ROWS,
     RESOURCE_HISTORY,
     RESOURCE_IMPRESSIONS,
+    SIGMA_MEMBERS,
     SIGMA_RESOURCES,
     SNAPSHOT_TABLES,
 )
@@ -48,6 +49,7 @@ from sigma_impressions.metrics.handover import Inputs, taken
 from sigma_impressions.publish import QUERIES
 from sigma_impressions.publish.compact import create_compact
 from sigma_impressions.publish.resource_users import create_resource_users
+from sigma_impressions.upstream.members_stored import NO_MEMBERS, member_snapshot, members_of
 from sigma_impressions.windows import window
 
 if TYPE_CHECKING:
@@ -61,7 +63,7 @@ OLDEST_CLIENT = "1.2.0"
 OWNER_READS, GROUP_READS = 0o400, 0o440
 """The modes that the published database may have."""
 
-PUBLICATION_VERSION = 5
+PUBLICATION_VERSION = 6
 """Raised when the database shows the same inputs in another way, so that it is made anew."""
 
 
@@ -94,13 +96,14 @@ class _Contents:
     registry: pl.DataFrame
     event_dates: pl.DataFrame
     edition: str
+    member_snapshot: str | None
 
     @property
     def made_from(self) -> str:
         """A text that differs where anything that the database shows differs."""
         files = self.registry.select(pl.concat_str("file_id", "capture_id", "status", ignore_nulls=True))
-        edited = [self.edition] if self.edition else []
-        parts = [PUBLICATION_VERSION, self.rules, self.history.fingerprint, *edited, *files.to_series().sort()]
+        more = [text for text in (self.edition, self.member_snapshot) if text]
+        parts = [PUBLICATION_VERSION, self.rules, self.history.fingerprint, *more, *files.to_series().sort()]
         return f"{self.inputs.fingerprint} {digest(parts)}"
 
 
@@ -117,11 +120,13 @@ def publish_database(
     companion: Companion | None = None,
     *,
     mode: int = OWNER_READS,
+    with_members: bool = True,
 ) -> Published:
     """Build the database of an as-of date (default: the newest one computed) and publish it, with its companion.
 
     A reader that holds the old file open keeps it; a new reader gets the new one, complete. By its `mode` nobody may
-    write to it: DuckDB does unless it is told otherwise, and what it leaves is in the way of all others. Raises
+    write to it: DuckDB does unless it is told otherwise, and what it leaves is in the way of all others. The members
+    that are stored are in it `with_members`. Raises
     `InputsChanged` if the as-of date is not up to date (any more), or somebody else has published meanwhile, and
     `NothingComputed` if there is no as-of date.
     """
@@ -144,6 +149,7 @@ def publish_database(
             tables.read(EXPORT_FILES).collect(),
             tables.registry(EVENT_DATES),
             edition,
+            member_snapshot(tables, chosen) if with_members else None,
         )
         # Also where it is not needed: it would stay in memory.
         grouped = taken(Inputs.of(tables, edition, chosen, contents.inputs.fingerprint))
@@ -283,6 +289,10 @@ def _build(
         _create(connection, EXPORT_FILES.name, f"SELECT * EXCLUDE (capture_id) FROM {ordered}")
         engine.view(connection, tables.newest(REJECTED_ROWS), "file_date", files["file_date"].unique())
         QUERIES.execute(connection, "published_rejected_rows")
+        members = NO_MEMBERS if contents.member_snapshot is None else members_of(tables, contents.member_snapshot)
+        connection.register("known_members", members.to_arrow())
+        _create(connection, SIGMA_MEMBERS.name, "SELECT * FROM known_members ORDER BY member_id")
+        connection.execute("CREATE TEMP VIEW members AS FROM published.sigma_members")
         create_insights(connection, contents.history, contents.event_dates, contents.rules)
         connection.execute(
             "CREATE TABLE published.publication AS "

@@ -37,6 +37,7 @@ def publish_settled(
     companion: Companion | None = None,
     mode: int = OWNER_READS,
     restate: bool = True,
+    with_members: bool = True,
 ) -> Published:
     """Publish, and look at the inputs once more: if they grew meanwhile, compute and publish again.
 
@@ -47,7 +48,7 @@ def publish_settled(
     for _ in range(_ROUNDS):
         wanted = as_of_dates if restate else {*as_of_dates, as_of or newest_as_of(tables, datetime.now(UTC).date())}
         try:
-            published = publish_database(tables, as_of, limits, rules, companion, mode=mode)
+            published = publish_database(tables, as_of, limits, rules, companion, mode=mode, with_members=with_members)
         except InputsChanged as change:
             report(f"{change} Computing again.")
         else:

@@ -164,6 +164,27 @@ class Settings:
         Group.RESOURCES,
         default="own",
     )
+    members: str | None = _setting(
+        parse.members,
+        "Where a file with the members of the organization lies, as the one with the resources; or `none`: no member is "
+        "read, and none is published. Without it they are read from the Sigma REST API if its credentials are set.",
+        Group.RESOURCES,
+        path=True,
+    )
+    pages: bool = _setting(
+        parse.on_or_off,
+        "`on` to read which page each element is on where the lists of elements do not say it: one more request to the "
+        "Sigma REST API for each page of a workbook.",
+        Group.RESOURCES,
+        default="off",
+    )
+    members_shrinkage_percent: int = _setting(
+        parse.percent,
+        "Share of the members, in percent, that may vanish within a week before the check `members_are_complete` is "
+        "yellow.",
+        Group.CHECKS,
+        default="20",
+    )
     sigma_client_id: str | None = _setting(
         parse.key,
         "Client ID of Sigma API credentials, best those of an administrator; together with the next two.",

@@ -25,8 +25,7 @@ from sigma_impressions.lake.schemas import (
     EXPORT_FILES,
     METRIC_TABLES,
     RAW_EXPORT_FILES,
-    RESOURCE_SNAPSHOTS,
-    SNAPSHOT_TABLES,
+    SNAPSHOTS,
     Table,
 )
 from sigma_impressions.lake.scratch import scratch_folder
@@ -86,11 +85,11 @@ def maintain(tables: Tables, keep: timedelta, report: Callable[[str], None]) -> 
 
 
 _ORDER = (
-    RESOURCE_SNAPSHOTS,
-    *(table for table in ALL_TABLES if table not in (RESOURCE_SNAPSHOTS, DATA_FILES)),
+    *SNAPSHOTS,
+    *(table for table in ALL_TABLES if table not in (*SNAPSHOTS, DATA_FILES)),
     DATA_FILES,
 )
-"""The registry of the snapshots before the snapshots, so that both go in one round; that of the data files last."""
+"""The registries of the snapshots before the snapshots, so that both go in one round; that of the data files last."""
 
 
 def _maintain(tables: Tables, table: Table, keep: timedelta) -> Maintained:
@@ -139,7 +138,7 @@ def _remove(tables: Tables, table: Table, keep: timedelta) -> int:
     handle = tables.open(table)
     if table is RAW_EXPORT_FILES:
         return _remove_listed_twice(tables, handle)
-    if table is RESOURCE_SNAPSHOTS:
+    if table in SNAPSHOTS:
         return _remove_unused_snapshots(tables, handle, keep)
     if table in CAPTURED_ROWS:
         return _remove_dead_captures(tables, handle, keep)
@@ -158,7 +157,7 @@ def _remove_listed_twice(tables: Tables, manifest: StoredTable) -> int:
 
 
 _REGISTRIES: dict[Table, tuple[Table, tuple[str, ...]]] = {
-    **dict.fromkeys(SNAPSHOT_TABLES, (RESOURCE_SNAPSHOTS, ("snapshot_id",))),
+    **{table: (registry, ("snapshot_id",)) for registry, held in SNAPSHOTS.items() for table in held},
     **dict.fromkeys(DAILY_TABLES, (EVENT_DATES, ("event_date", "fingerprint"))),
     **dict.fromkeys(METRIC_TABLES, (AS_OF_DATES, ("as_of_date", "fingerprint"))),
 }
@@ -210,6 +209,7 @@ def _remove_unused_snapshots(tables: Tables, handle: StoredTable, keep: timedelt
     snapshot an as-of date uses: docs/tables-and-metrics.md, "Restating".
     """
     taken = scan(handle).select("snapshot_id", "taken_at").sort("taken_at").collect()
+    # The members are joined to the as-of date that is published, which uses the last ones of a day.
     used = tables.read(AS_OF_DATES).select("snapshot_id").collect()
     today = (datetime.now(UTC) - keep).date()
     unused = (

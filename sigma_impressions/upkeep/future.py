@@ -23,8 +23,9 @@ from sigma_impressions.lake.schemas import (
     EXPORT_FILES,
     METRIC_TABLES,
     RAW_EXPORT_FILES,
+    MEMBER_SNAPSHOTS,
     RESOURCE_SNAPSHOTS,
-    SNAPSHOT_TABLES,
+    SNAPSHOTS,
     Table,
 )
 from sigma_impressions.lake.tables import Tables, files_of, retry_conflicts, scan
@@ -35,6 +36,10 @@ _TIMES_OF_FILES = (
 )
 _SET_BACK = (*_TIMES_OF_FILES, (EVENT_DATES, "event_date", ("detail_dropped_at",)))
 """Tables whose rows stay, with what tells the rows apart, and the times that are compared with others."""
+
+
+_SNAPSHOTS = (RESOURCE_SNAPSHOTS, MEMBER_SNAPSHOTS)
+"""The registries of snapshots, as `Future` has them."""
 
 
 @dataclass(frozen=True)
@@ -49,6 +54,7 @@ class Future:
     now: datetime
     as_of_dates: tuple[date, ...]
     snapshots: tuple[datetime, ...]
+    member_snapshots: tuple[datetime, ...]
     files: int
     written_at: datetime | None
 
@@ -57,7 +63,7 @@ class Future:
         """What is wrong and what to do; None if nothing is."""
         if (wrong := behind(self.written_at, self.now)) is not None:
             return wrong
-        if not (self.as_of_dates or self.snapshots or self.files):
+        if not (self.as_of_dates or self.snapshots or self.member_snapshots or self.files):
             return None
         return (
             f"The tables hold what is later than now, {minute(self.now)}: {self._counts()}. The clock of a run "
@@ -69,6 +75,11 @@ class Future:
         kinds = (
             (len(self.as_of_dates), "as-of date", max(map(str, self.as_of_dates), default="")),
             (len(self.snapshots), "resource snapshot", max(map(minute, self.snapshots), default="")),
+            (
+                len(self.member_snapshots),
+                "member snapshot",
+                max(map(minute, self.member_snapshots), default=""),
+            ),
             (self.files, "export file", ""),
         )
         return ", ".join(
@@ -87,7 +98,7 @@ def left_in_future(tables: Tables, now: datetime, objects: Iterable[StoredObject
     files = [tables.read(table).filter(_is_later(times, now)).select(name) for table, name, times in _TIMES_OF_FILES]
     held = (
         tuple(as_of_dates.filter(as_of_dates > latest(now).astimezone(UTC).date()).sort()),
-        tuple(_snapshots(tables.registry(RESOURCE_SNAPSHOTS), now)["taken_at"].sort()),
+        *(tuple(_snapshots(tables.registry(registry), now)["taken_at"].sort()) for registry in _SNAPSHOTS),
         pl.concat(files).collect().n_unique(),
     )
     return Future(now, *held, newest_written(objects) if any(held) else None)
@@ -103,24 +114,24 @@ def drop_future(
     """
     refuse_behind(newest_written(objects), now)
     found = left_in_future(tables, now)
-    snapshot_ids = set(_snapshots(tables.registry(RESOURCE_SNAPSHOTS), now)["snapshot_id"])
+    ids = {registry: set(_snapshots(tables.registry(registry), now)["snapshot_id"]) for registry in SNAPSHOTS}
     # Where one of these is the oldest snapshot, as-of dates up to today were computed with it. Their tables stay, by
     # which the next run knows that they are to be computed again.
     registered = tables.registry(AS_OF_DATES)
-    with_them = set(registered.filter(pl.col("snapshot_id").is_in(list(snapshot_ids)))["as_of_date"])
+    with_them = set(registered.filter(pl.col("snapshot_id").is_in(list(ids[RESOURCE_SNAPSHOTS])))["as_of_date"])
     # The registries first: what they do not name is read by nobody.
     for tables_with, column, values in (
         ((AS_OF_DATES,), "as_of_date", with_them.union(found.as_of_dates)),
         (METRIC_TABLES, "as_of_date", set(found.as_of_dates)),
-        ((RESOURCE_SNAPSHOTS, *SNAPSHOT_TABLES), "snapshot_id", snapshot_ids),
+        *(((registry, *held), "snapshot_id", ids[registry]) for registry, held in SNAPSHOTS.items()),
     ):
         for table in tables_with:
             retry_conflicts(partial(_drop, tables, table, column, values))
     for table, name, times in _SET_BACK:
         retry_conflicts(partial(_set_back, tables, table, name, times, now))
     report(
-        f"of the future: {len(found.as_of_dates):,} as-of dates and {len(found.snapshots):,} resource snapshots "
-        f"dropped; {found.files:,} export files have the time of now; the next run computes "
+        f"of the future: {len(found.as_of_dates):,} as-of dates and {len(found.snapshots):,} resource and "
+        f"{len(found.member_snapshots):,} member snapshots dropped; {found.files:,} export files have the time of now; the next run computes "
         f"{len(with_them.difference(found.as_of_dates)):,} as-of dates up to today again, which used these snapshots"
     )
     return found

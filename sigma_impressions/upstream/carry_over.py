@@ -56,10 +56,10 @@ def _needed(gone: pl.DataFrame, before: State, now: datetime) -> pl.DataFrame:
     """Those of the gone resources that vanished within the longest window."""
     columns = gone.columns
     dated = gone.join(before.history, on=KEY, how="left", nulls_equal=True)
-    return dated.filter(pl.col("vanished_at").fill_null(now) >= _oldest(now)).select(columns)
+    return dated.filter(pl.col("vanished_at").fill_null(now) >= oldest_needed(now)).select(columns)
 
 
-def _oldest(now: datetime) -> datetime:
+def oldest_needed(now: datetime) -> datetime:
     """The begin of the first day of the longest window that ends today."""
     return datetime.combine(window(now.astimezone(UTC).date())[0], time.min, UTC)
 
@@ -106,7 +106,7 @@ def _aliases(kept: pl.DataFrame, found: pl.DataFrame, before: State, now: dateti
         pl.concat(
             [
                 found.select(*ALIASES, vanished_at=pl.lit(None, UTC_TIME)),
-                gone.filter(pl.col("vanished_at") >= _oldest(now)).select(*ALIASES, "vanished_at"),
+                gone.filter(pl.col("vanished_at") >= oldest_needed(now)).select(*ALIASES, "vanished_at"),
             ]
         )
         .join(workbooks, on="workbook_url_id", how="semi")

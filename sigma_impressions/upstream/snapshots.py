@@ -2,26 +2,22 @@
 
 from __future__ import annotations
 
-import uuid
 from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime
 
 import polars as pl
 
-from sigma_impressions.clock import latest
 from sigma_impressions.errors import ResourcesRefused
-from sigma_impressions.lake.commits import append_rows
 from sigma_impressions.lake.digests import digest
 from sigma_impressions.lake.schemas import (
     RESOURCE_HISTORY,
     RESOURCE_SNAPSHOTS,
     SIGMA_RESOURCES,
-    SNAPSHOT_TABLES,
     WORKBOOK_ALIASES,
-    Table,
 )
-from sigma_impressions.lake.tables import Tables, scan
+from sigma_impressions.lake.snapshots import keep_snapshot, newest_snapshot, snapshot_rows
+from sigma_impressions.lake.tables import Tables
 from sigma_impressions.upstream.carry_over import State, carry_over
 from sigma_impressions.upstream.contract import ALIASES, ELEMENT, KEY
 
@@ -58,9 +54,7 @@ def capture_snapshot(
     impression into an unmatched one.
     """
     registry = tables.open(RESOURCE_SNAPSHOTS)
-    # One of the future is of a run whose clock was ahead; it is used for no day before, so that another one is needed.
-    known = scan(registry).filter(pl.col("taken_at") <= latest(now)).sort("taken_at").collect()
-    newest = known.row(-1, named=True) if known.height else None
+    newest = newest_snapshot(registry, now)
     elements = resources.filter(pl.col("resource_type") == ELEMENT).height
     workbooks = resources.height - elements
     if newest is not None and resources.is_empty() and newest["workbooks"]:
@@ -75,20 +69,15 @@ def capture_snapshot(
     content_digest = _content_digest(state)
     if newest is not None and newest["content_digest"] == content_digest:
         return CapturedSnapshot(newest["snapshot_id"], False, workbooks, elements, vanished)
-    snapshot_id = uuid.uuid4().hex
-    for table, rows in zip(SNAPSHOT_TABLES, (state.resources, state.history, state.aliases), strict=True):
-        if table is SIGMA_RESOURCES or rows.height:
-            append_rows(tables.open(table), rows.with_columns(snapshot_id=pl.lit(snapshot_id)))
+    rows = {SIGMA_RESOURCES: state.resources, RESOURCE_HISTORY: state.history, WORKBOOK_ALIASES: state.aliases}
     registered = {
-        "snapshot_id": snapshot_id,
         "taken_at": now,
         "content_digest": content_digest,
         "workbooks": workbooks,
         "elements": elements,
         "read_from": read_from,
     }
-    # Two processes may store the same snapshot at once; either is as good as the other.
-    append_rows(registry, pl.DataFrame([registered]))
+    snapshot_id = keep_snapshot(tables, registry, rows, registered)
     return CapturedSnapshot(snapshot_id, True, workbooks, elements, vanished)
 
 
@@ -97,18 +86,13 @@ def _state(tables: Tables, snapshot_id: str, taken_at: datetime) -> State:
 
     A snapshot of a version that kept no history counts as the first that has seen its resources.
     """
-    resources = _rows(tables, SIGMA_RESOURCES, snapshot_id)
-    history = _rows(tables, RESOURCE_HISTORY, snapshot_id)
+    resources = snapshot_rows(tables, SIGMA_RESOURCES, snapshot_id)
+    history = snapshot_rows(tables, RESOURCE_HISTORY, snapshot_id)
     if history.is_empty():
         history = resources.select(
             *KEY, first_seen_at=pl.lit(taken_at), vanished_at=pl.when("is_deleted").then(pl.lit(taken_at))
         ).cast(dict(history.schema))  # type: ignore[arg-type]
-    return State(resources, history, _rows(tables, WORKBOOK_ALIASES, snapshot_id))
-
-
-def _rows(tables: Tables, table: Table, snapshot_id: str) -> pl.DataFrame:
-    rows = tables.read(table).filter(pl.col("snapshot_id") == snapshot_id).drop("snapshot_id").collect()
-    return rows.cast({name: dtype for name, dtype in table.schema.items() if name in rows.columns})
+    return State(resources, history, snapshot_rows(tables, WORKBOOK_ALIASES, snapshot_id))
 
 
 def _content_digest(state: State) -> str:

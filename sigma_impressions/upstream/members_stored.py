@@ -1,0 +1,101 @@
+"""Keep snapshots of `sigma_members`, and read them: a new one only when something changed, the registry last."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import date, datetime
+
+import polars as pl
+
+from sigma_impressions.errors import ResourcesRefused
+from sigma_impressions.lake.digests import digest
+from sigma_impressions.lake.schemas import MEMBER_COLUMNS, MEMBER_SNAPSHOTS, SIGMA_MEMBERS, UTC_TIME
+from sigma_impressions.lake.snapshots import (
+    keep_snapshot,
+    newest_snapshot,
+    snapshot_in_use,
+    snapshot_rows,
+    taken_in_order,
+)
+from sigma_impressions.lake.tables import Tables
+from sigma_impressions.upstream.carry_over import oldest_needed
+
+NO_MEMBERS = pl.DataFrame(schema=MEMBER_COLUMNS)
+
+
+@dataclass(frozen=True)
+class CapturedMembers:
+    """The newest snapshot; `is_new` if it differs from the one before and was stored now.
+
+    `members` were found now; `vanished` ones are kept beside them because they are gone for less than 60 days.
+    """
+
+    snapshot_id: str
+    is_new: bool
+    members: int
+    vanished: int
+
+
+def member_snapshot(tables: Tables, as_of: date) -> str | None:
+    """The snapshot of the members that an as-of date uses, chosen as that of the resources; None without any."""
+    return snapshot_in_use(as_of, taken_in_order(tables.registry(MEMBER_SNAPSHOTS)))
+
+
+def members_as_of(tables: Tables, as_of: date) -> pl.DataFrame:
+    """The members as of the end of a day, with the columns `MEMBER_COLUMNS`; none without any snapshot."""
+    snapshot_id = member_snapshot(tables, as_of)
+    return NO_MEMBERS if snapshot_id is None else members_of(tables, snapshot_id)
+
+
+def members_of(tables: Tables, snapshot_id: str) -> pl.DataFrame:
+    """The members of a snapshot, with the columns `MEMBER_COLUMNS`, sorted by their ID."""
+    return snapshot_rows(tables, SIGMA_MEMBERS, snapshot_id).select(*MEMBER_COLUMNS).sort("member_id")
+
+
+def capture_members(tables: Tables, members: pl.DataFrame, read_from: str, now: datetime) -> CapturedMembers:
+    """Store the members as the newest snapshot, unless they equal it.
+
+    `members` have the columns `MEMBER_COLUMNS` without the last two. Who is gone is kept, with `is_deleted` true, until
+    the last day of the views has left the longest window. Raises `ResourcesRefused` for an empty snapshot after a
+    non-empty one.
+    """
+    registry = tables.open(MEMBER_SNAPSHOTS)
+    newest = newest_snapshot(registry, now)
+    if newest is not None and members.is_empty() and newest["members"]:
+        raise ResourcesRefused(
+            f"{read_from} holds no members, and the snapshot before held {newest['members']}. The last snapshot "
+            "stays in use; look whether those who may list members still can."
+        )
+    before = snapshot_rows(tables, SIGMA_MEMBERS, newest["snapshot_id"] if newest else "")
+    rows = _carried_over(members, before, now)
+    vanished = rows["vanished_at"].count()
+    content_digest = digest([rows.select(*members.columns, "is_deleted").write_ndjson()], 64)
+    if newest is not None and newest["content_digest"] == content_digest:
+        return CapturedMembers(newest["snapshot_id"], False, members.height, vanished)
+    registered = {
+        "taken_at": now,
+        "content_digest": content_digest,
+        "members": members.height,
+        "read_from": read_from,
+    }
+    snapshot_id = keep_snapshot(tables, registry, {SIGMA_MEMBERS: rows}, registered)
+    return CapturedMembers(snapshot_id, True, members.height, vanished)
+
+
+def _carried_over(members: pl.DataFrame, before: pl.DataFrame, now: datetime) -> pl.DataFrame:
+    """The members, and those of the snapshot before who are gone since the longest window began, sorted by ID.
+
+    Who is there under another ID, as after having been deleted and invited again, is not gone.
+    """
+    known = before.select("member_id", "first_seen_at")
+    found = members.join(known, on="member_id", how="left").with_columns(
+        pl.col("first_seen_at").fill_null(now), is_deleted=pl.lit(False), vanished_at=pl.lit(None, UTC_TIME)
+    )
+    gone = (
+        before.join(members, on="member_id", how="anti")
+        .join(members, on="user_email", how="anti")
+        .with_columns(pl.col("vanished_at").fill_null(now), is_deleted=pl.lit(True))
+        .filter(pl.col("vanished_at") >= oldest_needed(now))
+    )
+    columns = [*MEMBER_COLUMNS, "vanished_at"]
+    return pl.concat([found.select(columns), gone.select(columns)]).sort("member_id")

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
 
@@ -31,6 +33,25 @@ ALIASES = ALIAS_COLUMNS
 KEY = ("resource_type", "workbook_url_id", "element_id")
 REQUIRED = ("resource_type", "workbook_url_id")
 
+
+@dataclass(frozen=True)
+class Contract:
+    """What a snapshot file must hold: its columns, those that it must have, and the setting that names the file.
+
+    A column of lists is read as a text, `LISTED` before each part, or as people write it (`in_parts`).
+    """
+
+    schema: Mapping[str, pl.DataType | type[pl.DataType]]
+    required: tuple[str, ...]
+    variable: str
+    whose: str
+
+
+RESOURCES: Final = Contract(SCHEMA, REQUIRED, "SIGMA_IMPRESSIONS_RESOURCES", "its resources")
+
+LISTED: Final = "\x1f"
+"""Stands before each part of a list in a text: nobody writes it."""
+
 ROWS_LIMIT: Final = 2_000_000
 """Resources that a snapshot may have; a large organization has some hundred thousand."""
 
@@ -49,8 +70,15 @@ def conform(frame: pl.DataFrame, read_from: str) -> pl.DataFrame:
     value, a duplicate key, an element whose workbook has no row, or more than ROWS_LIMIT rows; the message names the
     offending rows by number (1 is the first).
     """
-    try:
+    with no_value_told(read_from):
         return _conform(frame, read_from)
+
+
+@contextmanager
+def no_value_told(read_from: str) -> Iterator[None]:
+    """Inside, an error of polars becomes a `ResourcesRefused` that tells only its kind."""
+    try:
+        yield
     except (pl.exceptions.PolarsError, pl.exceptions.PanicException) as error:
         # Its text may quote values.
         raise ResourcesRefused(f"{read_from} holds values that cannot be read ({type(error).__name__}).") from None
@@ -70,15 +98,35 @@ def as_text(value: object) -> str | None:
     raise ValueError("not a text, number or truth value")
 
 
-def _conform(frame: pl.DataFrame, read_from: str) -> pl.DataFrame:
-    missing = [name for name in REQUIRED if name not in frame.columns]
+def typed_rows(frame: pl.DataFrame, contract: Contract, read_from: str) -> pl.DataFrame:
+    """The columns of a contract, in order and typed, with the number of each `row`. Raises `ResourcesRefused`."""
+    missing = [name for name in contract.required if name not in frame.columns]
     if missing:
         has = ", ".join(map(value, frame.columns[:_COLUMNS_SHOWN])) or "none"
         more = f" and {frame.width - _COLUMNS_SHOWN} more" if frame.width > _COLUMNS_SHOWN else ""
         raise ResourcesRefused(f"{read_from} lacks the column {' and '.join(missing)}. It has: {has}{more}.")
     if frame.height > ROWS_LIMIT:
         raise ResourcesRefused(f"{read_from} has {frame.height:,} rows, and more than {ROWS_LIMIT:,} are not accepted.")
-    typed = _typed(frame, read_from).with_row_index("row", offset=1)
+    return _typed(frame, contract, read_from).with_row_index("row", offset=1)
+
+
+def refuse_rows(problems: Mapping[str, pl.DataFrame], read_from: str, what: str, named: Sequence[str]) -> None:
+    """Raise `ResourcesRefused` if there are rows with a problem; examples are told by number and some columns."""
+    found = [f"{sentence}: {_examples(rows, named)}" for sentence, rows in problems.items() if rows.height]
+    if found:
+        raise ResourcesRefused(f"{read_from} cannot be used as {what}: {'; '.join(found)}.")
+
+
+def in_parts(texts: pl.Expr) -> pl.Expr:
+    """Lists of the distinct parts of texts, in order: separated by semicolons or bars unless `LISTED` stands before."""
+    listed = pl.when(texts.str.starts_with(LISTED)).then(texts.str.strip_prefix(LISTED))
+    parts = listed.otherwise(texts.str.replace_all(r"[;|]", LISTED)).str.split(LISTED)
+    trimmed = parts.list.eval(pl.element().str.strip_chars().filter(pl.element().str.strip_chars() != ""))
+    return trimmed.list.unique().list.sort()
+
+
+def _conform(frame: pl.DataFrame, read_from: str) -> pl.DataFrame:
+    typed = typed_rows(frame, RESOURCES, read_from)
     known = typed.with_columns(resource_type=pl.col("resource_type").replace(_TYPES))
     is_unknown = ~pl.col("resource_type").is_in(list(_TYPES)) | pl.col("resource_type").is_null()
     is_element = pl.col("resource_type") == ELEMENT
@@ -99,9 +147,7 @@ def _conform(frame: pl.DataFrame, read_from: str) -> pl.DataFrame:
             known.filter(is_element).join(workbooks, on="workbook_url_id", how="anti").sort("row")
         ),
     }
-    found = [f"{sentence}: {_examples(rows)}" for sentence, rows in problems.items() if rows.height]
-    if found:
-        raise ResourcesRefused(f"{read_from} cannot be used as sigma_resources: {'; '.join(found)}.")
+    refuse_rows(problems, read_from, "sigma_resources", KEY)
     return known.drop("row").sort(KEY, nulls_last=False)
 
 
@@ -117,13 +163,17 @@ def counted(resources: pl.DataFrame, *, elements: bool = True) -> str:
     return ", ".join(f"{count} {word}{'' if count == 1 else 's'}" for count, word in counts)
 
 
-def _typed(frame: pl.DataFrame, read_from: str) -> pl.DataFrame:
+def _typed(frame: pl.DataFrame, contract: Contract, read_from: str) -> pl.DataFrame:
     return frame.select(
-        _as_type(frame[name], dtype, read_from).alias(name)
+        _as_type(frame[name], _as_read(dtype), read_from).alias(name)
         if name in frame.columns
-        else pl.lit(None, dtype).alias(name)
-        for name, dtype in SCHEMA.items()
+        else pl.lit(None, _as_read(dtype)).alias(name)
+        for name, dtype in contract.schema.items()
     )
+
+
+def _as_read(dtype: pl.DataType | type[pl.DataType]) -> pl.DataType | type[pl.DataType]:
+    return pl.String if isinstance(dtype, pl.List) else dtype
 
 
 def _as_type(column: pl.Series, dtype: pl.DataType | type[pl.DataType], read_from: str) -> pl.Series:
@@ -225,10 +275,10 @@ def _blank_as_null(column: pl.Series) -> pl.Series:
     return trimmed.to_frame().select(pl.when(pl.first() != "").then(pl.first())).to_series()
 
 
-def _examples(rows: pl.DataFrame) -> str:
-    named = [
-        f"row {row['row']} ({', '.join(value(str(row[name])) for name in KEY)})"
+def _examples(rows: pl.DataFrame, named: Sequence[str]) -> str:
+    shown = [
+        f"row {row['row']}" + (f" ({', '.join(value(str(row[name])) for name in named)})" if named else "")
         for row in rows.head(_EXAMPLES).iter_rows(named=True)
     ]
     more = f" and {rows.height - _EXAMPLES} more" if rows.height > _EXAMPLES else ""
-    return without_address(f"{', '.join(named)}{more}")
+    return without_address(f"{', '.join(shown)}{more}")

@@ -93,6 +93,33 @@ def discover_members(
     return asyncio.run(within(DISCOVERY_SECONDS, _discover(credentials, report, concurrency, backoff), credentials))
 
 
+def probe_members(credentials: Credentials) -> tuple[int, list[str]]:
+    """How many members the first page of them has, and what may not be read; quick, for the test of a source.
+
+    Raises as `discover_members` does.
+    """
+    return asyncio.run(within(_TEST_SECONDS, _probe(credentials), credentials))
+
+
+_TEST_SECONDS: Final = 60
+
+
+async def _probe(credentials: Credentials) -> tuple[int, list[str]]:
+    async with SigmaApi(credentials, backoff=Backoff(3, PATIENCE.first)) as api:
+        found: dict[str, int] = {}
+        missing: list[str] = []
+        for what in ("members", "teams"):
+            try:
+                async for page in api.entries(path_of(what)):
+                    found[what] = len(page)
+                    break
+            except SigmaRefused as refused:
+                if refused.status != 403:
+                    raise
+                missing.append(f"The owner of the client credentials may not list {what}: they stay unknown.")
+        return found.get("members", 0), missing
+
+
 async def list_members(api: SigmaApi, missing: str) -> tuple[list[Member], list[str]]:
     """Every member once, deactivated or not, and notes; without the right to list them none, and what is `missing`."""
     try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import date, datetime
 
@@ -19,6 +20,7 @@ from sigma_impressions.lake.snapshots import (
 )
 from sigma_impressions.lake.tables import Tables
 from sigma_impressions.upstream.carry_over import oldest_needed
+from sigma_impressions.users import Pseudonyms, canonical, pseudonymous_rows, without_addresses
 
 NO_MEMBERS = pl.DataFrame(schema=MEMBER_COLUMNS)
 
@@ -52,12 +54,36 @@ def members_of(tables: Tables, snapshot_id: str) -> pl.DataFrame:
     return snapshot_rows(tables, SIGMA_MEMBERS, snapshot_id).select(*MEMBER_COLUMNS).sort("member_id")
 
 
-def capture_members(tables: Tables, members: pl.DataFrame, read_from: str, now: datetime) -> CapturedMembers:
+def as_stored(members: pl.DataFrame, users: Pseudonyms | None) -> pl.DataFrame:
+    """Members with the columns of `members.MEMBERS` as they are stored: with addresses as views have them.
+
+    With pseudonyms nothing is left that leads to a person without the key: no name, and no ID of Sigma's.
+    """
+    columns = [name for name in MEMBER_COLUMNS if name not in ("first_seen_at", "is_deleted")]
+    named = members.with_columns(canonical(members["email"]).alias("user_email")).select(columns)
+    if users is None:
+        return named
+    return pseudonymous_rows(named, users).with_columns(
+        users.of(named["member_id"]).alias("member_id"),
+        name=pl.lit(None, pl.String),
+        teams=pl.col("teams").list.eval(without_addresses(pl.element())),
+    )
+
+
+def capture_members(
+    tables: Tables,
+    members: pl.DataFrame,
+    read_from: str,
+    now: datetime,
+    *,
+    unread_teams: Collection[str] = (),
+    excluded: Collection[str] = (),
+) -> CapturedMembers:
     """Store the members as the newest snapshot, unless they equal it.
 
-    `members` have the columns `MEMBER_COLUMNS` without the last two. Who is gone is kept, with `is_deleted` true, until
-    the last day of the views has left the longest window. Raises `ResourcesRefused` for an empty snapshot after a
-    non-empty one.
+    `members` are as `as_stored` returns them. Who is in one of the `unread_teams` stays as it was. Who is gone is kept,
+    with `is_deleted` true, until the last day of the views has left the longest window, but for the
+    `excluded`, who are no members. Raises `ResourcesRefused` for an empty snapshot after a non-empty one.
     """
     registry = tables.open(MEMBER_SNAPSHOTS)
     newest = newest_snapshot(registry, now)
@@ -66,7 +92,9 @@ def capture_members(tables: Tables, members: pl.DataFrame, read_from: str, now: 
             f"{read_from} holds no members, and the snapshot before held {newest['members']}. The last snapshot "
             "stays in use; look whether those who may list members still can."
         )
-    before = snapshot_rows(tables, SIGMA_MEMBERS, newest["snapshot_id"] if newest else "")
+    stored = snapshot_rows(tables, SIGMA_MEMBERS, newest["snapshot_id"] if newest else "")
+    before = stored.filter(~pl.col("user_email").is_in(list(excluded)).fill_null(False))
+    members = _with_unread(members, before, unread_teams)
     rows = _carried_over(members, before, now)
     vanished = rows["vanished_at"].count()
     content_digest = digest([rows.select(*members.columns, "is_deleted").write_ndjson()], 64)
@@ -80,6 +108,14 @@ def capture_members(tables: Tables, members: pl.DataFrame, read_from: str, now: 
     }
     snapshot_id = keep_snapshot(tables, registry, {SIGMA_MEMBERS: rows}, registered)
     return CapturedMembers(snapshot_id, True, members.height, vanished)
+
+
+def _with_unread(members: pl.DataFrame, before: pl.DataFrame, unread_teams: Collection[str]) -> pl.DataFrame:
+    unread = pl.element().filter(pl.element().is_in(list(unread_teams)))
+    kept = before.select("member_id", kept=pl.col("teams").list.eval(unread).fill_null([]))
+    known = members.join(kept, on="member_id", how="left")
+    both = pl.concat_list("teams", pl.col("kept").fill_null([])).list.unique().list.sort()
+    return known.with_columns(teams=both).drop("kept") if unread_teams else members
 
 
 def _carried_over(members: pl.DataFrame, before: pl.DataFrame, now: datetime) -> pl.DataFrame:

@@ -1,4 +1,4 @@
-"""Read a snapshot of `sigma_resources` from a file that the upstream integration left."""
+"""Read a snapshot of `sigma_resources`, or of the members, from a file that the upstream integration left."""
 
 from __future__ import annotations
 
@@ -11,44 +11,51 @@ import polars as pl
 from sigma_impressions.clouds.objects import ACCESS_DENIED, ObjectStore, key_of
 from sigma_impressions.errors import ObjectGone, ObjectUnreadable, ResourcesUnreadable, StoreError
 from sigma_impressions.lake.scratch import temporary_folder
-from sigma_impressions.upstream.contract import conform
+from sigma_impressions.upstream.contract import RESOURCES, Contract, conform
 
 FILE_LIMIT: Final = 256 * 2**20
 """Bytes that the file may have, also once it is decompressed; 100,000 resources take some ten million."""
 
 
 def read_snapshot(location: str, bucket: ObjectStore | None = None) -> pl.DataFrame:
-    """The resources of a Parquet, CSV or newline-delimited JSON file at a path or URI, as the contract has them.
+    """The resources of a file at a path or URI, as the contract has them. Raises as `read_rows` does.
 
-    `bucket` is the one that a URI names; None for a local path. What is fetched and kept in memory is bounded.
-    Raises `ResourcesUnreadable` if the file cannot be opened or is over a limit, `ResourcesRefused` if it breaks the
-    contract, `StoreError` if the bucket cannot be read. Of the file's content a message holds no more than names of
+    Raises `ResourcesRefused` if the file breaks the contract. Of its content a message holds no more than names of
     columns, keys of rows, and one value that cannot be read, without addresses.
     """
-    read = _reader(location)
+    return conform(read_rows(location, bucket, RESOURCES), location)
+
+
+def read_rows(location: str, bucket: ObjectStore | None, contract: Contract) -> pl.DataFrame:
+    """The columns that a contract knows of a Parquet, CSV or newline-delimited JSON file at a path or URI.
+
+    `bucket` is the one that a URI names; None for a local path. What is fetched and kept in memory is bounded.
+    Raises `ResourcesUnreadable` if the file cannot be opened or is over a limit, `StoreError` if the bucket cannot be
+    read. Of the file's content a message holds no more than names of columns.
+    """
+    read = _reader(location, contract)
     with temporary_folder() as folder:
         try:
-            path = Path(location) if bucket is None else _fetched(location, bucket, folder)
+            path = Path(location) if bucket is None else _fetched(location, bucket, folder, contract)
             _check_size(path.stat().st_size)
             if not path.is_file():
                 raise ResourcesUnreadable("it is a folder, or no regular file")
-            frame = read(path, FILE_LIMIT)
+            return read(path, FILE_LIMIT)
         except (FileNotFoundError, ObjectGone):
             raise ResourcesUnreadable(
-                f"There is no file {location}. Set SIGMA_IMPRESSIONS_RESOURCES to where the upstream Sigma "
-                "integration leaves its resources."
+                f"There is no file {location}. Set {contract.variable} to where the upstream Sigma "
+                f"integration leaves {contract.whose}."
             ) from None
         except ResourcesUnreadable as problem:
             raise ResourcesUnreadable(f"{location} cannot be read: {problem}.") from None
-    return conform(frame, location)
 
 
-def _reader(location: str) -> Callable[[Path, int], pl.DataFrame]:
+def _reader(location: str, contract: Contract) -> Callable[[Path, int], pl.DataFrame]:
     """What reads a file of that name, up to so many bytes; it raises `ResourcesUnreadable` for whatever is wrong."""
     from sigma_impressions.upstream.snapshot_parquet import parquet_frame
     from sigma_impressions.upstream.snapshot_text import csv_frame, ndjson_frame
 
-    readers: dict[tuple[str, ...], Callable[[Path, int], pl.DataFrame]] = {
+    readers: dict[tuple[str, ...], Callable[[Path, int, Contract], pl.DataFrame]] = {
         (".parquet", ".pq"): parquet_frame,
         (".csv",): csv_frame,
         (".ndjson", ".jsonl", ".json"): ndjson_frame,
@@ -57,17 +64,19 @@ def _reader(location: str) -> Callable[[Path, int], pl.DataFrame]:
     if reader is None:
         raise ResourcesUnreadable(
             f"The name of {location} ends in none of .parquet, .csv, .ndjson, .jsonl. Give "
-            "SIGMA_IMPRESSIONS_RESOURCES the path or URI of a Parquet, CSV or newline-delimited JSON file."
+            f"{contract.variable} the path or URI of a Parquet, CSV or newline-delimited JSON file."
         )
-    return _guarded(reader)
+    return _guarded(reader, contract)
 
 
-def _guarded(reader: Callable[[Path, int], pl.DataFrame]) -> Callable[[Path, int], pl.DataFrame]:
+def _guarded(
+    reader: Callable[[Path, int, Contract], pl.DataFrame], contract: Contract
+) -> Callable[[Path, int], pl.DataFrame]:
     """The reader, with a sentence for the errors of the libraries: only their kind, as the text may quote the file."""
 
     def read(path: Path, limit: int) -> pl.DataFrame:
         try:
-            return reader(path, limit)
+            return reader(path, limit, contract)
         except (FileNotFoundError, ResourcesUnreadable):
             raise
         except (Exception, pl.exceptions.PanicException) as error:
@@ -77,7 +86,7 @@ def _guarded(reader: Callable[[Path, int], pl.DataFrame]) -> Callable[[Path, int
     return read
 
 
-def _fetched(location: str, bucket: ObjectStore, folder: Path) -> Path:
+def _fetched(location: str, bucket: ObjectStore, folder: Path, contract: Contract) -> Path:
     """A copy of the file, which is never longer than its size said."""
     try:
         item = bucket.stat(key_of(location))
@@ -90,7 +99,7 @@ def _fetched(location: str, bucket: ObjectStore, folder: Path) -> Path:
             if isinstance(error, ObjectUnreadable) and error.reason == ACCESS_DENIED
             else ""
         )
-        raise StoreError(f"The file that SIGMA_IMPRESSIONS_RESOURCES names cannot be read. {error}{asked}") from None
+        raise StoreError(f"The file that {contract.variable} names cannot be read. {error}{asked}") from None
     return folder / "resources"
 
 

@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from sigma_impressions.errors import ResourcesUnreadable
-from sigma_impressions.upstream.contract import REQUIRED, ROWS_LIMIT, SCHEMA
+from sigma_impressions.upstream.contract import LISTED, RESOURCES, ROWS_LIMIT, Contract
 
 FOOTER_LIMIT: Final = 16 * 2**20
 """Bytes of the footer, which becomes many times that in memory."""
@@ -27,7 +27,7 @@ _WITH_A_SCALE = (pa.types.is_timestamp, pa.types.is_date, pa.types.is_decimal128
 _PLAIN = (pa.types.is_boolean, pa.types.is_integer, pa.types.is_floating, pa.types.is_null)
 
 
-def parquet_frame(path: Path, limit: int) -> pl.DataFrame:
+def parquet_frame(path: Path, limit: int, contract: Contract = RESOURCES) -> pl.DataFrame:
     """The columns of a Parquet file whose values take at most `limit` bytes. Raises `ResourcesUnreadable`.
 
     Whatever is wrong with the file otherwise is an error of pyarrow's.
@@ -39,11 +39,12 @@ def parquet_frame(path: Path, limit: int) -> pl.DataFrame:
         schema = pq.read_schema(source)
         if len(set(schema.names)) < len(schema.names):
             raise ResourcesUnreadable("it has two columns of one name")
-        if not set(REQUIRED) <= set(schema.names):
+        if not set(contract.required) <= set(schema.names):
             return pl.DataFrame(schema=dict.fromkeys(schema.names, pl.String))  # the contract says what is missing
-        wanted = [name for name in schema.names if name in SCHEMA]
+        wanted = [name for name in schema.names if name in contract.schema]
         for name in wanted:
-            if not _is_read(schema.field(name).type):
+            may_be_list = isinstance(contract.schema[name], pl.List)
+            if not (_is_read(schema.field(name).type) or (may_be_list and _is_list(schema.field(name).type))):
                 raise ResourcesUnreadable(f"its column {name} holds no texts, numbers, times or truth values")
         # Texts stay what they mostly are in the file, a dictionary and numbers, until their bytes are counted.
         texts = [name for name in wanted if _is_text(schema.field(name).type)]
@@ -91,12 +92,20 @@ def _is_read(kind: pa.DataType) -> bool:
     return _is_text(kind) or _is_uuid(kind) or any(is_one(kind) for is_one in (*_WITH_A_SCALE, *_PLAIN))
 
 
+def _is_list(kind: pa.DataType) -> bool:
+    return (pa.types.is_list(kind) or pa.types.is_large_list(kind)) and any(
+        is_one(kind.value_type) for is_one in _STRINGS
+    )
+
+
 def _is_uuid(kind: pa.DataType) -> bool:
     return isinstance(kind, pa.UuidType)
 
 
 def _text_bytes(column: pa.Array) -> int:
     """The bytes of a column's texts, written out."""
+    if _is_list(column.type):
+        return _text_bytes(column.flatten())
     if pa.types.is_dictionary(column.type):
         sizes = pc.take(pc.binary_length(column.dictionary), column.indices)
     elif _is_text(column.type):
@@ -108,7 +117,7 @@ def _text_bytes(column: pa.Array) -> int:
 
 def _decoded_type(kind: pa.DataType) -> pa.DataType:
     kind = kind.value_type if pa.types.is_dictionary(kind) else kind
-    if _is_uuid(kind):
+    if _is_uuid(kind) or _is_list(kind):
         return pa.large_string()
     if _is_text(kind):
         return pa.large_string() if any(is_one(kind) for is_one in _STRINGS) else pa.large_binary()
@@ -117,6 +126,10 @@ def _decoded_type(kind: pa.DataType) -> pa.DataType:
 
 
 def _decoded(column: pa.Array) -> pa.Array:
+    if _is_list(column.type):
+        column.validate(full=True)  # as below: before polars sees it
+        parts = pl.Series(column).list.drop_nulls()
+        return (LISTED + parts.cast(pl.List(pl.String)).list.join(LISTED)).to_arrow().cast(pa.large_string())
     if _is_uuid(column.type):
         digits = pl.Series(column.storage.cast(pa.large_binary())).bin.encode("hex")
         return (

@@ -21,7 +21,7 @@ import pyarrow as pa
 from sigma_impressions.delimiters import DECLARED_DELIMITER, likely_delimiters
 from sigma_impressions.errors import ResourcesUnreadable
 from sigma_impressions.lake.schemas import UTC_TIME
-from sigma_impressions.upstream.contract import REQUIRED, ROWS_LIMIT, SCHEMA, as_text
+from sigma_impressions.upstream.contract import LISTED, RESOURCES, ROWS_LIMIT, Contract, as_text
 
 T = TypeVar("T")
 
@@ -42,19 +42,19 @@ _COMPRESSIONS = {b"\x1f\x8b": "gzip", b"\x28\xb5\x2f\xfd": "zstd"}
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
-def csv_frame(path: Path, limit: int) -> pl.DataFrame:
+def csv_frame(path: Path, limit: int, contract: Contract = RESOURCES) -> pl.DataFrame:
     """The columns of a CSV file of at most `limit` bytes, decompressed. Raises `ResourcesUnreadable`."""
     with _opened(path) as source:
         lines = _Lines(source, limit)
         # It is the process's: raised only, so that nobody else is disturbed.
         csv.field_size_limit(max(csv.field_size_limit(), RECORD_LIMIT))
-        declaration, delimiter, header_line = _beginning(lines)
+        declaration, delimiter, header_line = _beginning(lines, contract)
         reader = csv.reader(chain([header_line], lines), delimiter=delimiter, strict=True)
         try:
             header = lines.next_of(reader) or []
             if len(header) > COLUMN_LIMIT:
                 raise ResourcesUnreadable(f"its header has more than {COLUMN_LIMIT:,} columns")
-            rows = _Rows(header)
+            rows = _Rows(header, contract)
             places = [header.index(name) for name in rows.names]
             while (record := lines.next_of(reader)) is not None:
                 if len(record) > len(header):
@@ -67,7 +67,7 @@ def csv_frame(path: Path, limit: int) -> pl.DataFrame:
     return rows.frame(header)
 
 
-def _beginning(lines: _Lines) -> tuple[list[str], str, str]:
+def _beginning(lines: _Lines, contract: Contract) -> tuple[list[str], str, str]:
     """The line that declares the delimiter, if there is one, the delimiter, and the first line of the header.
 
     It is the delimiter under which that line has the required columns; of several, or of none, the likeliest.
@@ -78,15 +78,15 @@ def _beginning(lines: _Lines) -> tuple[list[str], str, str]:
     likely = likely_delimiters(first)
     # Of a header of several lines, or with malformed quotes, whoever reads it tells.
     headers = ((delimiter, next(csv.reader([first], delimiter=delimiter), [])) for delimiter in likely)
-    return [], next((delimiter for delimiter, header in headers if {*REQUIRED} <= {*header}), likely[0]), first
+    return [], next((delimiter for delimiter, header in headers if {*contract.required} <= {*header}), likely[0]), first
 
 
-def ndjson_frame(path: Path, limit: int) -> pl.DataFrame:
+def ndjson_frame(path: Path, limit: int, contract: Contract = RESOURCES) -> pl.DataFrame:
     """The columns of a file of one JSON object a line, of at most `limit` bytes, decompressed.
 
     Raises `ResourcesUnreadable`.
     """
-    rows = _Rows(SCHEMA)
+    rows = _Rows(contract.schema, contract)
     found: dict[str, None] = {}
     with _opened(path) as source:
         lines = _Lines(source, limit)
@@ -120,8 +120,10 @@ def _object(line: str, row: int) -> Mapping[str, Any]:
 
 def _text(value: object, name: str, rows: _Rows) -> str | None:
     try:
-        if isinstance(value, int) and SCHEMA[name] == UTC_TIME:
+        if isinstance(value, int) and rows.contract.schema[name] == UTC_TIME:
             return (_EPOCH + timedelta(microseconds=value)).isoformat()
+        if isinstance(value, list) and isinstance(rows.contract.schema[name], pl.List):
+            return "".join(f"{LISTED}{part}" for part in map(as_text, value)) or LISTED
         return as_text(value)
     except (ValueError, OverflowError):
         raise ResourcesUnreadable(
@@ -202,8 +204,9 @@ class _Lines:
 class _Rows:
     """Rows that are collected: texts of those of the given columns that the contract knows."""
 
-    def __init__(self, columns: Iterable[str]) -> None:
-        self.names = [name for name in SCHEMA if name in set(columns)]
+    def __init__(self, columns: Iterable[str], contract: Contract) -> None:
+        self.contract = contract
+        self.names = [name for name in contract.schema if name in set(columns)]
         self.count = 0
         self._waiting: list[Sequence[str | None]] = []
         self._frames: list[pl.DataFrame] = []
@@ -217,8 +220,8 @@ class _Rows:
 
     def frame(self, found: Iterable[str]) -> pl.DataFrame:
         """The rows, with those columns that the file has; a file without any column is an empty snapshot."""
-        present = list(found) or list(REQUIRED)
-        if not set(REQUIRED) <= set(present):
+        present = list(found) or list(self.contract.required)
+        if not set(self.contract.required) <= set(present):
             return pl.DataFrame(schema=dict.fromkeys(present, pl.String))  # the contract says what is missing
         self._collect()
         frame = pl.concat(self._frames, how="diagonal")
@@ -230,8 +233,12 @@ class _Rows:
             dict(zip(self.names, map(list, zip(*self._waiting, strict=True)), strict=True)) if self._waiting else {}
         )
         # A column of nothing takes memory too.
-        filled = {name: texts for name, texts in columns.items() if name in REQUIRED or any(map(_is_there, texts))}
-        self._frames.append(pl.DataFrame(filled, dict.fromkeys((*REQUIRED, *filled), pl.String)))
+        filled = {
+            name: texts
+            for name, texts in columns.items()
+            if name in self.contract.required or any(map(_is_there, texts))
+        }
+        self._frames.append(pl.DataFrame(filled, dict.fromkeys((*self.contract.required, *filled), pl.String)))
         self._waiting = []
 
 

@@ -183,6 +183,6 @@ def test_every_column_of_texts_is_looked_at_unless_it_is_the_program_s_own() -> 
         *("status", "reason", "resource_type"),
     }
     ids = {name for name in columns if kind_of(name) is Kind.ID}
-    assert ids == {"workbook_id", "workbook_url_id", "element_id", "event_id", "page_id", "alias_id"}
+    assert ids == {"workbook_id", "workbook_url_id", "element_id", "event_id", "page_id", "alias_id", "member_id"}
     assert kind_of("a_new_column") is Kind.TEXT
     assert kind_of("another_email") is Kind.USER

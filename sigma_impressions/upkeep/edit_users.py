@@ -24,7 +24,14 @@ from sigma_impressions.errors import AddressesStored, UserUnknown
 from sigma_impressions.exports.reading.rules import holds_pseudonyms, pseudonymous_fingerprint
 from sigma_impressions.lake.commits import StagedFile, drop_former_columns, partition_of, replace_files
 from sigma_impressions.lake.inventory import require_intact, take_stock
-from sigma_impressions.lake.schemas import ALL_TABLES, EXPORT_FILES, REJECTED_ROWS, SIGMA_RESOURCES, Table
+from sigma_impressions.lake.schemas import (
+    ALL_TABLES,
+    EXPORT_FILES,
+    REJECTED_ROWS,
+    SIGMA_MEMBERS,
+    SIGMA_RESOURCES,
+    Table,
+)
 from sigma_impressions.lake.scratch import scratch_folder, temporary_folder
 from sigma_impressions.lake.storage import clear_errors
 from sigma_impressions.lake.tables import (
@@ -77,11 +84,14 @@ class _Edit:
 
 
 def refuse_stored_addresses(tables: Tables) -> None:
-    """Raise `AddressesStored` if files were read, or resources kept, with addresses."""
+    """Raise `AddressesStored` if files were read, or resources or members kept, with addresses."""
     read = tables.read(EXPORT_FILES).filter(pl.col("status") == "read")
     fingerprints = read.select(pl.col("rules_fingerprint").drop_nulls().unique()).collect()["rules_fingerprint"]
-    owners = tables.read(SIGMA_RESOURCES).select(is_address=~pl.col("owner_email").str.contains(PSEUDONYM))
-    if not all(map(holds_pseudonyms, fingerprints)) or owners.select(pl.col("is_address").any()).collect().item():
+    users = pl.concat(
+        [tables.read(SIGMA_RESOURCES).select(user="owner_email"), tables.read(SIGMA_MEMBERS).select(user="user_email")]
+    )
+    is_address = ~pl.col("user").str.contains(PSEUDONYM)
+    if not all(map(holds_pseudonyms, fingerprints)) or users.select(is_address.any()).collect().item():
         raise AddressesStored
 
 
@@ -103,6 +113,9 @@ def pseudonymize_stored(tables: Tables, pseudonyms: Pseudonyms, report: Callable
         {Kind.USER: _by_series(users), Kind.ID: _by_series(pseudonyms.in_ids), Kind.TEXT: without_addresses},
         {
             (REJECTED_ROWS, "text"): shape_of,
+            # As `members_stored.as_stored` leaves them.
+            (SIGMA_MEMBERS, "member_id"): _by_series(users),
+            (SIGMA_MEMBERS, "name"): lambda _: pl.lit(None, pl.String).alias("name"),
             (EXPORT_FILES, "rules_fingerprint"): lambda texts: texts.map_elements(fingerprint, pl.String),
         },
     )
@@ -140,8 +153,20 @@ def forget_stored(
         named = texts.map_batches(person.stand_in, pl.Boolean)
         return pl.when(named).then(shape_of(texts)).otherwise(texts)
 
+    of_others = ~pl.col("user_email").map_batches(person.stand_in, pl.Boolean)
+    columns: dict[tuple[Table, str], _Change] = {
+        (REJECTED_ROWS, "text"): rejected,
+        # Of the member nothing is left that is the person's: the address in the row tells which one it is.
+        (SIGMA_MEMBERS, "member_id"): lambda texts: (
+            pl.when(of_others).then(_by_series(ids)(texts)).otherwise(_by_series(users)(pl.col("user_email")))
+        ),
+        (SIGMA_MEMBERS, "name"): lambda texts: pl.when(of_others).then(_by_series(hidden)(texts)),
+        (SIGMA_MEMBERS, "teams"): lambda texts: pl.when(of_others).then(
+            texts.list.eval(_by_series(hidden)(pl.element()))
+        ),
+    }
     kinds = {Kind.USER: _by_series(users), Kind.ID: _by_series(ids), Kind.TEXT: _by_series(hidden)}
-    edited = _edit(tables, _Edit(kinds, {(REJECTED_ROWS, "text"): rejected}), report)
+    edited = _edit(tables, _Edit(kinds, columns), report)
     if is_address(user) and (left := _left(tables, person)):
         listed = ", ".join(f"{column} ({texts:,})" for column, texts in left.items())
         report(

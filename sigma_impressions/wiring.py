@@ -20,6 +20,7 @@ from sigma_impressions.insights.thresholds import InsightRules
 from sigma_impressions.lake.storage import BucketStorage, LocalStorage, Storage
 from sigma_impressions.project import local_path
 from sigma_impressions.settings.declared import Settings
+from sigma_impressions.settings.parse import NONE
 
 if TYPE_CHECKING:
     from sigma_impressions.destinations.datahub import DataHub
@@ -129,14 +130,47 @@ def resources_bucket(settings: Settings) -> ObjectStore | None:
 
     It is opened with the credentials of the exports, else the ambient ones. Raises `StoreError` if that fails.
     """
-    scheme, is_remote, path = resources_location(settings).partition("://")
+    return _bucket(settings, resources_location(settings))
+
+
+def _bucket(settings: Settings, location: str) -> ObjectStore | None:
+    scheme, is_remote, path = location.partition("://")
     return cloud(settings, scheme).objects(path.partition("/")[0]) if is_remote else None
 
 
 def sigma_credentials(settings: Settings) -> Credentials | None:
     """Where and how the Sigma REST API is read; None if a snapshot file is to be read, or neither is set."""
-    if settings.resources or settings.resources_asset == "external":
+    return None if settings.resources or settings.resources_asset == "external" else _sigma_api(settings)
+
+
+def members_location(settings: Settings) -> str | None:
+    """Where the file with the members lies: a path or a URI; None if none is named."""
+    if settings.members in (None, NONE):
         return None
+    return settings.members if "://" in settings.members else str(local_path(settings.members))
+
+
+def members_bucket(settings: Settings) -> ObjectStore | None:
+    """The bucket of the file with the members, as `resources_bucket`; None if that is a local one, or there is none."""
+    return _bucket(settings, members_location(settings) or "")
+
+
+def members_credentials(settings: Settings) -> Credentials | None:
+    """Where and how members are read from the Sigma REST API; None if a file is to be read, or no member at all."""
+    return _sigma_api(settings) if settings.members is None else None
+
+
+def members_are_read(settings: Settings) -> bool:
+    """Whether there is a source of members."""
+    return members_location(settings) is not None or members_credentials(settings) is not None
+
+
+def members_are_published(settings: Settings) -> bool:
+    """Whether stored members may be published."""
+    return settings.members != NONE
+
+
+def _sigma_api(settings: Settings) -> Credentials | None:
     if not (settings.sigma_base_url and settings.sigma_client_id and settings.sigma_client_secret):
         return None
     from sigma_impressions.upstream.sigma_api import Credentials

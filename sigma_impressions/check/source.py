@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from sigma_impressions.check.disk import check_disk
 from sigma_impressions.check.exports import check_exports
 from sigma_impressions.check.instance import check_home, check_instance
+from sigma_impressions.check.members import check_members
 from sigma_impressions.check.resources import check_resources
 from sigma_impressions.check.step import Step
 from sigma_impressions.check.storage import check_storage
@@ -45,6 +46,7 @@ def check_source(values: Mapping[str, str | None], instance: dg.DagsterInstance 
         with temporary_folder() as folder:
             viewed = yield from check_exports(settings, folder)
             yield from check_resources(settings, viewed)
+            yield from check_members(settings)
     except OSError as error:
         # What is left of the disk: it was filled meanwhile, say, or there is no folder for temporary files.
         yield Step("disk", False, f"{error.filename or 'a local folder'} cannot be used: {error.strerror or error}")

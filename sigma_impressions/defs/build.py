@@ -15,6 +15,7 @@ from sigma_impressions.defs.datahub import build_datahub_assets
 from sigma_impressions.defs.days import build_days
 from sigma_impressions.defs.exports import build_export_assets
 from sigma_impressions.defs.maintenance import MAINTENANCE_ASSET, MAINTENANCE_JOB_NAME, build_maintenance_assets
+from sigma_impressions.defs.members import build_member_assets
 from sigma_impressions.defs.metrics import build_metric_assets
 from sigma_impressions.defs.names import PLAIN_NAMES, Names
 from sigma_impressions.defs.observations import WorkbookKey, dagster_sigma_key
@@ -27,6 +28,7 @@ from sigma_impressions.defs.staleness import build_staleness
 from sigma_impressions.defs.upstream import build_upstream
 from sigma_impressions.settings.declared import BY_NAME
 from sigma_impressions.settings.read import read_leniently
+from sigma_impressions.wiring import members_are_read
 
 JOB_NAME = "sigma_impressions"
 
@@ -54,6 +56,7 @@ def build_definitions(
     partitions = daily_partitions(settings.start_date)
     job_name = names.name(JOB_NAME)
     upstream = build_upstream(settings.resources_asset == "external", job_name, names)
+    members = build_member_assets(names) if members_are_read(settings) else []
     with warnings.catch_warnings():
         # Backfill policies and code references have been marked as beta for many releases; pinned, they are safe.
         warnings.simplefilter("ignore", dg.BetaWarning)
@@ -61,7 +64,8 @@ def build_definitions(
             *build_export_assets(partitions, names),
             *build_metric_assets(partitions, upstream.snapshot_key, names),
             *upstream.assets,
-            *build_publish_assets(workbook_key, names),
+            *members,
+            *build_publish_assets(workbook_key, names, [key for asset in members for key in asset.keys]),
             *build_report_assets(names),
             *(build_datahub_assets(names) if _is_set("datahub", environment) else ()),
         ]

@@ -13,6 +13,7 @@ from sigma_impressions.defs.build import build_definitions
 from sigma_impressions.defs.names import Names
 from sigma_impressions.defs.sigma_source import SigmaSource
 from sigma_impressions.settings.declared import SETTINGS, Setting
+from sigma_impressions.settings.parse import NONE
 from sigma_impressions.settings.read import refuse_written
 
 _SECRETS = [setting.name for setting in SETTINGS if setting.secret]
@@ -121,7 +122,7 @@ class SigmaImpressionsComponent(dg.Component, _Settings, dg.Resolvable):  # type
                     yield setting.name, str(own[setting.name])
             elif isinstance(written, bool):
                 yield setting.name, "on" if written else "off"
-            elif setting.path and "://" not in str(written):
+            elif setting.path and "://" not in str(written) and str(written).lower() != NONE:
                 # A relative one starts at the folder of the `dg` project. The home of an unknown user stays as it is.
                 yield setting.name, str(project / os.path.expanduser(str(written)))  # noqa: PTH111
             else:

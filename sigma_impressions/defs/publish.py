@@ -1,5 +1,7 @@
 """The asset `sigma_impressions_database`: the DuckDB file that people read."""
 
+from collections.abc import Sequence
+
 import dagster as dg
 
 from sigma_impressions.defs.failures import clear_failures
@@ -14,20 +16,23 @@ from sigma_impressions.lake.schemas import METRIC_TABLES
 from sigma_impressions.publish.database import DATABASE_NAME, top_workbooks
 from sigma_impressions.publish.settle import publish_settled
 from sigma_impressions.report.write import report_companion
-from sigma_impressions.wiring import database_mode, insight_rules, query_limits
+from sigma_impressions.wiring import database_mode, insight_rules, members_are_published, query_limits
 
 DATABASE_ASSET = "sigma_impressions_database"
 
 
 def build_publish_assets(
-    workbook_key: WorkbookKey = dagster_sigma_key, names: Names = PLAIN_NAMES
+    workbook_key: WorkbookKey = dagster_sigma_key, names: Names = PLAIN_NAMES, others: Sequence[dg.AssetKey] = ()
 ) -> list[dg.AssetsDefinition]:
-    """The asset `sigma_impressions_database`; `workbook_key` names the workbook assets that show their usage."""
+    """The asset `sigma_impressions_database`; `workbook_key` names the workbook assets that show their usage.
+
+    `others` are assets that it shows beside the metrics.
+    """
 
     @dg.asset(
         key=names.key(DATABASE_ASSET),
         required_resource_keys={names.resource},
-        deps=names.keys(table.name for table in METRIC_TABLES),
+        deps=[*names.keys(table.name for table in METRIC_TABLES), *others],
         metadata=documentation("tables-and-metrics.md"),
         kinds={"duckdb"},
         description=(
@@ -53,6 +58,7 @@ def build_publish_assets(
                 companion=report_companion(stored.storage, settings.name, log.warning),
                 mode=database_mode(settings),
                 restate=not more_follows(context.instance, context.run),
+                with_members=members_are_published(settings),
             )
             where = stored.storage.uri(DATABASE_NAME)
             log.info(f"{where}: as of {published.as_of}, {'published' if published.is_new else 'already up to date'}")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 
 import dagster as dg
@@ -81,10 +81,29 @@ def resource_shrinkage(
 
     `snapshots` is the registry of the snapshots; `found` are the workbooks and the elements of now.
     """
+    remedy = (
+        "What is gone keeps its metrics for 60 days. Look whether the upstream integration still sees all "
+        "workbooks: its rights, its filters, its errors."
+    )
+    counts = dict(zip(("workbooks", "elements"), found, strict=True))
+    return shrinkage(COMPLETE, key, snapshots, counts, most_percent=most_percent, now=now, remedy=remedy)
+
+
+def shrinkage(
+    check: Check,
+    key: dg.AssetKey,
+    snapshots: pl.DataFrame,
+    found: Mapping[str, int],
+    *,
+    most_percent: int,
+    now: datetime,
+    remedy: str,
+) -> dg.AssetCheckResult:
+    """Whether what was found now is not far less than in any snapshot in use for a week, by the registry's columns."""
     before = snapshots.filter(pl.col("taken_at") < now - _COMPARED).sort("taken_at").tail(1)
     compared = pl.concat([before, snapshots.filter(pl.col("taken_at").is_between(now - _COMPARED, latest(now)))])
     figures = []
-    for kind, count in zip(("workbooks", "elements"), found, strict=True):
+    for kind, count in found.items():
         most = max([count, *compared[kind].to_list()])
         gone = 100 * (most - count) / most if most else 0.0
         figures.append({"kind": kind, "now": count, "most_within_a_week": most, "vanished_percent": gone})
@@ -94,11 +113,7 @@ def resource_shrinkage(
         for figure in figures
         if figure["vanished_percent"] > most_percent
     ]
-    remedy = (
-        "What is gone keeps its metrics for 60 days. Look whether the upstream integration still sees all "
-        "workbooks: its rights, its filters, its errors."
-    )
-    return COMPLETE.result(
+    return check.result(
         key,
         " ".join([*shrunk, remedy]) if shrunk else None,
         figures=table_of(figures, list(figures[0])),

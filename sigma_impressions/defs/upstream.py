@@ -162,6 +162,6 @@ def _read(settings: Settings, report: Callable[[str], None]) -> tuple[str, Disco
     """Where the resources were read from, and what was found there."""
     credentials = sigma_credentials(settings)
     if credentials is not None:
-        return credentials.base_url, discover_resources(credentials, report)
+        return credentials.base_url, discover_resources(credentials, report, pages=settings.pages)
     where = resources_location(settings)
     return where, Discovered(read_snapshot(where, resources_bucket(settings)))

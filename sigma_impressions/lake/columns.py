@@ -15,6 +15,7 @@ from sigma_impressions.lake.schemas import (
     RAW_EXPORT_FILES,
     RESOURCE_COLUMNS,
     RESOURCE_IMPRESSIONS,
+    SIGMA_MEMBERS,
     SIGMA_RESOURCES,
     UNMATCHED_IMPRESSIONS,
     USER_ACTIVITY,
@@ -54,6 +55,19 @@ _RESOURCE = {
     "is_deleted": "vanished from Sigma, still within the window",
 }
 
+_MEMBER = {
+    "member_id": "the member's ID in Sigma, or in the file; without one, and under pseudonyms, what stands for it",
+    "user_email": "the member as the impressions name users; null without an address",
+    "name": "first and last name; null under pseudonyms",
+    "account_type": "the account type, which the licence is paid by",
+    "kind": "internal, guest or embed user, in Sigma's words",
+    "teams": "names of the teams, in order; null where they are not known",
+    "created_at": "when the member was invited to Sigma",
+    "is_active": "not deactivated in Sigma",
+    "first_seen_at": "when a snapshot first had the member",
+    "is_deleted": "gone from Sigma, still within the window",
+}
+
 _MEANINGS: Mapping[Table, Mapping[str, str]] = {
     RAW_EXPORT_FILES: {
         "file_date": "the UTC day that the file belongs to, fixed when it was first seen",
@@ -89,6 +103,11 @@ _MEANINGS: Mapping[Table, Mapping[str, str]] = {
         "snapshot_id": "the snapshot that the row is part of",
         **_RESOURCE,
         **_each(PAGE_COLUMNS, "the page that an element is on, where it is known"),
+    },
+    SIGMA_MEMBERS: {
+        "snapshot_id": "the snapshot that the row is part of",
+        **_MEMBER,
+        "vanished_at": "the run that first missed the member",
     },
     RESOURCE_IMPRESSIONS: {
         **_AS_OF,

@@ -1,8 +1,8 @@
 """Give up what is damaged, so that the work goes on with what is left.
 
 Captures of which accepted rows are missing are not registered any more, so their export files are read again if the
-bucket holds them; so is a snapshot of the resources or members of which anything is missing. Rejected rows are read again by a run
-with `renormalize` only: their files count all the same.
+bucket holds them; so is a snapshot of the resources or members of which anything is missing. Rejected rows are read
+again by a run with `renormalize` only: their files count all the same.
 """
 
 from __future__ import annotations

@@ -14,7 +14,6 @@ from sigma_impressions.lake.commits import append_rows
 from sigma_impressions.lake.schemas import Table
 from sigma_impressions.lake.tables import StoredTable, Tables, scan
 
-
 Taken = Sequence[tuple[datetime, str]]
 """When each snapshot was taken, and its ID, the oldest first."""
 

@@ -166,15 +166,16 @@ class Settings:
     )
     members: str | None = _setting(
         parse.members,
-        "Where a file with the members of the organization lies, as the one with the resources; or `none`: no member is "
-        "read, and none is published. Without it they are read from the Sigma REST API if its credentials are set.",
+        "Where a file with the members of the organization lies, as the one with the resources; or `none`: no "
+        "member is read, and none is published. Without it they are read from the Sigma REST API if its "
+        "credentials are set.",
         Group.RESOURCES,
         path=True,
     )
     pages: bool = _setting(
         parse.on_or_off,
         "`on` to read which page each element is on where the lists of elements do not say it: one more request to the "
-        "Sigma REST API for each page of a workbook.",
+        "Sigma REST API for each workbook with elements, and one for each of its pages.",
         Group.RESOURCES,
         default="off",
     )

@@ -128,6 +128,15 @@ def resources(text: str) -> str:
     return location(text, "where the file with the resources is")
 
 
+NONE = "none"
+"""The word that stands where a file could be named, and none is wanted."""
+
+
+def members(text: str) -> str:
+    """Where the file with the members is: a path or a URI; or that none is read."""
+    return NONE if text.lower() == NONE else location(text, "where the file with the members is")
+
+
 def base_url(text: str) -> str:
     """The base URL of Sigma's REST API, which may be given by the name of the region."""
     try:

@@ -21,9 +21,9 @@ from sigma_impressions.lake.schemas import (
     AS_OF_DATES,
     EVENT_DATES,
     EXPORT_FILES,
+    MEMBER_SNAPSHOTS,
     METRIC_TABLES,
     RAW_EXPORT_FILES,
-    MEMBER_SNAPSHOTS,
     RESOURCE_SNAPSHOTS,
     SNAPSHOTS,
     Table,
@@ -54,9 +54,9 @@ class Future:
     now: datetime
     as_of_dates: tuple[date, ...]
     snapshots: tuple[datetime, ...]
-    member_snapshots: tuple[datetime, ...]
     files: int
     written_at: datetime | None
+    member_snapshots: tuple[datetime, ...] = ()
 
     @property
     def sentence(self) -> str | None:
@@ -96,12 +96,15 @@ def left_in_future(tables: Tables, now: datetime, objects: Iterable[StoredObject
     """
     as_of_dates = tables.registry(AS_OF_DATES)["as_of_date"]
     files = [tables.read(table).filter(_is_later(times, now)).select(name) for table, name, times in _TIMES_OF_FILES]
+    resources, members = (
+        tuple(_snapshots(tables.registry(registry), now)["taken_at"].sort()) for registry in _SNAPSHOTS
+    )
     held = (
         tuple(as_of_dates.filter(as_of_dates > latest(now).astimezone(UTC).date()).sort()),
-        *(tuple(_snapshots(tables.registry(registry), now)["taken_at"].sort()) for registry in _SNAPSHOTS),
+        resources,
         pl.concat(files).collect().n_unique(),
     )
-    return Future(now, *held, newest_written(objects) if any(held) else None)
+    return Future(now, *held, newest_written(objects) if any((*held, members)) else None, members)
 
 
 def drop_future(
@@ -130,9 +133,10 @@ def drop_future(
     for table, name, times in _SET_BACK:
         retry_conflicts(partial(_set_back, tables, table, name, times, now))
     report(
-        f"of the future: {len(found.as_of_dates):,} as-of dates and {len(found.snapshots):,} resource and "
-        f"{len(found.member_snapshots):,} member snapshots dropped; {found.files:,} export files have the time of now; the next run computes "
-        f"{len(with_them.difference(found.as_of_dates)):,} as-of dates up to today again, which used these snapshots"
+        f"of the future: {len(found.as_of_dates):,} as-of dates, {len(found.snapshots):,} resource snapshots and "
+        f"{len(found.member_snapshots):,} member snapshots dropped; {found.files:,} export files have the time of now; "
+        f"the next run computes {len(with_them.difference(found.as_of_dates)):,} as-of dates up to today again, which "
+        "used these snapshots"
     )
     return found
 

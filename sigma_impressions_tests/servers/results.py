@@ -16,18 +16,23 @@ from sigma_impressions.lake.schemas import (
     ALL_TABLES,
     DATA_FILES,
     EXPORT_FILES,
+    MEMBER_SNAPSHOTS,
     NORMALIZED_IMPRESSIONS,
     RAW_EXPORT_FILES,
     REJECTED_ROWS,
     RESOURCE_HISTORY,
     RESOURCE_SNAPSHOTS,
+    SIGMA_MEMBERS,
     SIGMA_RESOURCES,
     WORKBOOK_ALIASES,
 )
 from sigma_impressions.lake.tables import Tables
 
-# The demo's workbooks have no versions, so that table is empty; names of data files are those of one run.
-DELTA_TABLES = tuple(table for table in ALL_TABLES if table not in (WORKBOOK_ALIASES, DATA_FILES))
+# The demo's workbooks have no versions, and no members are read here: these tables are empty. Names of data files are
+# those of one run.
+DELTA_TABLES = tuple(
+    table for table in ALL_TABLES if table not in (WORKBOOK_ALIASES, SIGMA_MEMBERS, MEMBER_SNAPSHOTS, DATA_FILES)
+)
 OF_A_RUN = {
     "capture_id",
     "fingerprint",

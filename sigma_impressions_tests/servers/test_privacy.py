@@ -29,6 +29,7 @@ from sigma_impressions.lake.schemas import (
     DAILY_IMPRESSIONS,
     NORMALIZED_IMPRESSIONS,
     REJECTED_ROWS,
+    SIGMA_MEMBERS,
     SIGMA_RESOURCES,
     USER_ACTIVITY,
 )
@@ -119,6 +120,9 @@ def command(s3_bucket: Any, tmp_path: Path) -> Command:
     fill(s3_bucket, 3)
     given = settings(s3_bucket, tmp_path)
     add_mixed_up(s3_bucket, Path(given["SIGMA_IMPRESSIONS_RESOURCES"]))
+    members = tmp_path / "members.csv"
+    members.write_text(f"email,name,teams\nAnn.Lee@x.org,Annleesurname,HR;of ann.lee@x.org\nzoe@{MAIL_DOMAIN},Zoe,HR\n")
+    given["SIGMA_IMPRESSIONS_MEMBERS"] = str(members)
 
     def run(*arguments: str, ends: int = 0, **changed: str) -> subprocess.CompletedProcess[str]:
         ended = sigma_impressions(*arguments, env=environment(tmp_path, {**given, **changed}))
@@ -162,6 +166,7 @@ def test_with_pseudonyms_no_address_is_anywhere(command: Command, tmp_path: Path
         (DAILY_IMPRESSIONS, "user_email"),
         (USER_ACTIVITY, "user_email"),
         (SIGMA_RESOURCES, "owner_email"),
+        (SIGMA_MEMBERS, "user_email"),
     ):
         users = tables.read(table).collect()[column]
         assert users.len() > 0

@@ -205,6 +205,9 @@ def test_defaults() -> None:
         spill=None,
         resources=None,
         resources_asset="own",
+        members=None,
+        pages=False,
+        members_shrinkage_percent=20,
         sigma_client_id=None,
         sigma_client_secret=None,
         sigma_base_url=None,
@@ -419,7 +422,7 @@ def test_settings_come_from_their_environment_variables() -> None:
 
 
 def test_settings_are_described_for_a_form() -> None:
-    assert len({setting.variable for setting in SETTINGS}) == len(SETTINGS) == 45
+    assert len({setting.variable for setting in SETTINGS}) == len(SETTINGS) == 48
     assert all(setting.help for setting in SETTINGS)
     assert all(setting.default is None for setting in SETTINGS if setting.secret)
 

@@ -125,7 +125,7 @@ def classify(
         rows = rows.with_columns(pl.coalesce("element_id", elements.alias("element_id")))
     verdict = _BY_ALL_BUT_USERS if rules.anonymous_users else _BY_ALL
     good, bad = _split(rows, rows.select(verdict.is_good).to_series())
-    accepted, excluded = _split(good, _is_not_excluded(good.get_column("user_email"), rules.excluded_users))
+    accepted, excluded = _split(good, is_not_excluded(good.get_column("user_email"), rules.excluded_users))
     counts = _count_types(raw, accepted, keep)
     if rules.pseudonyms is not None:
         accepted = accepted.with_columns(
@@ -174,7 +174,8 @@ def _fits(texts: pl.Series, expression: str) -> pl.Series:
     return texts.is_in(fitting)
 
 
-def _is_not_excluded(users: pl.Series, excluded_users: tuple[str, ...]) -> pl.Series | None:
+def is_not_excluded(users: pl.Series, excluded_users: tuple[str, ...]) -> pl.Series | None:
+    """Which of the users, in their canonical form, are counted; None if all of them are."""
     if not excluded_users:
         return None
     if (value_bytes(users) >= _FIRST_NOT_ASCII).any():
@@ -196,7 +197,7 @@ def _count_types(raw: pl.DataFrame, accepted: pl.DataFrame, keep: Sequence[str])
 
 def is_excluded(user: str, excluded_users: tuple[str, ...]) -> bool:
     """Whether the rows of a user are skipped."""
-    is_counted = _is_not_excluded(canonical(pl.Series([user])), excluded_users)
+    is_counted = is_not_excluded(canonical(pl.Series([user])), excluded_users)
     return is_counted is not None and not is_counted.all()
 
 

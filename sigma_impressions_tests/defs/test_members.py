@@ -1,0 +1,115 @@
+"""The asset sigma_members: there if there is a source, and never in the way of the numbers."""
+
+from __future__ import annotations
+
+import os
+from datetime import UTC, datetime
+from pathlib import Path
+
+import dagster as dg
+import pytest
+
+from sigma_impressions.check.members import check_members
+from sigma_impressions.defs.build import build_definitions
+from sigma_impressions.defs.members import build_member_assets
+from sigma_impressions.defs.names import Names
+from sigma_impressions.defs.sigma_source import SigmaSource
+from sigma_impressions.demo.fake_sigma import FakeSigma
+from sigma_impressions.lake.tables import Tables
+from sigma_impressions.settings.read import environment_values, read_settings
+from sigma_impressions.upstream.members_stored import members_as_of
+from sigma_impressions_tests.upstream.organizations import large_organization
+
+BUCKET = {"SIGMA_IMPRESSIONS_BUCKET_URI": "s3://bucket/exports"}
+API = {
+    "SIGMA_CLIENT_ID": "id",
+    "SIGMA_CLIENT_SECRET": "secret",
+    "SIGMA_BASE_URL": "https://aws-api.sigmacomputing.com",
+}
+FILE = {"SIGMA_IMPRESSIONS_MEMBERS": "members.csv"}
+OFF = {"SIGMA_IMPRESSIONS_MEMBERS": "None"}
+
+
+@pytest.mark.parametrize(("environment", "is_there"), [({}, False), (API, True), (FILE, True), (API | OFF, False)])
+def test_the_asset_is_there_if_there_is_a_source(environment: dict[str, str], is_there: bool) -> None:
+    names = Names(("emea",))
+    graph = build_definitions(environ=environment, names=names).resolve_asset_graph()
+    members = names.key("sigma_members")
+    assert (members in graph.get_all_asset_keys()) is is_there
+    assert (members in graph.get(names.key("sigma_impressions_database")).parent_keys) is is_there
+    assert members not in graph.get(names.key("resource_impressions")).parent_keys
+
+
+class Source:
+    """A pipeline whose members are in a file, or in a Sigma organization."""
+
+    def __init__(
+        self,
+        folder: Path,
+        instance: dg.DagsterInstance,
+        monkeypatch: pytest.MonkeyPatch,
+        environment: dict[str, str],
+    ) -> None:
+        self.tables = Tables(folder / "data")
+        self.instance = instance
+        for name, value in {**BUCKET, "SIGMA_IMPRESSIONS_STORAGE": str(folder / "data"), **environment}.items():
+            monkeypatch.setenv(name, value)
+
+    def materialize(self) -> dict[str, dg.AssetCheckEvaluation]:
+        source = SigmaSource.from_environment(os.environ)
+        result = dg.materialize(build_member_assets(), resources={"source": source}, instance=self.instance)
+        assert result.success
+        return {found.check_name: found for found in result.get_asset_check_evaluations()}
+
+    def emails(self) -> list[str]:
+        return members_as_of(self.tables, datetime.now(UTC).date())["user_email"].to_list()
+
+
+def test_members_that_cannot_be_read_leave_the_last_ones_in_use(
+    tmp_path: Path, instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "members.csv"
+    named = {"SIGMA_IMPRESSIONS_MEMBERS": str(file), "SIGMA_IMPRESSIONS_EXCLUDED_USERS": "*@y.org"}
+    source = Source(tmp_path, instance, monkeypatch, named)
+    file.write_text("email,name\nann@x.org,Ann\nBob@x.org,Bob\nbot@y.org,Bot\n")
+    assert all(check.passed for check in source.materialize().values())
+    assert source.emails() == ["ann@x.org", "bob@x.org"]
+    for text in ("email\n", "name\nAnn\n", None):
+        if text is None:
+            file.unlink()
+        else:
+            file.write_text(text)
+        checks = source.materialize()
+        assert not checks["members_are_read"].passed
+        assert "The last known members stay in use" in str(checks["members_are_read"].description)
+        assert source.emails() == ["ann@x.org", "bob@x.org"]
+    file.write_text("email\nann@x.org\n")
+    checks = source.materialize()
+    assert checks["members_are_read"].passed
+    assert "50 % of the members vanished" in str(checks["members_are_complete"].description)
+
+
+def steps(environment: dict[str, str]) -> list[tuple[bool | None, str]]:
+    settings = read_settings(environment_values({**BUCKET, **environment}))
+    return [(step.passed, step.message) for step in check_members(settings)]
+
+
+def test_the_test_of_a_source_looks_at_the_members(tmp_path: Path) -> None:
+    ((passed, said),) = steps({})
+    assert (passed, said[:19]) == (None, "no members are read")
+    ((passed, said),) = steps({"SIGMA_IMPRESSIONS_MEMBERS": str(tmp_path / "none.csv")})
+    assert (passed, said[:16]) == (False, "There is no file")
+    (tmp_path / "m.csv").write_text("email\nann@x.org\n")
+    assert steps({"SIGMA_IMPRESSIONS_MEMBERS": str(tmp_path / "m.csv")}) == [(True, "1 member")]
+
+
+def test_members_are_read_from_sigma(
+    tmp_path: Path, instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with FakeSigma(large_organization(1, 1)) as sigma:
+        environment = sigma.environment()
+        ((passed, _),) = steps(environment)
+        assert passed
+        checks = Source(tmp_path, instance, monkeypatch, environment).materialize()
+        assert checks["members_are_read"].passed, checks["members_are_read"].description
+        assert steps(environment | OFF)[0][0] is None

@@ -298,6 +298,7 @@ def test_check_with_a_missing_resources_file(invoke: Invoke, s3_endpoint: str, t
         "header": "ok",
         "rows": "ok",
         "resources": "FAIL",
+        "members": "skip",
     }
     assert f"There is no file {missing}" in result.stdout
     assert "SIGMA_IMPRESSIONS_RESOURCES" in result.stdout

@@ -15,6 +15,7 @@ import polars as pl
 from sigma_impressions import metrics
 from sigma_impressions.errors import DatabaseUnreadable, InputsChanged, NothingComputed
 from sigma_impressions.exports.manifest import IS_RECENT
+from sigma_impressions.insights.complete_days import last_complete_day
 from sigma_impressions.insights.history import History, read_history
 from sigma_impressions.insights.insight_tables import create_insights
 from sigma_impressions.insights.thresholds import DEFAULT_RULES, InsightRules
@@ -27,13 +28,14 @@ from sigma_impressions.lake.schemas import (
     DAILY_TABLES,
     EVENT_DATES,
     EXPORT_FILES,
+    MEMBER_COLUMNS,
     METRIC_TABLES,
     REJECTED_ROWS,
     RESOURCE_HISTORY,
-    RESOURCE_IMPRESSIONS,
     SIGMA_MEMBERS,
     SIGMA_RESOURCES,
     SNAPSHOT_TABLES,
+    UNMATCHED_IMPRESSIONS,
 )
 from sigma_impressions.lake.scratch import locked, make_read_only, scratch_folder
 from sigma_impressions.lake.storage import Storage
@@ -269,7 +271,7 @@ def _build(
         for table in METRIC_TABLES:
             stated = {as_of: wanted.fingerprint}
             engine.view_days(connection, handles[table.name], "as_of_date", stated, may_lack_rows=True)
-            if table is not RESOURCE_IMPRESSIONS:
+            if table is UNMATCHED_IMPRESSIONS:
                 _create(connection, table.name, f"SELECT * EXCLUDE (fingerprint) FROM {table.name}")
         for table in DAILY_TABLES:
             engine.view_days(connection, handles[table.name], "event_date", wanted.event_dates)
@@ -293,7 +295,8 @@ def _build(
         connection.register("known_members", members.to_arrow())
         _create(connection, SIGMA_MEMBERS.name, "SELECT * FROM known_members ORDER BY member_id")
         connection.execute("CREATE TEMP VIEW members AS FROM published.sigma_members")
-        create_insights(connection, contents.history, contents.event_dates, contents.rules)
+        complete = last_complete_day(contents.registry, as_of)
+        create_insights(connection, contents.history, contents.event_dates, complete, contents.rules)
         connection.execute(
             "CREATE TABLE published.publication AS "
             "SELECT $as_of::DATE AS as_of_date, $now::TIMESTAMPTZ AS published_at, $made_from AS made_from",

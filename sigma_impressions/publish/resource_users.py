@@ -25,18 +25,18 @@ _LAST_COLUMN = "anonymous_impressions_60d"
 
 
 def create_resource_users(connection: duckdb.DuckDBPyConnection, as_of: date, grouped: Grouped | None) -> None:
-    """Make `resource_users` and `resource_impressions` in the attached database `published`.
+    """Make `resource_users` and `resource_impressions` in the attached database `published`, and `workbook_users`.
 
     The connection has views of the daily tables of the event dates of the window, of `resource_impressions`, the
     resources and the aliases of workbooks. What is not `grouped` yet is grouped here.
     """
     if grouped is not None:
         with grouped.given_to(connection):
-            create_compact(connection, "resource_users", as_of=as_of)
+            _create_users(connection, as_of)
     else:
         number_names(connection)
         for _ in view_by_user(connection, [as_of]):
-            create_compact(connection, "resource_users", as_of=as_of)
+            _create_users(connection, as_of)
     resources = _with_lists(QUERIES.frame(connection, "ordered_resources"), connection)
     connection.register("with_lists", resources.to_arrow())
     connection.execute(
@@ -44,6 +44,11 @@ def create_resource_users(connection: duckdb.DuckDBPyConnection, as_of: date, gr
         "FROM with_lists"
     )
     connection.unregister("with_lists")
+
+
+def _create_users(connection: duckdb.DuckDBPyConnection, as_of: date) -> None:
+    create_compact(connection, "resource_users", as_of=as_of)
+    QUERIES.execute(connection, "workbook_users")
 
 
 def _with_lists(resources: pl.DataFrame, connection: duckdb.DuckDBPyConnection) -> pl.DataFrame:

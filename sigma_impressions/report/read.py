@@ -133,7 +133,8 @@ def read_usage(database: Path) -> Usage:
             workbooks,
             popular.filter(pl.col("element_id").is_not_null()).join(workbooks, "workbook_url_id", "semi"),
             _table(connection, "underused_resources", UNDERUSED_COLUMNS, _LEAST_USED_FIRST),
-            _table(connection, "active_users", USER_COLUMNS, "rank, user_email"),
+            # Without the members who have not viewed anything.
+            _table(connection, "active_users WHERE impressions_60d > 0", USER_COLUMNS, "rank, user_email"),
             Quality(
                 QUERIES.frame(connection, "files").row(0, named=True),
                 QUERIES.frame(connection, "files_not_counted"),

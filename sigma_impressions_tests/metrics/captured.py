@@ -21,7 +21,13 @@ def discover(tables: Tables, resources: pl.DataFrame) -> None:
     capture_snapshot(tables, conform(resources, "the test"), "the test", datetime(2026, 1, 1, tzinfo=UTC))
 
 
-def capture(tables: Tables, file_id: str, rows: list[Row], file_date: date = date(2026, 11, 20)) -> None:
+def capture(
+    tables: Tables,
+    file_id: str,
+    rows: list[Row],
+    file_date: date = date(2026, 11, 20),
+    last_modified: datetime | None = None,
+) -> None:
     """Register a file that holds the rows."""
     origin = {"file_date": file_date, "file_id": file_id, "capture_id": f"capture of {file_id}"}
     accepted = [
@@ -45,6 +51,7 @@ def capture(tables: Tables, file_id: str, rows: list[Row], file_date: date = dat
         **origin,
         "key": f"exports/{file_id}.csv",
         "version": "1",
+        "last_modified": last_modified,
         "status": "read",
         "rows": len(rows),
         "accepted": len(rows),

@@ -1,6 +1,7 @@
 -- The headline figures, each with the same one before: of 14 or 60 days earlier, where it is known (docs/insights.md).
--- Reads:      counted_days (event_date, impressions), daily_totals, published.daily_impressions, first_views,
---             stated_resources, underused, user_tiers, resources
+-- Those of members have none before, and say why they are not known.
+-- Reads:      counted_days (event_date, impressions), daily_totals, published.daily_impressions, ever_seen,
+--             stated_resources, underused, user_tiers, resources, users_and_members, what_is_known
 -- Makes:      published.usage_summary
 -- Parameters: $as_of, $first_event_date, $top_share
 CREATE TABLE published.usage_summary AS
@@ -47,7 +48,7 @@ new_users AS (
         count(*) FILTER (
             WHERE first_impression_at::DATE BETWEEN $as_of::DATE - 27 AND $as_of::DATE - 14
         ) AS before_14d
-    FROM first_views
+    FROM ever_seen
 ),
 
 -- As of the published date, and as of those that it is compared with.
@@ -104,6 +105,50 @@ by_metric AS (
     INTO NAME metric VALUE value
 ),
 
+people AS (
+    SELECT
+        count(*) FILTER (WHERE may_use_sigma) AS members,
+        count(*) FILTER (WHERE may_use_sigma AND active_days_30d > 0) AS active_members,
+        count(*) FILTER (WHERE may_use_sigma AND tier = 'never') AS never_seen_members,
+        count(*) FILTER (WHERE NOT is_member AND impressions_60d > 0) AS others,
+        coalesce(sum(impressions_60d) FILTER (WHERE NOT is_member), 0) AS impressions_of_others
+    FROM users_and_members
+),
+
+why_not AS (
+    SELECT
+        CASE
+            WHEN NOT has_members
+                THEN 'No members are known: neither Sigma''s API nor a file of members has given any.'
+        END AS no_members,
+        CASE
+            WHEN captured_since IS NULL THEN 'No views of the last 14 days are captured.'
+            WHEN NOT is_window_captured THEN format(
+                'Views are captured since {} only; who never came can be told from {} on.',
+                captured_since::VARCHAR,
+                (captured_since + 59)::VARCHAR
+            )
+        END AS short_history
+    FROM what_is_known
+),
+
+of_members AS (
+    SELECT 'members' AS metric, p.members AS value, w.no_members AS unknown_because
+    FROM people AS p CROSS JOIN why_not AS w
+    UNION ALL
+    SELECT 'active_members_30d', p.active_members, w.no_members
+    FROM people AS p CROSS JOIN why_not AS w
+    UNION ALL
+    SELECT 'never_seen_members', p.never_seen_members, coalesce(w.no_members, w.short_history)
+    FROM people AS p CROSS JOIN why_not AS w
+    UNION ALL
+    SELECT 'users_not_members_60d', p.others, w.no_members
+    FROM people AS p CROSS JOIN why_not AS w
+    UNION ALL
+    SELECT 'impressions_not_members_60d', p.impressions_of_others, w.no_members
+    FROM people AS p CROSS JOIN why_not AS w
+),
+
 -- Of each figure: the figure before, and the first day that must have been captured for it to be known.
 figures AS (
     SELECT 'impressions_14d' AS metric, now_14d AS value, before_14d AS previous_value, $as_of::DATE - 27 AS known_from
@@ -134,8 +179,12 @@ SELECT
     $as_of::DATE AS as_of_date,
     metric,
     value::DOUBLE AS value,
-    CASE WHEN $first_event_date::DATE <= known_from THEN previous_value::DOUBLE END AS previous_value
+    CASE WHEN $first_event_date::DATE <= known_from THEN previous_value::DOUBLE END AS previous_value,
+    NULL AS unknown_because
 FROM figures
+UNION ALL
+SELECT $as_of::DATE, metric, CASE WHEN unknown_because IS NULL THEN value END, NULL, unknown_because
+FROM of_members
 ORDER BY list_position(
     [
         'impressions_14d',
@@ -147,7 +196,12 @@ ORDER BY list_position(
         'underused_workbooks',
         'new_users_14d',
         'lapsed_users',
-        'share_of_top_10_percent_users'
+        'share_of_top_10_percent_users',
+        'members',
+        'active_members_30d',
+        'never_seen_members',
+        'users_not_members_60d',
+        'impressions_not_members_60d'
     ],
     metric
 )

@@ -1,0 +1,53 @@
+-- Usage of the workbooks of each folder and owner. Nobody is among the impressions and no viewer.
+-- Reads:      workbook_groups, present_workbooks, workbook_users
+CREATE OR REPLACE TEMP TABLE group_usage AS
+WITH figures AS (
+    SELECT
+        g.grouped_by,
+        g.group_name,
+        any_value(g.depth) AS depth,
+        count(*) AS workbooks,
+        count(*) FILTER (WHERE w.impressions_60d > 0) AS used_workbooks_60d,
+        count(*) FILTER (WHERE w.impressions_60d = 0) AS unused_workbooks_60d,
+        count(*) FILTER (WHERE w.is_underused) AS underused_workbooks,
+        sum(w.impressions_14d)::BIGINT AS impressions_14d,
+        sum(w.impressions_30d)::BIGINT AS impressions_30d,
+        sum(w.impressions_60d)::BIGINT AS impressions_60d,
+        arg_min(
+            {'url_id': w.workbook_url_id, 'name': w.name, 'impressions': w.impressions_60d},
+            (-w.impressions_60d, w.workbook_url_id)
+        ) FILTER (WHERE w.impressions_60d > 0) AS top_workbook,
+        sum(w.complete_impressions)::BIGINT AS complete_impressions_14d,
+        sum(w.previous_impressions)::BIGINT AS previous_complete_impressions_14d
+    FROM workbook_groups AS g
+    INNER JOIN present_workbooks AS w USING (workbook_url_id)
+    GROUP BY g.grouped_by, g.group_name
+),
+
+viewers AS (
+    SELECT g.grouped_by, g.group_name, max(u.impressions_14d) AS views_14d, max(u.impressions_30d) AS views_30d
+    FROM workbook_groups AS g
+    INNER JOIN workbook_users AS u USING (workbook_url_id)
+    GROUP BY g.grouped_by, g.group_name, u.user_email
+),
+
+counted AS (
+    SELECT
+        grouped_by,
+        group_name,
+        count(*) FILTER (WHERE views_14d > 0) AS viewers_14d,
+        count(*) FILTER (WHERE views_30d > 0) AS viewers_30d,
+        count(*) AS viewers_60d
+    FROM viewers
+    GROUP BY grouped_by, group_name
+)
+
+SELECT
+    f.* EXCLUDE (top_workbook),
+    coalesce(c.viewers_14d, 0) AS viewers_14d,
+    coalesce(c.viewers_30d, 0) AS viewers_30d,
+    coalesce(c.viewers_60d, 0) AS viewers_60d,
+    f.top_workbook
+FROM figures AS f
+LEFT JOIN counted AS c
+    ON f.grouped_by = c.grouped_by AND f.group_name IS NOT DISTINCT FROM c.group_name

@@ -1,0 +1,213 @@
+"""The insight tables about members, teams, folders, owners and pages, against the reference in plain Python."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import date, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import polars as pl
+import pytest
+from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import strategies as st
+
+from sigma_impressions.insights.insight_tables import INSIGHT_TABLES
+from sigma_impressions.insights.thresholds import DEFAULT_RULES
+from sigma_impressions.lake.schemas import MEMBER_COLUMNS
+from sigma_impressions.lake.tables import Tables
+from sigma_impressions.publish import database
+from sigma_impressions.upstream.contract import conform
+from sigma_impressions.upstream.snapshots import capture_snapshot
+from sigma_impressions_tests.insights.reference import Resource
+from sigma_impressions_tests.insights.reference_of_people import InsightsOfPeople, Member
+from sigma_impressions_tests.insights.test_insight_tables import AS_OF, _rounded, ago, element, refresh, workbook
+from sigma_impressions_tests.metrics.captured import capture
+from sigma_impressions_tests.metrics.reference import Row, count_once
+
+pytestmark = pytest.mark.slow
+
+TABLES = ("user_activity", *INSIGHT_TABLES)
+FIRST_SNAPSHOT, LATER_SNAPSHOT = ago(200), ago(5)
+ADDRESSES = ("ann@x.org", "bob@x.org", "cyd@x.org", "ζoë@x.org", "embed-7")
+
+
+@contextmanager
+def with_members(members: list[Member]) -> Iterator[None]:
+    """Let what is published have these members."""
+    create = database.create_insights
+
+    def create_with_members(connection: duckdb.DuckDBPyConnection, *args: Any) -> None:
+        ((is_view,),) = connection.execute(
+            "SELECT count(*) > 0 FROM duckdb_views() WHERE view_name = 'members'"
+        ).fetchall()
+        connection.execute(f"DROP {'VIEW' if is_view else 'TABLE'} members")
+        connection.register("members", pl.DataFrame(members, schema=MEMBER_COLUMNS).to_arrow())
+        create(connection, *args)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(database, "create_insights", create_with_members)
+        yield
+
+
+def member(member_id: str, user_email: str | None, **more: Any) -> Member:
+    return {
+        "member_id": member_id,
+        "user_email": user_email,
+        "name": None,
+        "account_type": "Viewer",
+        "kind": "internal",
+        "teams": [],
+        "created_at": ago(300),
+        "is_active": True,
+        "first_seen_at": FIRST_SNAPSHOT,
+        "is_deleted": False,
+        **more,
+    }
+
+
+def published(tables: Tables, members: list[Member], as_of: date = AS_OF) -> dict[str, list[dict[str, Any]]]:
+    """The insight tables, and `user_activity`, as of a day."""
+    found = {}
+    with with_members(members):
+        path = database.publish_database(tables, as_of).path
+    with duckdb.connect(str(path), read_only=True) as connection:
+        connection.execute("SET TimeZone = 'UTC'")
+        for name in TABLES:
+            relation = connection.sql(f"FROM {name}")
+            found[name] = [dict(zip(relation.columns, row, strict=True)) for row in relation.fetchall()]
+    return found
+
+
+TIMES = st.sampled_from([None, *(ago(days) for days in (-3, 2, 13, 14, 20, 40, 59, 60, 100, 300))])
+MEMBERS = st.lists(
+    st.builds(
+        dict,
+        user_email=st.sampled_from([None, *ADDRESSES, "dan@x.org", "eve@x.org"]),
+        name=st.sampled_from([None, "Ann", "=Bob()"]),
+        account_type=st.sampled_from([None, "Creator", "Viewer"]),
+        kind=st.sampled_from([None, "internal", "guest", "embed"]),
+        teams=st.sampled_from(
+            [None, [], ["Finance"], ["Finance", "Sales"], ["no_team", "Sales", "Sales"], ["Größe/Ü"]]
+        ),
+        created_at=TIMES,
+        is_active=st.sampled_from([True, True, True, None, False]),
+        first_seen_at=st.sampled_from([FIRST_SNAPSHOT, FIRST_SNAPSHOT, ago(20), LATER_SNAPSHOT]),
+        is_deleted=st.sampled_from([False, False, False, None, True]),
+    ),
+    max_size=9,
+).map(lambda found: [{"member_id": f"m{number}", **one} for number, one in enumerate(found)])
+
+PATHS = st.sampled_from([None, "", "/", "A", "A/", "/A//B/", "A/B/C", "a", "Größe /☕", "A b/ B"])
+OWNERS = st.sampled_from([None, "Ann@X.org", " ann@x.org ", "bob@x.org", "gone@x.org"])
+PAGES = st.sampled_from([(None, None), ("p1", "One"), ("p1", "Two"), ("p2", None)])
+
+
+@st.composite
+def organizations(draw: Callable[[st.SearchStrategy[Any]], Any]) -> list[Resource]:
+    """Workbooks in folders with elements on pages; one is a data model, one archived, one young."""
+    found: list[Resource] = []
+    for url_id, more in {
+        "W1": {},
+        "W2": {},
+        "W3": {},
+        "Old": {"is_archived": True},
+        "Young": {"created_at": ago(3)},
+        "Model": {"resource_type": "sigma_data_model"},
+    }.items():
+        described = {"path": draw(PATHS), "owner_email": draw(OWNERS), "created_at": ago(400), "name": f"The {url_id}"}
+        found.append({**workbook(url_id), **described, **more})
+        for element_id in ("chart", "table"):
+            page_id, page_name = draw(PAGES)
+            found.append(
+                element(
+                    url_id,
+                    element_id,
+                    page_id=page_id,
+                    page_name=page_name,
+                    **{**described, **more, "resource_type": "sigma_element"},
+                )
+            )
+    return found
+
+
+VIEWS = st.lists(
+    st.builds(
+        Row,
+        request_time=st.sampled_from([0, 0, 1, 5, 13, 14, 15, 20, 27, 28, 29, 30, 45, 59, 60, 75, 90]).map(ago),
+        user_email=st.sampled_from([None, *ADDRESSES]),
+        workbook_url_id=st.sampled_from(["W1", "W1", "W2", "Old", "Young", "Model", "?"]),
+        element_id=st.sampled_from([None, "chart", "table", "?"]),
+        count=st.sampled_from([1, 1, 2, 5]),
+    ),
+    max_size=40,
+)
+CAPTURED = st.sampled_from([0, 10, 30, 61]).map(
+    lambda days: [Row(ago(day), "robot", "W2", None) for day in range(days)]
+)
+"""Views of each of the last days, so that these are captured."""
+
+ROWS = st.tuples(VIEWS, CAPTURED).map(lambda parts: [*parts[0], *parts[1]])
+
+
+@settings(max_examples=5, deadline=None, suppress_health_check=list(HealthCheck), phases=[Phase.generate])
+@given(
+    resources=organizations(),
+    members=MEMBERS,
+    rows=ROWS,
+    last_modified=st.sampled_from([None, ago(0), ago(0).replace(hour=0), ago(-1), ago(7), ago(31), ago(32), ago(50)]),
+    back=st.sampled_from([0, 0, 0, 14]),
+)
+def test_tables_about_people_equal_the_reference(
+    resources: list[Resource],
+    members: list[Member],
+    rows: list[Row],
+    last_modified: datetime | None,
+    back: int,
+) -> None:
+    as_of = AS_OF - timedelta(days=back)
+    with tempfile.TemporaryDirectory() as folder:
+        tables = Tables(Path(folder))
+        snapshot = conform(pl.DataFrame(resources, infer_schema_length=None), "the test")
+        capture_snapshot(tables, snapshot, "here", FIRST_SNAPSHOT)
+        capture(tables, "f1", rows, last_modified=last_modified)
+        refresh(tables, AS_OF, as_of)
+        shown = published(tables, members, as_of)
+    seen = {(r["resource_type"], r["workbook_url_id"], r.get("element_id")): FIRST_SNAPSHOT for r in resources}
+    wanted = InsightsOfPeople(
+        count_once([rows]),
+        lambda _: resources,
+        seen,
+        as_of=as_of,
+        rules=DEFAULT_RULES,
+        stated=[],
+        members=members,
+        last_modified=last_modified,
+    )
+    for name in ("user_activity", "active_users", "usage_summary", *INSIGHT_TABLES[5:]):
+        expected, found = getattr(wanted, name)(), shown[name]
+        assert len(found) == len(expected), name
+        pairs = zip(_sorted(name, found), _sorted(name, expected), strict=True)
+        for row, stated in pairs:
+            assert {column: _rounded(row[column]) for column in stated} == {
+                column: _rounded(value) for column, value in stated.items()
+            }, name
+
+
+KEYS = {
+    "usage_summary": ("metric",),
+    "licence_usage": ("account_type", "kind"),
+    "team_usage": ("people", "team"),
+    "folder_usage": ("folder",),
+    "owner_usage": ("owner_email",),
+    "page_usage": ("workbook_url_id", "page_id"),
+}
+
+
+def _sorted(name: str, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    # `active_users` is compared in its order.
+    keys = KEYS.get(name)
+    return sorted(rows, key=lambda row: [(row[key] is not None, row[key] or "") for key in keys]) if keys else rows

@@ -3,8 +3,9 @@
 CREATE OR REPLACE TEMP TABLE group_usage AS
 WITH figures AS (
     SELECT
-        g.grouped_by,
-        g.group_name,
+        g.group_no,
+        any_value(g.grouped_by) AS grouped_by,
+        any_value(g.group_name) AS group_name,
         any_value(g.depth) AS depth,
         count(*) AS workbooks,
         count(*) FILTER (WHERE w.impressions_60d > 0) AS used_workbooks_60d,
@@ -21,25 +22,24 @@ WITH figures AS (
         sum(w.previous_impressions)::BIGINT AS previous_complete_impressions_14d
     FROM workbook_groups AS g
     INNER JOIN present_workbooks AS w USING (workbook_url_id)
-    GROUP BY g.grouped_by, g.group_name
+    GROUP BY g.group_no
 ),
 
 viewers AS (
-    SELECT g.grouped_by, g.group_name, max(u.impressions_14d) AS views_14d, max(u.impressions_30d) AS views_30d
+    SELECT g.group_no, max(u.impressions_14d) AS views_14d, max(u.impressions_30d) AS views_30d
     FROM workbook_groups AS g
     INNER JOIN workbook_users AS u USING (workbook_url_id)
-    GROUP BY g.grouped_by, g.group_name, u.user_email
+    GROUP BY g.group_no, u.user_no
 ),
 
 counted AS (
     SELECT
-        grouped_by,
-        group_name,
+        group_no,
         count(*) FILTER (WHERE views_14d > 0) AS viewers_14d,
         count(*) FILTER (WHERE views_30d > 0) AS viewers_30d,
         count(*) AS viewers_60d
     FROM viewers
-    GROUP BY grouped_by, group_name
+    GROUP BY group_no
 )
 
 SELECT
@@ -49,5 +49,4 @@ SELECT
     coalesce(c.viewers_60d, 0) AS viewers_60d,
     f.top_workbook
 FROM figures AS f
-LEFT JOIN counted AS c
-    ON f.grouped_by = c.grouped_by AND f.group_name IS NOT DISTINCT FROM c.group_name
+LEFT JOIN counted AS c USING (group_no)

@@ -18,14 +18,15 @@ WITH grouped AS (
 ),
 
 people_of_teams AS (
-    SELECT *, unnest(CASE people WHEN 'team' THEN teams ELSE [NULL] END) AS team
-    FROM grouped
+    SELECT *, dense_rank() OVER (ORDER BY people, team) AS team_no
+    FROM (SELECT *, unnest(CASE people WHEN 'team' THEN teams ELSE [NULL] END) AS team FROM grouped)
 ),
 
 figures AS (
     SELECT
-        people,
-        team,
+        team_no,
+        any_value(people) AS people,
+        any_value(team) AS team,
         count(*) AS members,
         count(*) FILTER (WHERE active_days_14d > 0) AS active_members_14d,
         count(*) FILTER (WHERE active_days_30d > 0) AS active_members_30d,
@@ -37,28 +38,41 @@ figures AS (
         sum(complete_impressions)::BIGINT AS complete_impressions_14d,
         sum(previous_impressions)::BIGINT AS previous_complete_impressions_14d
     FROM people_of_teams
-    GROUP BY people, team
+    GROUP BY team_no
 ),
 
 viewed AS (
-    SELECT p.people, p.team, u.workbook_url_id, sum(u.impressions_60d)::BIGINT AS impressions
+    SELECT p.team_no, u.workbook_no, sum(u.impressions_60d) AS impressions
     FROM workbook_users AS u
     INNER JOIN people_of_teams AS p USING (user_email)
-    GROUP BY p.people, p.team, u.workbook_url_id
+    SEMI JOIN present_workbooks AS w USING (workbook_url_id)
+    GROUP BY p.team_no, u.workbook_no
 ),
 
-workbooks AS (
-    SELECT
-        v.people,
-        v.team,
-        count(*) AS workbooks,
-        arg_min(
-            {'url_id': v.workbook_url_id, 'name': w.name, 'impressions': v.impressions},
-            (-v.impressions, v.workbook_url_id)
-        ) AS top_workbook
-    FROM viewed AS v
-    INNER JOIN present_workbooks AS w USING (workbook_url_id)
-    GROUP BY v.people, v.team
+most_viewed AS (
+    SELECT team_no, count(*) AS workbooks, max(impressions) AS impressions
+    FROM viewed
+    GROUP BY team_no
+),
+
+-- Of several that were viewed as often the first.
+top_numbers AS (
+    SELECT m.team_no, m.workbooks, m.impressions::BIGINT AS impressions, min(v.workbook_no) AS workbook_no
+    FROM most_viewed AS m
+    INNER JOIN viewed AS v USING (team_no, impressions)
+    GROUP BY ALL
+),
+
+workbook_names AS (
+    SELECT DISTINCT workbook_no, workbook_url_id
+    FROM workbook_users
+),
+
+top_workbooks AS (
+    SELECT t.team_no, t.workbooks, t.impressions, n.workbook_url_id, p.name
+    FROM top_numbers AS t
+    INNER JOIN workbook_names AS n USING (workbook_no)
+    INNER JOIN present_workbooks AS p USING (workbook_url_id)
 )
 
 SELECT
@@ -74,14 +88,14 @@ SELECT
     f.impressions_30d,
     f.impressions_60d,
     coalesce(w.workbooks, 0) AS distinct_workbooks_60d,
-    w.top_workbook.url_id AS top_workbook_url_id,
-    w.top_workbook.name AS top_workbook_name,
-    w.top_workbook.impressions AS top_workbook_impressions_60d,
+    w.workbook_url_id AS top_workbook_url_id,
+    w.name AS top_workbook_name,
+    w.impressions AS top_workbook_impressions_60d,
     k.last_complete_day,
     f.complete_impressions_14d,
     f.previous_complete_impressions_14d,
     f.complete_impressions_14d::DOUBLE / nullif(f.previous_complete_impressions_14d, 0) - 1 AS trend_14d
 FROM figures AS f
-LEFT JOIN workbooks AS w ON f.people = w.people AND f.team IS NOT DISTINCT FROM w.team
+LEFT JOIN top_workbooks AS w USING (team_no)
 CROSS JOIN what_is_known AS k
 ORDER BY f.people DESC, f.team

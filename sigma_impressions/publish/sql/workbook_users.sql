@@ -1,4 +1,5 @@
 -- Who viewed each known workbook, or an element of it, known or not, in the 60 days up to the as-of date.
+-- Both have numbers too, in the order of their names: these are grouped much faster.
 -- Reads:      viewed_by_user, resource_numbers, user_numbers
 CREATE OR REPLACE TEMP TABLE workbook_users AS
 WITH workbooks AS (
@@ -20,7 +21,14 @@ by_number AS (
     GROUP BY n.workbook_no, v.user_no
 )
 
-SELECT w.workbook_url_id, u.user_email, b.impressions_14d, b.impressions_30d, b.impressions_60d
+SELECT
+    b.workbook_no,
+    w.workbook_url_id,
+    b.user_no,
+    u.user_email,
+    b.impressions_14d,
+    b.impressions_30d,
+    b.impressions_60d
 FROM by_number AS b
 INNER JOIN workbooks AS w USING (workbook_no)
 INNER JOIN user_numbers AS u USING (user_no)

@@ -14,7 +14,7 @@ from datetime import UTC, date, datetime, time, timedelta
 from pathlib import Path
 from typing import Any, Final
 
-from sigma_impressions.destinations.entity_usage import EntityUsage, entity_usage
+from sigma_impressions.destinations.entity_usage import PAGE, EntityUsage, entity_usage
 from sigma_impressions.errors import DataHubError, missing_extra
 from sigma_impressions.lake.digests import digest
 from sigma_impressions.lake.engine import DEFAULT_LIMITS, Limits
@@ -26,6 +26,9 @@ from sigma_impressions.waiting import waiting_for
 
 PLATFORM: Final = "sigma"
 """The platform of DataHub's Sigma source, part of every URN."""
+
+_DASHBOARDS: Final = (WORKBOOK, PAGE)
+"""What DataHub's Sigma source makes a dashboard of, named by the workbook or page ID; of all else it makes charts."""
 
 _SENT_FOLDER = "datahub"
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -130,7 +133,7 @@ def _proposal(row: Mapping[str, Any], as_of: date, datahub: DataHub) -> Any:
         "uniqueUserCount": row["distinct_users"],
     }
     users = [(make_user_urn(user["user_email"]), user) for user in row["used"]]
-    if row["resource_type"] == WORKBOOK:
+    if row["resource_type"] in _DASHBOARDS:
         urn = make_dashboard_urn(PLATFORM, row["entity_id"], datahub.platform_instance)
         aspect = DashboardUsageStatisticsClass(
             **figures,

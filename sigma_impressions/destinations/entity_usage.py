@@ -1,4 +1,4 @@
-"""The usage of every workbook and element, per day and user and in all, and what of it a catalog does not have yet."""
+"""The usage of workbooks, pages and elements, per day and user and in all, and what of it a catalog does not have yet."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from sigma_impressions import metrics
 from sigma_impressions.destinations import QUERIES
@@ -22,6 +22,9 @@ from sigma_impressions.windows import window
 
 if TYPE_CHECKING:
     import duckdb
+
+PAGE: Final = "sigma_page"
+"""What `resource_type` is of a page, which is no resource."""
 
 _BATCH_ROWS = 2_000
 _DIGESTS = "SELECT resource_type, entity_id, event_date, digest FROM entity_usage"
@@ -43,7 +46,7 @@ class EntityUsage:
     def changes(self, sent: Path | None) -> Iterator[list[Mapping[str, Any]]]:
         """Batches of the rows that differ from what was `remember`ed in the file `sent`; without it, of all rows.
 
-        A row is the usage of a workbook or element (`resource_type`, `entity_id`) on an event date of the 60 days
+        A row is the usage of a workbook, page or element (`resource_type`, `entity_id`) on an event date of the 60 days
         up to the as-of date, or without `event_date` its total over all days that are captured: `impressions`,
         `distinct_users`, `last_impression_at` (of a total only) and `used`, a list of `user_email` and
         `impressions` (of a day only).

@@ -140,6 +140,24 @@ def test_data_models_and_their_elements_are_left_out(tables: Tables, tmp_path: P
     assert path.read_text(encoding="utf-8") == GOLDEN.read_text(encoding="utf-8")
 
 
+def test_a_page_has_the_views_of_its_elements(tables: Tables, tmp_path: Path) -> None:
+    on_a_page = [
+        {**one, "page_id": "page1", "page_name": "Overview"}
+        if one.get("element_id") and one["workbook_url_id"] == "Ops"
+        else one
+        for one in RESOURCES
+    ]
+    resources = conform(pl.DataFrame(on_a_page, infer_schema_length=None), "the test")
+    capture_snapshot(tables, resources, "the test", datetime(2026, 11, 20, 1, tzinfo=UTC))
+    capture(tables, "more", [row(3, "bob", "Ops", "unseen", 2), row(3, "bob", "Ops", count=4)])
+    path = tmp_path / "usage.json"
+    export(refreshed(tables), DataHub(str(path)))
+    page = "urn:li:dashboard:(sigma,page1)"
+    found = [p["aspect"]["json"] for p in json.loads(path.read_text(encoding="utf-8")) if p["entityUrn"] == page]
+    # The total, and a bucket of each day with views; the workbook's own views are on none of its pages.
+    assert [(one["viewsCount"], one["uniqueUserCount"]) for one in found] == [(10, 2), (2, 1), (8, 1)]
+
+
 def server(request: Request) -> Answer:
     """As much of DataHub's metadata service as the emitter talks to."""
     if request.headers.get("authorization") != f"Bearer {TOKEN}":

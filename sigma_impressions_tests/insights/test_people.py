@@ -15,11 +15,13 @@ import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
+from sigma_impressions.insights.complete_days import last_complete_day
 from sigma_impressions.insights.insight_tables import INSIGHT_TABLES
 from sigma_impressions.insights.thresholds import DEFAULT_RULES
 from sigma_impressions.lake.schemas import MEMBER_COLUMNS
 from sigma_impressions.lake.tables import Tables
 from sigma_impressions.publish import database
+from sigma_impressions.report.read import read_usage
 from sigma_impressions.upstream.contract import conform
 from sigma_impressions.upstream.snapshots import capture_snapshot
 from sigma_impressions_tests.insights.reference import Resource
@@ -146,14 +148,14 @@ VIEWS = st.lists(
     max_size=40,
 )
 CAPTURED = st.sampled_from([0, 10, 30, 61]).map(
-    lambda days: [Row(ago(day), "robot", "W2", None) for day in range(days)]
+    lambda days: [Row(ago(day), "robot", "W2", None) for day in range(0, days, 12)]
 )
-"""Views of each of the last days, so that these are captured."""
+"""Views so near each other that the days since the first of them are captured."""
 
 ROWS = st.tuples(VIEWS, CAPTURED).map(lambda parts: [*parts[0], *parts[1]])
 
 
-@settings(max_examples=5, deadline=None, suppress_health_check=list(HealthCheck), phases=[Phase.generate])
+@settings(max_examples=8, deadline=None, suppress_health_check=list(HealthCheck), phases=[Phase.generate])
 @given(
     resources=organizations(),
     members=MEMBERS,
@@ -211,3 +213,97 @@ def _sorted(name: str, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
     # `active_users` is compared in its order.
     keys = KEYS.get(name)
     return sorted(rows, key=lambda row: [(row[key] is not None, row[key] or "") for key in keys]) if keys else rows
+
+
+@pytest.fixture
+def tables(tmp_path: Path) -> Tables:
+    """Views of the last 61 days by a robot, and one by Ann; of a workbook in a folder."""
+    tables = Tables(tmp_path / "storage")
+    resources = [{**workbook("W1"), "path": "A/B", "created_at": ago(400)}]
+    capture_snapshot(tables, conform(pl.DataFrame(resources), "the test"), "here", FIRST_SNAPSHOT)
+    rows = [Row(ago(day), "robot", "W1", None) for day in range(0, 61, 12)]
+    capture(tables, "f1", [*rows, Row(ago(3), "ann@x.org", "W1", None)], last_modified=ago(0))
+    refresh(tables, AS_OF)
+    return tables
+
+
+PEOPLE = [
+    member("1", "ann@x.org", teams=["Finance"]),
+    member("2", "never@x.org", name="Nev", kind="guest"),
+    member("3", "young@x.org", created_at=ago(13)),
+    member("4", "grown@x.org", created_at=ago(14)),
+    member("5", "shown@x.org", first_seen_at=LATER_SNAPSHOT),
+    member("6", "inactive@x.org", is_active=False),
+    member("7", "deleted@x.org", is_deleted=True),
+    member("8", None),
+]
+
+
+def test_who_never_came_may_come_and_had_the_time_for_it(tables: Tables) -> None:
+    shown = published(tables, PEOPLE)
+    tiers = {row["user_email"]: row["tier"] for row in shown["active_users"]}
+    assert tiers == {
+        "robot": "occasional",
+        "ann@x.org": "occasional",
+        "never@x.org": "never",
+        "grown@x.org": "never",
+        "young@x.org": "unknown",
+        "shown@x.org": "unknown",
+    }
+    assert [row["is_member"] for row in shown["active_users"][:2]] == [False, True]
+    licences = {row["kind"]: row for row in shown["licence_usage"]}
+    figures = ("members", "active_60d", "never", "unknown", "without_address")
+    assert [licences["internal"][name] for name in figures] == [4, 1, 1, 2, 1]
+    assert [licences["guest"][name] for name in figures] == [1, 0, 1, 0, 0]
+    summary = {row["metric"]: row["value"] for row in shown["usage_summary"]}
+    assert (summary["members"], summary["never_seen_members"], summary["impressions_not_members_60d"]) == (5, 2, 5)
+
+
+def test_nobody_is_called_unused_on_a_few_days_of_views(tmp_path: Path) -> None:
+    tables = Tables(tmp_path)
+    capture_snapshot(tables, conform(pl.DataFrame([workbook("W1")]), "the test"), "here", FIRST_SNAPSHOT)
+    # A row from long ago is no sign that the days since then are captured.
+    capture(tables, "f1", [Row(ago(day), "robot", "W1", None) for day in (0, 1, 2, 16, 17, 90)], last_modified=ago(0))
+    refresh(tables, AS_OF)
+    shown = published(tables, [*PEOPLE, member("9", "later@x.org", created_at=ago(15))])
+    tiers = {row["user_email"]: row["tier"] for row in shown["active_users"]}
+    # Of the last one all days are captured.
+    assert tiers.pop("later@x.org") == "never"
+    assert {tier for user, tier in tiers.items() if user not in ("robot", "grown@x.org")} == {"unknown"}
+    assert {row["captured_since"] for row in shown["active_users"]} == {AS_OF - timedelta(days=17)}
+    summary = {row["metric"]: row for row in shown["usage_summary"]}
+    assert summary["never_seen_members"]["value"] is None
+    assert summary["never_seen_members"]["unknown_because"] == (
+        "Views are captured since 2026-11-03 only; who never came can be told from 2027-01-01 on."
+    )
+
+
+def test_without_members_it_is_said_that_there_are_none(tables: Tables) -> None:
+    shown = published(tables, [])
+    assert (shown["team_usage"], shown["licence_usage"]) == ([], [])
+    assert [row["is_member"] for row in shown["active_users"]] == [None, None]
+    unknown = {row["metric"]: row for row in shown["usage_summary"] if row["unknown_because"]}
+    assert unknown.keys() >= {"members", "never_seen_members", "users_not_members_60d"}
+    assert all(row["value"] is None and "No members" in row["unknown_because"] for row in unknown.values())
+    assert [row["folder"] for row in shown["folder_usage"]] == ["A", "A/B"]
+
+
+def test_the_report_has_only_those_who_viewed_something(tables: Tables) -> None:
+    with with_members(PEOPLE):
+        path = database.publish_database(tables).path
+    assert read_usage(path).users["user_email"].to_list() == ["robot", "ann@x.org"]
+
+
+def test_a_day_is_complete_when_a_later_file_was_read() -> None:
+    def of(*files: tuple[str, datetime | None]) -> date | None:
+        frame = pl.DataFrame(
+            files, schema={"status": pl.String, "last_modified": pl.Datetime("us", "UTC")}, orient="row"
+        )
+        return last_complete_day(frame, AS_OF)
+
+    midnight = ago(0).replace(hour=0)
+    assert of() is of(("read", None)) is of(("refused", ago(0))) is None
+    assert of(("read", ago(3)), ("refused", ago(0))) == AS_OF - timedelta(days=4)
+    assert of(("read", midnight)) == of(("read", ago(0))) == AS_OF - timedelta(days=1)
+    assert of(("read", midnight - timedelta(microseconds=1))) == AS_OF - timedelta(days=2)
+    assert of(("read", ago(-9))) == AS_OF

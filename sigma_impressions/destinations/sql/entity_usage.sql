@@ -1,4 +1,4 @@
--- Usage of every workbook and element that Sigma still has: a row per event date on which it was viewed, with its
+-- Usage of every workbook, page and element that Sigma still has: a row per event date on which it was viewed, with its
 -- users; and one without event date, the total of all days, also where nobody has viewed it. `digest` differs where
 -- anything else of a row does. Nobody, whose user_email is null, is no user.
 -- Reads:      entity_views, resources
@@ -43,6 +43,10 @@ entities AS (
     SELECT DISTINCT resource_type, coalesce(element_id, workbook_id) AS entity_id
     FROM resources
     WHERE is_deleted IS NOT TRUE AND coalesce(element_id, workbook_id) IS NOT NULL
+    UNION
+    SELECT 'sigma_page', page_id
+    FROM resources
+    WHERE is_deleted IS NOT TRUE AND page_id IS NOT NULL
 ),
 
 usage AS (

@@ -1,4 +1,4 @@
-"""The usage of workbooks, pages and elements, per day and user and in all, and what of it a catalog does not have yet."""
+"""The usage of workbooks, pages and elements per day, user and in all, and what of it a catalog does not have yet."""
 
 from __future__ import annotations
 

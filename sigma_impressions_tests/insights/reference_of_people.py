@@ -63,7 +63,7 @@ class InsightsOfPeople(Insights):
         since = self._captured_since
         whole_life = since and person["created_at"] and since <= day_of(person["created_at"])
         is_captured = since and (since <= self._back(59) or whole_life)
-        return "never" if is_captured and not is_young else "unknown"
+        return "never" if self._may_use(person) and is_captured and not is_young else "unknown"
 
     def _everybody(self) -> list[str]:
         addresses = {member["user_email"] for member in self._members} - {None}

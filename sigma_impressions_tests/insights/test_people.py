@@ -155,7 +155,7 @@ CAPTURED = st.sampled_from([0, 10, 30, 61]).map(
 ROWS = st.tuples(VIEWS, CAPTURED).map(lambda parts: [*parts[0], *parts[1]])
 
 
-@settings(max_examples=8, deadline=None, suppress_health_check=list(HealthCheck), phases=[Phase.generate])
+@settings(max_examples=6, deadline=None, suppress_health_check=list(HealthCheck), phases=[Phase.generate])
 @given(
     resources=organizations(),
     members=MEMBERS,

@@ -33,7 +33,11 @@ SELECT
     CASE
         WHEN t.tier IS NOT NULL THEN t.tier
         WHEN v.user_email IS NOT NULL THEN 'dormant'
-        WHEN NOT p.is_young AND (k.is_window_captured OR k.captured_since <= p.created_at::DATE) THEN 'never'
+        WHEN
+            p.may_use_sigma
+            AND NOT p.is_young
+            AND (k.is_window_captured OR k.captured_since <= p.created_at::DATE)
+            THEN 'never'
         ELSE 'unknown'
     END AS tier,
     t.rank,

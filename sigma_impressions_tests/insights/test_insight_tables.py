@@ -23,7 +23,8 @@ from sigma_impressions.metrics.daily import refresh_daily_impressions
 from sigma_impressions.publish.database import publish_database
 from sigma_impressions.upstream.contract import conform
 from sigma_impressions.upstream.snapshots import capture_snapshot
-from sigma_impressions_tests.insights.reference import Insights, Resource
+from sigma_impressions_tests.insights.reference import Resource
+from sigma_impressions_tests.insights.reference_of_people import InsightsOfPeople
 from sigma_impressions_tests.metrics.captured import capture
 from sigma_impressions_tests.metrics.reference import Row, count_once
 
@@ -117,7 +118,7 @@ def found(database: Path) -> dict[str, list[dict[str, Any]]]:
 
 
 def _sorted(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    names = ("resource_type", "workbook_url_id", "element_id", "metric")
+    names = ("resource_type", "workbook_url_id", "element_id", "metric", "folder", "owner_email")
     return sorted(rows, key=lambda row: [str(row.get(name) or "") for name in names])
 
 
@@ -144,7 +145,14 @@ def test_tables_equal_the_reference(rows: list[Row], stated: set[date], rules: I
         for as_of in {AS_OF} | (stated & {AS_OF - timedelta(days=14)}):
             shown = found(publish_database(tables, as_of, rules=rules).path)
             before = {day for day in stated if day < as_of}
-            wanted = Insights(count_once([rows]), resources, first_seen(), as_of=as_of, rules=rules, stated=before)
+            wanted = InsightsOfPeople(
+                *(count_once([rows]), resources, first_seen()),
+                as_of=as_of,
+                rules=rules,
+                stated=before,
+                members=[],
+                last_modified=None,
+            )
             for name in INSIGHT_TABLES:
                 expected, given_rows = getattr(wanted, name)(), shown[name]
                 if name not in ("active_users", "usage_by_day"):

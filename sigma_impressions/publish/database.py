@@ -28,7 +28,6 @@ from sigma_impressions.lake.schemas import (
     DAILY_TABLES,
     EVENT_DATES,
     EXPORT_FILES,
-    MEMBER_COLUMNS,
     METRIC_TABLES,
     REJECTED_ROWS,
     RESOURCE_HISTORY,

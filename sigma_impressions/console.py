@@ -171,6 +171,8 @@ class Figures:
     users_60d: int
     resources: int
     unused_resources: int
+    members: int | None
+    never_seen_members: int | None
     report: str
     database: str
     local_database: str
@@ -203,6 +205,8 @@ def figures_of(tables: Tables, started: datetime) -> Figures:
         users_60d=held["users"],
         resources=held["resources"],
         unused_resources=held["unused_resources"],
+        members=held["members"],
+        never_seen_members=held["never_seen_members"],
         report=tables.storage.uri(REPORT_NAME),
         database=tables.storage.uri(DATABASE_NAME),
         local_database=str(database),
@@ -218,6 +222,10 @@ def print_summary(console: Console, figures: Figures, opened_with: str) -> None:
         (f"Impressions, {LONGEST_WINDOW} days", f"{matched} by {figures.users_60d:,} users"),
         ("Resources", f"{figures.resources:,} ({figures.unused_resources:,} without an impression)"),
     ]
+    if figures.members is not None:
+        never = figures.never_seen_members
+        said = "" if never is None else f", {never:,} of them never seen"
+        lines.append(("Licences", f"{figures.members:,} members may use Sigma{said}"))
     places = [("Report", figures.report), ("Open it with", opened_with), ("Database", figures.database)]
     if figures.local_database != figures.database:
         places.append(("Its copy here", figures.local_database))

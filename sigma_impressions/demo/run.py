@@ -12,7 +12,7 @@ from rich.console import Console
 
 from sigma_impressions.console import Progress, figures_of, print_summary, say_findings
 from sigma_impressions.dagster_ui import HOST, free_port, landing_page, serve
-from sigma_impressions.demo.fake_sigma import FakeSigma, Organization
+from sigma_impressions.demo.fake_sigma import FakeSigma
 from sigma_impressions.demo.generate import (
     FILE_DATE_PATTERN,
     PREFIX,
@@ -21,6 +21,7 @@ from sigma_impressions.demo.generate import (
     last_export_day,
     resources,
 )
+from sigma_impressions.demo.members import members, organization
 from sigma_impressions.demo.object_store import EmbeddedObjectStore
 from sigma_impressions.lake.schemas import RAW_EXPORT_FILES
 from sigma_impressions.lake.tables import Tables
@@ -53,13 +54,14 @@ def run_demo(project: Path, days: int, ui_port: int | None, sigma_api: bool = Fa
         say(console, f"{uploaded} new objects in s3://{BUCKET}/{PREFIX}")
         _use_settings(folder, store, first)
         if sigma_api:
-            sigma = running.enter_context(FakeSigma(Organization.of_resources(resources())))
+            sigma = running.enter_context(FakeSigma(organization(today)))
             os.environ.update(sigma.environment())
             say(console, f"A Sigma REST API that is not Sigma's answers at {sigma.url}")
         else:
-            resources_file = folder / "sigma_resources.parquet"
-            resources().write_parquet(resources_file)
-            os.environ["SIGMA_IMPRESSIONS_RESOURCES"] = str(resources_file)
+            for name, frame in {"RESOURCES": resources(), "MEMBERS": members(today)}.items():
+                file = folder / f"sigma_{name.lower()}.parquet"
+                frame.write_parquet(file)
+                os.environ[f"SIGMA_IMPRESSIONS_{name}"] = str(file)
         # A Dagster instance of the demo's own.
         os.environ["DAGSTER_HOME"] = str(folder / "dagster_home")
         home = use_dagster_home(project)

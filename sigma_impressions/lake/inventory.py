@@ -28,9 +28,11 @@ from sigma_impressions.lake.schemas import (
     DATA_FILES,
     EVENT_DATES,
     EXPORT_FILES,
+    MEMBER_SNAPSHOTS,
     NORMALIZED_IMPRESSIONS,
     RAW_EXPORT_FILES,
     RESOURCE_SNAPSHOTS,
+    SIGMA_MEMBERS,
     SNAPSHOTS,
     Table,
 )
@@ -91,7 +93,8 @@ def _look(tables: Tables) -> list[Damage]:
     noted = tables.registry(DATA_FILES)
     files = tables.read(EXPORT_FILES).sort("file_date", "key").collect()
     snapshots = {registry: tables.registry(registry) for registry in SNAPSHOTS}
-    registered = frozenset(files["capture_id"].drop_nulls())
+    members = snapshots[MEMBER_SNAPSHOTS]
+    registered = frozenset([*files["capture_id"].drop_nulls(), *members["snapshot_id"]])
     damages: list[Damage] = []
     new: list[pl.DataFrame] = []
     gone: list[str] = []
@@ -115,6 +118,7 @@ def _look(tables: Tables) -> list[Damage]:
     for registry, taken in snapshots.items():
         damages += _unheld_snapshots(tables, SNAPSHOTS[registry][0], taken)
     damages += _unregistered(tables, noted, files, snapshots[RESOURCE_SNAPSHOTS], used)
+    damages += _unregistered_members(noted, members)
     return sorted(damages, key=lambda damage: (ALL_TABLES.index(damage.table), damage.partition))
 
 
@@ -175,8 +179,12 @@ def _partition(table: Table, file: pl.DataFrame) -> str:
 
 
 def _notes(handle: StoredTable, files: pl.DataFrame, registered: Collection[str]) -> pl.DataFrame:
-    """The rows of `data_files` for data files. Of their captures those that are registered: only these are missed."""
+    """The rows of `data_files` for data files. Of their captures those that are registered: only these are missed.
+
+    A snapshot of the members is a capture too; of the resources, the as-of dates say which ones there were.
+    """
     table = handle.table
+    names_captures = table in (*CAPTURED_ROWS, *SNAPSHOTS[MEMBER_SNAPSHOTS])
     rows = [
         {
             "table_name": table.name,
@@ -184,7 +192,7 @@ def _notes(handle: StoredTable, files: pl.DataFrame, registered: Collection[str]
             "file": file["path"].item(),
             "size_bytes": file["size_bytes"].item(),
             "rows": file["rows"].item(),
-            "captures": _captures(handle, file, registered) if table in CAPTURED_ROWS else None,
+            "captures": _captures(handle, file, registered) if names_captures else None,
             "noted_at": datetime.now(UTC),
         }
         for file in files.iter_slices(1)
@@ -193,8 +201,23 @@ def _notes(handle: StoredTable, files: pl.DataFrame, registered: Collection[str]
 
 
 def _captures(handle: StoredTable, file: pl.DataFrame, registered: Collection[str]) -> list[str]:
-    found = scan_files(handle, file).select(pl.col("capture_id").unique()).collect()["capture_id"]
-    return sorted(set(found) & set(registered))
+    if handle.table in CAPTURED_ROWS:
+        found = set(scan_files(handle, file).select(pl.col("capture_id").unique()).collect()["capture_id"])
+    else:
+        found = {_partition(handle.table, file)}
+    return sorted(found & set(registered))
+
+
+def miss_no_longer(tables: Tables, snapshots: Collection[str]) -> None:
+    """Note that some snapshots need not be registered any more; call it before they are taken from their registry."""
+    handle = tables.open(DATA_FILES)
+    _expect_no_more(handle, scan(handle).collect(), snapshots)
+
+
+def _expect_no_more(handle: StoredTable, noted: pl.DataFrame, captures: Collection[str]) -> None:
+    held = noted.filter(pl.col("captures").list.eval(pl.element().is_in(list(captures))).list.any())
+    others = pl.element().filter(~pl.element().is_in(list(captures)))
+    replace_rows(handle, "file", held["file"], held.with_columns(pl.col("captures").list.eval(others)))
 
 
 def _note(tables: Tables, noted: pl.DataFrame, gone: Collection[str], new: pl.DataFrame) -> pl.DataFrame:
@@ -337,6 +360,15 @@ def _unregistered(
         yield Damage(EVENT_DATES, "", fault, ids=(day,))
 
 
+def _unregistered_members(noted: pl.DataFrame, members: pl.DataFrame) -> Iterator[Damage]:
+    """The snapshots of the members that were registered when their rows were noted, and are not any more."""
+    known = noted.filter(pl.col("table_name") == SIGMA_MEMBERS.name)["captures"].explode().drop_nulls().unique()
+    lost = known.filter(~known.is_in(members["snapshot_id"].implode())).sort()
+    if lost.len():
+        fault = f"{lost.len():,} snapshots of {SIGMA_MEMBERS.name} are not registered any more"
+        yield Damage(MEMBER_SNAPSHOTS, "", fault, ids=tuple(lost))
+
+
 def captured_before(tables: Tables) -> frozenset[str]:
     """The IDs of those files of the manifest that are not registered any more, though rows of them are captured."""
     found = _captured_before(tables, tables.registry(DATA_FILES), tables.read(EXPORT_FILES).collect())
@@ -366,10 +398,7 @@ def forget_unregistered(tables: Tables) -> None:
     """Expect nothing of captures that are not registered: their files are taken for ones that were never read."""
     handle = tables.open(DATA_FILES)
     noted, files = scan(handle).collect(), tables.read(EXPORT_FILES).collect()
-    without = _unregistered_captures(noted, files)
-    held = noted.filter(pl.col("file").is_in(without["file"].implode()))
-    others = pl.element().filter(~pl.element().is_in(without["captures"].implode()))
-    replace_rows(handle, "file", held["file"], held.with_columns(pl.col("captures").list.eval(others)))
+    _expect_no_more(handle, noted, _unregistered_captures(noted, files)["captures"].drop_nulls().to_list())
 
 
 def _is_readable(handle: StoredTable, file: pl.DataFrame) -> bool:

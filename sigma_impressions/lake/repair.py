@@ -24,6 +24,7 @@ from sigma_impressions.lake.schemas import (
     DATA_FILES,
     EVENT_DATES,
     EXPORT_FILES,
+    MEMBER_SNAPSHOTS,
     NORMALIZED_IMPRESSIONS,
     RESOURCE_SNAPSHOTS,
     SNAPSHOTS,
@@ -83,12 +84,7 @@ def _turn(damage: Damage) -> tuple[bool, bool]:
 
 def _give_up(tables: Tables, damage: Damage) -> None:
     if damage.table in (of_snapshots := {table: registry for registry, held in SNAPSHOTS.items() for table in held}):
-        # All of it: a snapshot without its history or aliases would be taken for a whole one.
-        registry = of_snapshots[damage.table]
-        _delete(tables, registry, "snapshot_id", [damage.partition])
-        for table in SNAPSHOTS[registry]:
-            _remove_files(tables, table, pl.col("snapshot_id") == damage.partition)
-        _delete(tables, DATA_FILES, "partition", [damage.partition])
+        _give_up_snapshots(tables, of_snapshots[damage.table], [damage.partition])
     elif damage.file is not None:
         _remove_files(tables, damage.table, pl.col("path") == damage.file)
         # Only of tables that are partitioned there are notes.
@@ -101,6 +97,8 @@ def _give_up(tables: Tables, damage: Damage) -> None:
         forget_unregistered(tables)
     elif damage.table is RESOURCE_SNAPSHOTS:
         _delete(tables, AS_OF_DATES, "snapshot_id", damage.ids)
+    elif damage.table is MEMBER_SNAPSHOTS:
+        _give_up_snapshots(tables, MEMBER_SNAPSHOTS, damage.ids)
     elif damage.table is EVENT_DATES:
         _delete(tables, DATA_FILES, "partition", damage.ids)
     elif damage.table is EXPORT_FILES:
@@ -108,6 +106,14 @@ def _give_up(tables: Tables, damage: Damage) -> None:
         twice = scan(handle).filter(pl.col("file_id").is_in(damage.ids)).sort("captured_at").collect()
         replace_rows(handle, "file_id", damage.ids, twice.unique("file_id", keep="last"))
         forget_unregistered(tables)
+
+
+def _give_up_snapshots(tables: Tables, registry: Table, ids: Collection[str]) -> None:
+    """All that is stored of them: a snapshot without its history or aliases would be taken for a whole one."""
+    _delete(tables, registry, "snapshot_id", ids)
+    for table in SNAPSHOTS[registry]:
+        _remove_files(tables, table, pl.col("snapshot_id").is_in(list(ids)))
+    _delete(tables, DATA_FILES, "partition", ids)
 
 
 def _remove_files(tables: Tables, table: Table, which: pl.Expr) -> None:

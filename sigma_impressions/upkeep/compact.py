@@ -14,7 +14,7 @@ import polars as pl
 from deltalake.exceptions import CommitFailedError
 
 from sigma_impressions.lake.commits import delete_rows, drop_former_columns, merge_files, replace_rows
-from sigma_impressions.lake.inventory import require_intact, take_stock
+from sigma_impressions.lake.inventory import miss_no_longer, require_intact, take_stock
 from sigma_impressions.lake.schemas import (
     ALL_TABLES,
     AS_OF_DATES,
@@ -219,6 +219,7 @@ def _remove_unused_snapshots(tables: Tables, handle: StoredTable, keep: timedelt
         )
         .join(used, on="snapshot_id", how="anti")
     )
+    miss_no_longer(tables, unused["snapshot_id"])
     return delete_rows(handle, files_of(handle), pl.col("snapshot_id").is_in(unused["snapshot_id"].implode()))
 
 

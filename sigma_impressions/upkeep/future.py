@@ -17,6 +17,7 @@ from sigma_impressions.clock import behind, latest, minute, refuse_behind
 from sigma_impressions.clouds.objects import StoredObject
 from sigma_impressions.exports.listing import newest_written
 from sigma_impressions.lake.commits import delete_rows, replace_rows
+from sigma_impressions.lake.inventory import miss_no_longer
 from sigma_impressions.lake.schemas import (
     AS_OF_DATES,
     EVENT_DATES,
@@ -122,6 +123,7 @@ def drop_future(
     # which the next run knows that they are to be computed again.
     registered = tables.registry(AS_OF_DATES)
     with_them = set(registered.filter(pl.col("snapshot_id").is_in(list(ids[RESOURCE_SNAPSHOTS])))["as_of_date"])
+    retry_conflicts(partial(miss_no_longer, tables, ids[MEMBER_SNAPSHOTS]))
     # The registries first: what they do not name is read by nobody.
     for tables_with, column, values in (
         ((AS_OF_DATES,), "as_of_date", with_them.union(found.as_of_dates)),

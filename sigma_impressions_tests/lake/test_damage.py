@@ -33,6 +33,8 @@ from sigma_impressions.publish.settle import publish_settled
 from sigma_impressions.upkeep.compact import maintain
 from sigma_impressions.upkeep.drop_detail import drop_detail
 from sigma_impressions.upstream.contract import SCHEMA, conform
+from sigma_impressions.upstream.members import MEMBERS
+from sigma_impressions.upstream.members_stored import as_stored, capture_members, members_as_of
 from sigma_impressions.upstream.snapshots import capture_snapshot
 from sigma_impressions_tests import cases
 from sigma_impressions_tests.exports.bucket import Bucket, scanned
@@ -52,6 +54,12 @@ def export(*rows: tuple[int, str, str]) -> bytes:
     """An export file of views (day of the month, user, workbook), one minute after the other; the last row is none."""
     lines = [f"2026-11-{day} 08:{n:02}:00,{user},{workbook}\n" for n, (day, user, workbook) in enumerate(rows)]
     return (HEADER + "".join(lines) + "never,ada@x,wb1\n").encode()
+
+
+def members_on(day: int) -> pl.DataFrame:
+    """The only member on a day, another one on the last."""
+    email = "ada@x" if day < LAST.day else "new@x"
+    return as_stored(pl.DataFrame([{"member_id": email, "email": email, "teams": ["HR"]}], MEMBERS), None)
 
 
 @dataclass
@@ -74,7 +82,9 @@ class World:
         refresh_daily_impressions(tables, "largest")
         names = [{"resource_type": "sigma_workbook", "workbook_url_id": name, "name": name} for name in self.workbooks]
         frame = conform(pl.DataFrame(names, schema=SCHEMA), "the test")
-        capture_snapshot(tables, frame, "the test", datetime(2026, 11, days[-1], 21, tzinfo=UTC))
+        taken_at = datetime(2026, 11, days[-1], 21, tzinfo=UTC)
+        capture_snapshot(tables, frame, "the test", taken_at)
+        capture_members(tables, members_on(days[-1]), "the test", taken_at)
         refresh_metrics(tables, file_dates)
         publish_settled(tables, "largest", file_dates, None, report=lambda line: None)
 
@@ -86,6 +96,7 @@ class World:
             for table in (RESOURCE_IMPRESSIONS, USER_ACTIVITY, UNMATCHED_IMPRESSIONS)
             for day in AS_OF_DATES
         }
+        stored |= {f"members {day}": members_as_of(tables, day).to_dicts() for day in AS_OF_DATES}
         published = cases.published(self.folder / DATABASE_NAME)
         published["files"].sort(key=lambda file: str(file["key"]))
         return {**stored, **published}

@@ -23,8 +23,10 @@ from sigma_impressions.lake.schemas import (
     DATA_FILES,
     EVENT_DATES,
     EXPORT_FILES,
+    MEMBER_SNAPSHOTS,
     NORMALIZED_IMPRESSIONS,
     REJECTED_ROWS,
+    SIGMA_MEMBERS,
     SIGMA_RESOURCES,
     WORKBOOK_ALIASES,
     Table,
@@ -87,8 +89,14 @@ def empty_last_commit(table: Table) -> Callable[[World], None]:
         (lose_folder(EXPORT_FILES), r"export_files, file date 2026-11-13: 13-\w+\.csv is captured, not registered any"),
         (lose_commits(EXPORT_FILES, 1), r"export_files, file date 2026-11-20: 20-\w+\.csv is captured, not registered"),
         (lose_folder(DAILY_IMPRESSIONS), "daily_impressions, event date 2026-11-11: "),
+        (lose_folder(SIGMA_MEMBERS), "sigma_members, snapshot [0-9a-f]{32}: "),
+        (lose_folder(MEMBER_SNAPSHOTS), "member_snapshots: 2 snapshots of sigma_members are not registered any more"),
+        (lose_commits(MEMBER_SNAPSHOTS, 1), "member_snapshots: 1 snapshots of sigma_members are not registered any"),
     ],
-    ids=["rows", "last commit", "rejected", "resources", "registry", "old registry", "closed days"],
+    ids=[
+        *("rows", "last commit", "rejected", "resources", "registry", "old registry", "closed days"),
+        *("members", "registry of members", "old registry of members"),
+    ],
 )
 def test_what_is_lost_is_named_and_nothing_is_published(hurt: World, lose: Callable[[World], None], named: str) -> None:
     no_more_exports(hurt)

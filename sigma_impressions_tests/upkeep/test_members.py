@@ -88,7 +88,10 @@ def test_the_members_of_a_run_whose_clock_was_ahead_are_dropped(tmp_path: Path) 
     capture(tables)
     capture(tables, days=30, found=FOUND[:1])
     assert "1 member snapshot up to" in str(left_in_future(tables, NOW).sentence)
+    assert take_stock(tables) == []
     drop_future(tables, NOW, [], nothing)
+    # Nobody misses them.
+    assert take_stock(tables) == []
     assert left_in_future(tables, NOW).sentence is None
     assert tables.read(MEMBER_SNAPSHOTS).collect().height == 1
     assert tables.read(SIGMA_MEMBERS).collect().height == 3
@@ -110,5 +113,8 @@ def test_maintenance_keeps_the_first_and_the_last_snapshot_of_a_day(tmp_path: Pa
     tables = Tables(tmp_path)
     for hour, rows in enumerate((1, 2, 3)):
         capture_members(tables, as_stored(FOUND[:rows], None), "here", NOW - timedelta(days=30, hours=-hour))
+    assert take_stock(tables) == []
     maintain(tables, timedelta(days=1), nothing)
+    # Nobody misses the others.
+    assert take_stock(tables) == []
     assert sorted(tables.read(MEMBER_SNAPSHOTS).collect()["members"]) == [1, 3]

@@ -120,7 +120,7 @@ def _edit_users(settings: Settings, edit: Callable[[Tables], list[Edited]]) -> b
     from sigma_impressions.publish.settle import publish_settled
     from sigma_impressions.report.write import REPORT_NAME, report_companion, write_report
     from sigma_impressions.scan import refuse_under_way
-    from sigma_impressions.wiring import database_mode, insight_rules, query_limits, tables
+    from sigma_impressions.wiring import database_mode, insight_rules, members_are_published, query_limits, tables
 
     if (reason := refuse_under_way(use_dagster_home(project_folder()))) is not None:
         fail(reason)
@@ -137,6 +137,7 @@ def _edit_users(settings: Settings, edit: Callable[[Tables], list[Edited]]) -> b
             rules=insight_rules(settings),
             companion=report_companion(stored.storage, settings.name, say),
             mode=database_mode(settings),
+            with_members=members_are_published(settings),
         )
     except NothingComputed:
         say("Nothing is published yet.")

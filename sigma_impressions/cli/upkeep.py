@@ -109,8 +109,8 @@ def forget(user: str | None) -> None:
         say("No table held this user.")
     if not is_excluded(named, settings.excluded_users):
         say(
-            "The bucket may still hold export files with this user: one that is read from now on brings the user back, "
-            "unless SIGMA_IMPRESSIONS_EXCLUDED_USERS names the address."
+            "The bucket may still hold export files with this user, and Sigma the member: what is read from now on "
+            "brings the user back, unless SIGMA_IMPRESSIONS_EXCLUDED_USERS names the address."
         )
 
 

@@ -87,8 +87,9 @@ def refuse_stored_addresses(tables: Tables) -> None:
     """Raise `AddressesStored` if files were read, or resources or members kept, with addresses."""
     read = tables.read(EXPORT_FILES).filter(pl.col("status") == "read")
     fingerprints = read.select(pl.col("rules_fingerprint").drop_nulls().unique()).collect()["rules_fingerprint"]
+    # Of a member the ID: somebody without an address has a name.
     users = pl.concat(
-        [tables.read(SIGMA_RESOURCES).select(user="owner_email"), tables.read(SIGMA_MEMBERS).select(user="user_email")]
+        [tables.read(SIGMA_RESOURCES).select(user="owner_email"), tables.read(SIGMA_MEMBERS).select(user="member_id")]
     )
     is_address = ~pl.col("user").str.contains(PSEUDONYM)
     if not all(map(holds_pseudonyms, fingerprints)) or users.select(is_address.any()).collect().item():
@@ -181,9 +182,12 @@ def _left(tables: Tables, person: Person) -> dict[str, int]:
     found: Counter[str] = Counter()
     for table in ALL_TABLES:
         handle = tables.open(table)
-        texts = [name for name, dtype in table.schema.items() if dtype == pl.String and kind_of(name) is not None]
-        texts = [name for name in texts if name not in table.partition_by]
-        held = [pl.col(name).filter(pl.col(name).map_batches(person.within, pl.Boolean)).n_unique() for name in texts]
+        texts = [
+            (pl.col(name).explode() if isinstance(dtype, pl.List) else pl.col(name)).alias(name)
+            for name, dtype in table.schema.items()
+            if dtype in (pl.String, pl.List(pl.String)) and kind_of(name) is not None and name not in table.partition_by
+        ]
+        held = [text.filter(text.map_batches(person.within, pl.Boolean)).n_unique() for text in texts]
         for file in files_of(handle).iter_slices(1) if texts else ():
             counts = scan_files(handle, file).select(held).collect().row(0, named=True)
             found.update({f"{table.name}.{name}": number for name, number in counts.items()})

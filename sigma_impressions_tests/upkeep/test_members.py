@@ -83,6 +83,24 @@ def test_stored_members_become_what_pseudonyms_would_have_made_of_them(tmp_path:
     assert "m1" not in found["member_id"].to_list()
 
 
+def test_a_name_without_an_address_is_refused_too(tmp_path: Path) -> None:
+    tables = Tables(tmp_path)
+    capture(tables, found=FOUND[2:])
+    with pytest.raises(AddressesStored):
+        refuse_stored_addresses(tables)
+    pseudonymize_stored(tables, KEY, nothing)
+    refuse_stored_addresses(Tables(tmp_path))
+    forget_stored(Tables(tmp_path), "ann@x.org", KEY, nothing)
+    refuse_stored_addresses(Tables(tmp_path))
+
+
+def test_teams_that_hold_the_address_within_a_longer_word_are_told(tmp_path: Path) -> None:
+    tables, said = Tables(tmp_path), list[str]()
+    capture(tables, found=FOUND[1:].with_columns(teams=pl.lit(["Copy_of_ann@x.org", "HR"])))
+    forget_stored(tables, "ann@x.org", None, said.append)
+    assert any("sigma_members.teams (1)" in line for line in said)
+
+
 def test_the_members_of_a_run_whose_clock_was_ahead_are_dropped(tmp_path: Path) -> None:
     tables = Tables(tmp_path)
     capture(tables)

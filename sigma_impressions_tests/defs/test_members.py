@@ -14,9 +14,10 @@ from sigma_impressions.defs.build import build_definitions
 from sigma_impressions.defs.members import build_member_assets
 from sigma_impressions.defs.names import Names
 from sigma_impressions.defs.sigma_source import SigmaSource
-from sigma_impressions.demo.fake_sigma import FakeSigma
+from sigma_impressions.demo.fake_sigma import FakeSigma, Organization
 from sigma_impressions.lake.tables import Tables
 from sigma_impressions.settings.read import environment_values, read_settings
+from sigma_impressions.upkeep.edit_users import forget_stored
 from sigma_impressions.upstream.members_stored import members_as_of
 from sigma_impressions_tests.upstream.organizations import large_organization
 
@@ -113,3 +114,26 @@ def test_members_are_read_from_sigma(
         checks = Source(tmp_path, instance, monkeypatch, environment).materialize()
         assert checks["members_are_read"].passed, checks["members_are_read"].description
         assert steps(environment | OFF)[0][0] is None
+
+
+@pytest.mark.parametrize("read_from", ["file", "API"])
+def test_who_was_forgotten_stays_so_while_excluded(
+    read_from: str, tmp_path: Path, instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    organization, file = Organization(), tmp_path / "members.csv"
+    organization.add_member("Ann@x.org", "Ann Lee")
+    organization.add_team("HR", [organization.add_member("bob@x.org", "Bob"), "member-0"])
+    file.write_text("email,name,teams\nAnn@x.org,Ann Lee,HR\nbob@x.org,Bob,HR\n")
+    with FakeSigma(organization) as sigma:
+        named = sigma.environment() if read_from == "API" else {"SIGMA_IMPRESSIONS_MEMBERS": str(file)}
+        source = Source(tmp_path, instance, monkeypatch, named)
+        source.materialize()
+        assert source.emails() == ["ann@x.org", "bob@x.org"]
+        forget_stored(source.tables, "ann@x.org", None, lambda line: None)
+        monkeypatch.setenv("SIGMA_IMPRESSIONS_EXCLUDED_USERS", "ann@x.org")
+        source.materialize()
+        nobody, bob = sorted(source.emails(), key=lambda email: email == "bob@x.org")
+        assert (nobody.startswith("forgotten_"), bob) == (True, "bob@x.org")
+        monkeypatch.delenv("SIGMA_IMPRESSIONS_EXCLUDED_USERS")
+        source.materialize()
+        assert "ann@x.org" in source.emails()

@@ -46,6 +46,7 @@ from sigma_impressions.lake.tables import (
 )
 from sigma_impressions.publish.database import remove_database
 from sigma_impressions.report.write import remove_report
+from sigma_impressions.upstream.members_stored import day_of
 from sigma_impressions.users import (
     FORGOTTEN_PREFIX,
     HIDDEN_ADDRESS,
@@ -117,6 +118,7 @@ def pseudonymize_stored(tables: Tables, pseudonyms: Pseudonyms, report: Callable
             # As `members_stored.as_stored` leaves them.
             (SIGMA_MEMBERS, "member_id"): _by_series(users),
             (SIGMA_MEMBERS, "name"): lambda _: pl.lit(None, pl.String).alias("name"),
+            (SIGMA_MEMBERS, "created_at"): day_of,
             (EXPORT_FILES, "rules_fingerprint"): lambda texts: texts.map_elements(fingerprint, pl.String),
         },
     )
@@ -165,6 +167,8 @@ def forget_stored(
         (SIGMA_MEMBERS, "teams"): lambda texts: pl.when(of_others).then(
             texts.list.eval(_by_series(hidden)(pl.element()))
         ),
+        # The same moment would stand beside the person's name if the person came back.
+        (SIGMA_MEMBERS, "created_at"): lambda times: pl.when(of_others).then(times),
     }
     kinds = {Kind.USER: _by_series(users), Kind.ID: _by_series(ids), Kind.TEXT: _by_series(hidden)}
     edited = _edit(tables, _Edit(kinds, columns), report)

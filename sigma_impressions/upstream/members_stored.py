@@ -57,7 +57,8 @@ def members_of(tables: Tables, snapshot_id: str) -> pl.DataFrame:
 def as_stored(members: pl.DataFrame, users: Pseudonyms | None) -> pl.DataFrame:
     """Members with the columns of `members.MEMBERS` as they are stored: with addresses as views have them.
 
-    With pseudonyms nothing is left that leads to a person without the key: no name, and no ID of Sigma's.
+    With pseudonyms nothing is left that leads to a person without the key: no name, no ID of Sigma's, and of the time
+    of the invitation only the day.
     """
     columns = [name for name in MEMBER_COLUMNS if name not in ("first_seen_at", "is_deleted")]
     named = members.with_columns(canonical(members["email"]).alias("user_email")).select(columns)
@@ -65,9 +66,15 @@ def as_stored(members: pl.DataFrame, users: Pseudonyms | None) -> pl.DataFrame:
         return named
     return pseudonymous_rows(named, users).with_columns(
         users.of(named["member_id"]).alias("member_id"),
+        day_of(pl.col("created_at")),
         name=pl.lit(None, pl.String),
         teams=pl.col("teams").list.eval(without_addresses(pl.element())),
     )
+
+
+def day_of(times: pl.Expr) -> pl.Expr:
+    """The begins of the days of some times; whoever may list members in Sigma knows the moments."""
+    return times.dt.truncate("1d")
 
 
 def capture_members(

@@ -24,7 +24,13 @@ NOW = datetime(2026, 11, 20, 6, tzinfo=UTC)
 KEY = Pseudonyms("a key that nobody knows")
 FOUND = pl.DataFrame(
     [
-        {"member_id": "m1", "email": "Ann@x.org", "name": "Ann Lee", "teams": ["HR", "of joe@x.org"]},
+        {
+            "member_id": "m1",
+            "email": "Ann@x.org",
+            "name": "Ann Lee",
+            "teams": ["HR", "of joe@x.org"],
+            "created_at": datetime(2025, 3, 4, 8, 12, 33, tzinfo=UTC),
+        },
         {"member_id": "bob@x.org", "email": "bob@x.org", "name": "Bob, not ann@x.org", "teams": ["HR"]},
         {"member_id": "m3", "email": None, "name": "Cy", "teams": None},
     ],
@@ -47,7 +53,8 @@ def test_of_a_forgotten_member_nothing_is_left(tmp_path: Path) -> None:
     found = members_as_of(Tables(tmp_path), NOW.date())
     (ann,) = found.filter(pl.col("user_email").str.starts_with("forgotten_")).to_dicts()
     assert ann["member_id"] == ann["user_email"]
-    assert (ann["name"], ann["teams"]) == (None, None)
+    # By the moment of the invitation the person would be found once more, if a member still.
+    assert (ann["name"], ann["teams"], ann["created_at"]) == (None, None, None)
     (bob,) = found.filter(pl.col("user_email") == "bob@x.org").to_dicts()
     assert (bob["member_id"], bob["name"], bob["teams"]) == ("bob@x.org", "Bob, not [address]", ["HR"])
     assert found.filter(pl.col("user_email").is_null())["name"].to_list() == ["Cy"]
@@ -79,6 +86,8 @@ def test_stored_members_become_what_pseudonyms_would_have_made_of_them(tmp_path:
     found = members_as_of(Tables(tmp_path / "stored"), NOW.date())
     assert found.sort("member_id").equals(members_as_of(wanted, NOW.date()))
     assert found["name"].to_list() == [None] * 3
+    # Whoever may list members in Sigma knows the moments of the invitations.
+    assert found["created_at"].drop_nulls().to_list() == [datetime(2025, 3, 4, tzinfo=UTC)]
     assert "x.org" not in str(found.to_dicts())
     assert "m1" not in found["member_id"].to_list()
 

@@ -26,6 +26,7 @@ from sigma_impressions.lake.commits import StagedFile, drop_former_columns, part
 from sigma_impressions.lake.inventory import require_intact, take_stock
 from sigma_impressions.lake.schemas import (
     ALL_TABLES,
+    CAPTURED_ROWS,
     EXPORT_FILES,
     REJECTED_ROWS,
     SIGMA_MEMBERS,
@@ -274,7 +275,7 @@ def _edit_table(tables: Tables, table: Table, edit: _Edit, scratch: Path) -> Edi
         if not _differs(path, changes):
             continue
         target = scratch / f"{uuid.uuid4().hex}.parquet"
-        rows = _rewrite(path, target, partial(_changed, changes=changes))
+        rows = _rewrite(path, target, lambda frame: _in_new_order(table, _changed(frame, changes)))
         staged[file["path"]] = StagedFile(target, partition_of(table, file), rows)
     replace_files(handle, files.filter(pl.col("path").is_in(staged)), list(staged.values()))
     return Edited(table.name, len(staged), files.height)
@@ -304,6 +305,18 @@ def _change_of(value: pl.Expr, name: str, dtype: PolarsDataType, kinds: Mapping[
 
 def _changed(frame: pl.DataFrame, changes: Mapping[str, pl.Expr]) -> pl.DataFrame:
     return frame.with_columns(changed for name, changed in changes.items() if name in frame.columns)
+
+
+_ORDERED_BY = ("user_email", "member_id")
+
+
+def _in_new_order(table: Table, rows: pl.DataFrame) -> pl.DataFrame:
+    """Rows that lay in the order of their former users, which would tell who is who to those with a list of them.
+
+    Captured rows lie in the order of their export file.
+    """
+    columns = [] if table in CAPTURED_ROWS else [name for name in _ORDERED_BY if name in rows.columns]
+    return rows.sort(columns, maintain_order=True) if columns else rows
 
 
 def _differs(path: str, changes: Mapping[str, pl.Expr]) -> bool:

@@ -23,20 +23,25 @@ from sigma_impressions.lake import tables as tables_module
 from sigma_impressions.lake.schemas import (
     ALL_TABLES,
     DAILY_IMPRESSIONS,
+    DAILY_TOTALS,
     EXPORT_FILES,
     NORMALIZED_IMPRESSIONS,
     REJECTED_ROWS,
     RESOURCE_COLUMNS,
+    SIGMA_MEMBERS,
     SIGMA_RESOURCES,
     USER_ACTIVITY,
+    Table,
 )
-from sigma_impressions.lake.tables import Tables, files_of
+from sigma_impressions.lake.tables import Tables, files_of, scan_files
 from sigma_impressions.metrics.as_of import refresh_metrics
 from sigma_impressions.metrics.daily import refresh_daily_impressions
 from sigma_impressions.publish.database import publish_database
 from sigma_impressions.upkeep import edit_users as stored_users
 from sigma_impressions.upkeep.edit_users import forget_stored, pseudonymize_stored, refuse_stored_addresses
 from sigma_impressions.upstream.contract import ALIASES, conform
+from sigma_impressions.upstream.members import MEMBERS
+from sigma_impressions.upstream.members_stored import as_stored, capture_members
 from sigma_impressions.upstream.snapshots import capture_snapshot
 from sigma_impressions.users import Pseudonyms, pseudonymous_rows
 from sigma_impressions_tests import cases
@@ -420,6 +425,24 @@ def test_a_user_is_forgotten_everywhere_and_every_number_stays(
         texts = [text for *_, text in found["rejected"]]
         assert texts == ["0000-00-00 00:00:00,xxx.xxx@x.xxx", ",dan@x.org,wb1,"]
         assert "Of cyd@x.org" in {name for _, name, _ in found["owners"]}
+
+
+def test_the_order_of_the_rows_tells_nothing(tables: Tables) -> None:
+    found = pl.DataFrame([{"member_id": name, "email": name} for name in USERS], schema=MEMBERS)
+    capture_members(tables, as_stored(found, None), "here", datetime(2026, 11, 1, tzinfo=UTC))
+
+    def in_order(table: Table) -> bool:
+        handle = tables.newest(table)
+        files = [scan_files(handle, file).collect() for file in files_of(handle).iter_slices(1)]
+        return all(rows["user_email"].drop_nulls().is_sorted() for rows in files)
+
+    # Where the rows lie in the order of the addresses, whoever has a list of them could tell whose is which.
+    by_user = (DAILY_TOTALS, USER_ACTIVITY, SIGMA_MEMBERS)
+    assert all(map(in_order, by_user))
+    forget_stored(tables, "cyd@x.org", None, silent)
+    assert all(map(in_order, by_user))
+    pseudonymize_stored(tables, PSEUDONYMS, silent)
+    assert all(map(in_order, (*by_user, DAILY_IMPRESSIONS)))
 
 
 def test_nobody_stays_nobody(tmp_path: Path) -> None:

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 @click.option(
     "--drop-future",
     is_flag=True,
-    help="First remove as-of dates and resource snapshots later than now, which a run with a wrong clock has left.",
+    help="First remove as-of dates and snapshots later than now, which a run with a wrong clock has left.",
 )
 @QUIET
 @AS_JSON

@@ -128,11 +128,19 @@ def _with_unread(members: pl.DataFrame, before: pl.DataFrame, unread_teams: Coll
 def _carried_over(members: pl.DataFrame, before: pl.DataFrame, now: datetime) -> pl.DataFrame:
     """The members, and those of the snapshot before who are gone since the longest window began, sorted by ID.
 
-    Who is there under another ID, as after having been deleted and invited again, is not gone.
+    Who is there under another ID, as after having been deleted and invited again, or where another source is read, is
+    not gone, and was seen before.
     """
-    known = before.select("member_id", "first_seen_at")
-    found = members.join(known, on="member_id", how="left").with_columns(
-        pl.col("first_seen_at").fill_null(now), is_deleted=pl.lit(False), vanished_at=pl.lit(None, UTC_TIME)
+    by_id = before.select("member_id", "first_seen_at")
+    by_address = before.group_by("user_email").agg(address_seen_at=pl.col("first_seen_at").min())
+    found = (
+        members.join(by_id, on="member_id", how="left")
+        .join(by_address, on="user_email", how="left")
+        .with_columns(
+            pl.coalesce("first_seen_at", "address_seen_at", pl.lit(now)).alias("first_seen_at"),
+            is_deleted=pl.lit(False),
+            vanished_at=pl.lit(None, UTC_TIME),
+        )
     )
     gone = (
         before.join(members, on="member_id", how="anti")

@@ -77,5 +77,6 @@ def test_who_was_invited_again_under_another_id_is_there_once(tmp_path: Path) ->
     tables = Tables(tmp_path)
     capture_members(tables, members("ann@x.org"), "here", NOW)
     capture_members(tables, members("ann@x.org").with_columns(member_id=pl.lit("n")), "here", NOW + timedelta(days=1))
-    assert members_as_of(tables, NOW.date() + timedelta(days=1))["member_id"].to_list() == ["n"]
+    found = members_as_of(tables, NOW.date() + timedelta(days=1))
+    assert found.select("member_id", "first_seen_at").rows() == [("n", NOW)]
     assert tables.read(MEMBER_SNAPSHOTS).collect().height == 2

@@ -77,17 +77,19 @@ def build_member_assets(names: Names = PLAIN_NAMES) -> list[dg.AssetsDefinition]
             if pseudonyms(settings) is not None:
                 refuse_stored_addresses(stored)
             now = datetime.now(UTC)
-            where, found = "nothing", DiscoveredMembers()
+            where, found = _read_from(settings) or "nothing", DiscoveredMembers()
             captured: CapturedMembers | None = None
-            failure: str | None = None
+            problems: list[str] = []
             try:
-                where, found = _read(settings, log.info)
+                found = _read(settings, log.info)
                 captured = _capture(stored, settings, where, found, now)
             except _NOT_READ as error:
-                failure = f"{without_address(str(error))} The last known members stay in use."
-                log.warning(failure)
-            for note in found.notes:
-                log.warning(without_address(note))
+                problems.append(f"{error} The last known members stay in use.")
+            problems = [without_address(problem) for problem in (*problems, *found.notes)]
+            for problem in problems:
+                log.warning(problem)
+            for remark in found.remarks:
+                log.info(remark)
             snapshots = stored.read(MEMBER_SNAPSHOTS).collect()
         newest = snapshots.sort("taken_at")["members"].tail(1)
         counted = captured.members if captured else int(newest.sum())
@@ -98,10 +100,11 @@ def build_member_assets(names: Names = PLAIN_NAMES) -> list[dg.AssetsDefinition]
                 "vanished": captured.vanished if captured else 0,
                 "is_new": captured is not None and captured.is_new,
                 "read_from": where,
+                "remarks": " ".join(found.remarks) or "none",
                 "table": location(stored, SIGMA_MEMBERS),
             },
             check_results=[
-                READ.result(key, failure or " ".join(map(without_address, found.notes)) or None),
+                READ.result(key, " ".join(problems) or None),
                 shrinkage(
                     COMPLETE,
                     key,
@@ -118,12 +121,18 @@ def build_member_assets(names: Names = PLAIN_NAMES) -> list[dg.AssetsDefinition]
     return [sigma_members]
 
 
-def _read(settings: Settings, report: Callable[[str], None]) -> tuple[str, DiscoveredMembers]:
-    """Where the members were read from, and who was found there."""
+def _read_from(settings: Settings) -> str | None:
+    """Where the members are read from; None if there is no source of them."""
+    credentials = members_credentials(settings)
+    return members_location(settings) or (credentials.base_url if credentials else None)
+
+
+def _read(settings: Settings, report: Callable[[str], None]) -> DiscoveredMembers:
+    """Who is found there."""
     if (where := members_location(settings)) is not None:
-        return where, DiscoveredMembers(read_members(where, members_bucket(settings)))
+        return DiscoveredMembers(read_members(where, members_bucket(settings)))
     if (credentials := members_credentials(settings)) is not None:
-        return credentials.base_url, discover_members(credentials, report)
+        return discover_members(credentials, report)
     raise ResourcesUnreadable("No members are read: neither their file nor the Sigma API is set, or they are off.")
 
 
@@ -136,12 +145,12 @@ def _capture(
     counted = is_not_excluded(canonical(found.members["email"]), settings.excluded_users)
     everybody = found.members.with_columns(is_counted=pl.lit(True) if counted is None else counted.fill_null(True))
     members, excluded = everybody.filter("is_counted"), everybody.filter(~pl.col("is_counted"))
-    unread = pl.Series(found.unread_teams, dtype=pl.String)
+    unread = found.unread_teams
     return capture_members(
         stored,
         as_stored(members, users),
         where,
         now,
-        unread_teams=[without_address(name) for name in unread] if users else unread.to_list(),
+        unread_teams=[without_address(name) for name in unread] if users and unread else unread,
         excluded=as_stored(excluded, users)["user_email"].to_list(),
     )

@@ -60,12 +60,14 @@ class DiscoveredMembers:
     """Who may use Sigma now: `members` with the columns of `MEMBERS`, one row per person, sorted by `member_id`.
 
     `teams` is null where the teams could not be listed, and empty for who is in none. `unread_teams` are the names
-    of the teams whose members could not be read; `notes` say what else could not be learnt.
+    of the teams whose members could not be read, None if that holds for all; `notes` say what could not be learnt, and
+    `remarks` what is odd and how it is taken.
     """
 
     members: pl.DataFrame = field(default_factory=lambda: pl.DataFrame(schema=MEMBERS))
-    unread_teams: tuple[str, ...] = ()
+    unread_teams: tuple[str, ...] | None = ()
     notes: tuple[str, ...] = ()
+    remarks: tuple[str, ...] = ()
     traffic: Traffic = field(default_factory=Traffic)
 
 
@@ -74,8 +76,9 @@ class _Teams:
     """The names of the teams of every member, by ID; None if the teams could not be listed."""
 
     of_member: Mapping[str, set[str]] | None
-    unread: tuple[str, ...] = ()
+    unread: tuple[str, ...] | None = ()
     notes: tuple[str, ...] = ()
+    remarks: tuple[str, ...] = ()
 
 
 def discover_members(
@@ -179,8 +182,8 @@ async def _discover(
         (listed, notes), teams = await both(
             list_members(api, "names, account types and teams stay unknown"), _teams(api, report)
         )
-        members, more = _one_per_person(_frame(listed, teams.of_member))
-        return DiscoveredMembers(members, teams.unread, (*notes, *teams.notes, *more), api.traffic)
+        members, remarks = _one_per_person(_frame(listed, teams.of_member))
+        return DiscoveredMembers(members, teams.unread, (*notes, *teams.notes), (*teams.remarks, *remarks), api.traffic)
 
 
 async def _teams(api: SigmaApi, report: Callable[[str], None]) -> _Teams:
@@ -190,7 +193,10 @@ async def _teams(api: SigmaApi, report: Callable[[str], None]) -> _Teams:
     except SigmaRefused as refused:
         if refused.status != 403:
             raise
-        return _Teams(None, (), ("The owner of the client credentials may not list teams: they stay unknown.",))
+        note = (
+            "The owner of the client credentials may not list teams: they stay as they were last known, if so."
+        )
+        return _Teams(None, None, (note,))
     report(f"{api.credentials.base_url}: {len(names)} teams listed, reading who is in them")
     of_member: defaultdict[str, set[str]] = defaultdict(set)
     memberships = 0
@@ -207,9 +213,8 @@ async def _teams(api: SigmaApi, report: Callable[[str], None]) -> _Teams:
     unread = tuple(sorted(names[team_id] for team_id, _ in failed))
     notes = [_of_unread(len(failed), failed[0][1])] if failed else []
     shared = sum(count for count in Counter(names.values()).values() if count > 1)
-    if shared:
-        notes.append(f"{shared} teams have a name that another one has too: those of one name are taken as one team.")
-    return _Teams(of_member, unread, tuple(notes))
+    remark = f"{shared} teams have a name that another one has too: those of one name are taken as one team."
+    return _Teams(of_member, unread, tuple(notes), (remark,) if shared else ())
 
 
 def _of_unread(teams: int, reason: str) -> str:
@@ -259,9 +264,9 @@ def _one_per_person(members: pl.DataFrame) -> tuple[pl.DataFrame, list[str]]:
     )
     address = canonical(in_use_first["email"])
     kept = in_use_first.filter(address.is_null() | address.is_first_distinct()).sort("member_id")
-    notes = []
+    remarks = []
     if more := members.height - kept.height:
-        notes.append(f"{more} members have the e-mail address of another one, who is newer or not deactivated.")
+        remarks.append(f"Left out because another one of the same e-mail address is newer or not deactivated: {more}.")
     if without := kept["email"].null_count():
-        notes.append(f"{without} members have no e-mail address: which views are theirs cannot be told.")
-    return kept, notes
+        remarks.append(f"Without an e-mail address, so that it cannot be told which views are theirs: {without}.")
+    return kept, remarks

@@ -83,14 +83,14 @@ def capture_members(
     read_from: str,
     now: datetime,
     *,
-    unread_teams: Collection[str] = (),
+    unread_teams: Collection[str] | None = (),
     excluded: Collection[str] = (),
 ) -> CapturedMembers:
     """Store the members as the newest snapshot, unless they equal it.
 
-    `members` are as `as_stored` returns them. Who is in one of the `unread_teams` stays as it was. Who is gone is kept,
-    with `is_deleted` true, until the last day of the views has left the longest window, but for the
-    `excluded`, who are no members. Raises `ResourcesRefused` for an empty snapshot after a non-empty one.
+    `members` are as `as_stored` returns them. Who is in one of the `unread_teams`, or in any if they are None, stays as
+    it was. Who is gone is kept, with `is_deleted` true, until the last day of the views has left the longest window,
+    but for the `excluded`, who are no members. Raises `ResourcesRefused` for an empty snapshot after a non-empty one.
     """
     registry = tables.open(MEMBER_SNAPSHOTS)
     newest = newest_snapshot(registry, now)
@@ -101,7 +101,8 @@ def capture_members(
         )
     stored = snapshot_rows(tables, SIGMA_MEMBERS, newest["snapshot_id"] if newest else "")
     before = stored.filter(~pl.col("user_email").is_in(list(excluded)).fill_null(False))
-    members = _with_unread(members, before, unread_teams)
+    if unread_teams is None or unread_teams:
+        members = _with_unread(members, before, unread_teams)
     rows = _carried_over(members, before, now)
     vanished = rows["vanished_at"].count()
     content_digest = digest([rows.select(*members.columns, "is_deleted").write_ndjson()], 64)
@@ -117,12 +118,15 @@ def capture_members(
     return CapturedMembers(snapshot_id, True, members.height, vanished)
 
 
-def _with_unread(members: pl.DataFrame, before: pl.DataFrame, unread_teams: Collection[str]) -> pl.DataFrame:
-    unread = pl.element().filter(pl.element().is_in(list(unread_teams)))
-    kept = before.select("member_id", kept=pl.col("teams").list.eval(unread).fill_null([]))
-    known = members.join(kept, on="member_id", how="left")
-    both = pl.concat_list("teams", pl.col("kept").fill_null([])).list.unique().list.sort()
-    return known.with_columns(teams=both).drop("kept") if unread_teams else members
+def _with_unread(members: pl.DataFrame, before: pl.DataFrame, unread_teams: Collection[str] | None) -> pl.DataFrame:
+    """The members with those of the unread teams that they were in before, or with all of them if none was read."""
+    teams = pl.col("teams")
+    if unread_teams is not None:
+        teams = teams.list.eval(pl.element().filter(pl.element().is_in(list(unread_teams))))
+    known = members.join(before.select("member_id", kept=teams), on="member_id", how="left")
+    both = pl.concat_list(pl.col("teams", "kept").fill_null([])).list.unique().list.sort()
+    is_known = pl.any_horizontal(pl.col("teams", "kept").is_not_null())
+    return known.with_columns(teams=pl.when(is_known).then(both)).drop("kept")
 
 
 def _carried_over(members: pl.DataFrame, before: pl.DataFrame, now: datetime) -> pl.DataFrame:

@@ -111,8 +111,16 @@ def test_members_are_read_from_sigma(
         environment = sigma.environment()
         ((passed, _),) = steps(environment)
         assert passed
-        checks = Source(tmp_path, instance, monkeypatch, environment).materialize()
+        source = Source(tmp_path, instance, monkeypatch, environment)
+        checks = source.materialize()
         assert checks["members_are_read"].passed, checks["members_are_read"].description
+        # Guests and bots without an address are nothing to be mended.
+        sigma.organization.add_member("")
+        assert source.materialize()["members_are_read"].passed
+        sigma.behaviour.is_administrator = False
+        said = str(source.materialize()["members_are_read"].description)
+        assert "holds no members" in said
+        assert "may not list members" in said
         assert steps(environment | OFF)[0][0] is None
 
 

@@ -512,7 +512,7 @@ def test_members_on_pages_that_move_are_there_once() -> None:
     with http_stub(page) as stub:
         found = who(stub)
     assert found.members.select("member_id", "name", "teams").rows() == [("m1", "Di Lee", ["Sales"])]
-    assert found.notes == ("1 members have the e-mail address of another one, who is newer or not deactivated.",)
+    assert found.remarks == ("Left out because another one of the same e-mail address is newer or not deactivated: 1.",)
 
 
 @pytest.mark.parametrize("path", ["/v2/members", "/v2/teams?", "/v2/teams/t1/members"])

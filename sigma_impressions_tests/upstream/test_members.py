@@ -71,10 +71,12 @@ def test_of_an_address_there_is_one_member_the_one_in_use(server: FakeSigma) -> 
     assert teams_by_email(found)["Ann.Lee@Example.com"] == ["Finance", "Sales"]
     assert found.members.filter(email="gone@example.com").select("member_id", "is_active").rows() == [(again, True)]
     assert found.members["email"].null_count() == 1
-    assert [note.split(" ", 1) for note in found.notes] == [
-        ["2", "members have the e-mail address of another one, who is newer or not deactivated."],
-        ["1", "members have no e-mail address: which views are theirs cannot be told."],
-    ]
+    # Nobody can mend that, so it is no note.
+    assert not found.notes
+    assert found.remarks == (
+        "Left out because another one of the same e-mail address is newer or not deactivated: 2.",
+        "Without an e-mail address, so that it cannot be told which views are theirs: 1.",
+    )
 
 
 def test_teams_of_one_name_are_one(server: FakeSigma) -> None:
@@ -83,7 +85,7 @@ def test_teams_of_one_name_are_one(server: FakeSigma) -> None:
     organization.add_team("", ["member-2", "member-2", "somebody-else"])
     found = discover(server)
     assert teams_by_email(found)["embed@example.com"] == ["Sales", "team-5"]
-    assert found.notes == ("2 teams have a name that another one has too: those of one name are taken as one team.",)
+    assert found.remarks == ("2 teams have a name that another one has too: those of one name are taken as one team.",)
 
 
 def test_without_the_right_to_list_members_there_are_none(server: FakeSigma) -> None:
@@ -101,7 +103,9 @@ def test_without_the_right_to_list_teams_they_are_unknown(server: FakeSigma) -> 
     server.behaviour.refused["teams"] = 403
     found = discover(server)
     assert found.members["teams"].null_count() == found.members.height == 5
-    assert found.notes == ("The owner of the client credentials may not list teams: they stay unknown.",)
+    assert found.unread_teams is None
+    (note,) = found.notes
+    assert note.startswith("The owner of the client credentials may not list teams: they stay as they were last known")
 
 
 def test_a_team_that_cannot_be_read_is_told(server: FakeSigma) -> None:

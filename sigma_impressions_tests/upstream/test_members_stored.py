@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from datetime import UTC, datetime, timedelta
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -73,7 +75,24 @@ def test_who_vanishes_is_kept_for_60_days_and_stays_known(tmp_path: Path) -> Non
     assert after(62 + 60, "ann@x.org")[1:] == []
 
 
-def test_who_was_invited_again_under_another_id_is_there_once(tmp_path: Path) -> None:
+def test_teams_that_could_not_be_read_stay_as_they_were(tmp_path: Path) -> None:
+    tables = Tables(tmp_path)
+
+    times = (NOW + timedelta(minutes=minute) for minute in count())
+
+    def teams(found: pl.DataFrame, unread: Collection[str] | None) -> list[list[str] | None]:
+        capture_members(tables, found, "here", next(times), unread_teams=unread)
+        return members_as_of(tables, NOW.date())["teams"].to_list()
+
+    assert teams(members("ann@x.org", teams=["Finance", "HR"]), ()) == [["Finance", "HR"]]
+    assert teams(members("ann@x.org", teams=["Sales"]), ["HR"]) == [["HR", "Sales"]]
+    # None could be listed; of who is new nothing is known then.
+    assert teams(members("ann@x.org", "bob@x.org", teams=None), None) == [["HR", "Sales"], None]
+    assert teams(members("ann@x.org", "bob@x.org", teams=[]), ["HR"]) == [["HR"], []]
+    assert teams(members("ann@x.org", "bob@x.org", teams=None), ()) == [None, None]
+
+
+def test_who_was_invited_again_under_another_id_is_there_once_and_stays_known(tmp_path: Path) -> None:
     tables = Tables(tmp_path)
     capture_members(tables, members("ann@x.org"), "here", NOW)
     capture_members(tables, members("ann@x.org").with_columns(member_id=pl.lit("n")), "here", NOW + timedelta(days=1))

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+import polars as pl
+
 from sigma_impressions.check.step import Step
 from sigma_impressions.errors import OperatorError
 from sigma_impressions.settings.declared import Settings
@@ -16,8 +18,7 @@ def check_members(settings: Settings) -> Iterator[Step]:
     """Whether the members can be read. Only a file that is named must be there: all works without members."""
     if (where := members_location(settings)) is not None:
         try:
-            count = read_members(where, members_bucket(settings)).height
-            yield Step("members", True, f"{count:,} member{'' if count == 1 else 's'}")
+            yield Step("members", True, _found(read_members(where, members_bucket(settings))))
         except OperatorError as error:
             yield Step("members", False, str(error))
     elif (credentials := members_credentials(settings)) is not None:
@@ -30,3 +31,11 @@ def check_members(settings: Settings) -> Iterator[Step]:
             yield Step("members", True, ". ".join([*listed, *missing]) or "no members are there")
     else:
         yield Step("members", None, "no members are read: SIGMA_IMPRESSIONS_MEMBERS names no file, and no API is read")
+
+
+def _found(members: pl.DataFrame) -> str:
+    """How many members a file has, and which columns have nothing, for example because they are called otherwise."""
+    said = f"{members.height:,} member{'' if members.height == 1 else 's'}"
+    columns = ("name", "account_type", "kind", "teams", "created_at")
+    absent = [name for name in columns if members[name].null_count() == members.height]
+    return f"{said}; there is nothing in {', '.join(absent)}" if absent and members.height else said

@@ -100,8 +100,13 @@ def test_the_test_of_a_source_looks_at_the_members(tmp_path: Path) -> None:
     assert (passed, said[:19]) == (None, "no members are read")
     ((passed, said),) = steps({"SIGMA_IMPRESSIONS_MEMBERS": str(tmp_path / "none.csv")})
     assert (passed, said[:16]) == (False, "There is no file")
-    (tmp_path / "m.csv").write_text("email\nann@x.org\n")
-    assert steps({"SIGMA_IMPRESSIONS_MEMBERS": str(tmp_path / "m.csv")}) == [(True, "1 member")]
+    (tmp_path / "m.csv").write_text(
+        "email,name,Account Type,kind,teams,created_at\nann@x.org,Ann,Viewer,guest,,2026-01-02\n"
+    )
+    said = "1 member; there is nothing in account_type"
+    assert steps({"SIGMA_IMPRESSIONS_MEMBERS": str(tmp_path / "m.csv")}) == [(True, said)]
+    (tmp_path / "m.csv").write_text("email\n")
+    assert steps({"SIGMA_IMPRESSIONS_MEMBERS": str(tmp_path / "m.csv")}) == [(True, "0 members")]
 
 
 def test_members_are_read_from_sigma(

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -98,6 +99,11 @@ def as_text(value: object) -> str | None:
     raise ValueError("not a text, number or truth value")
 
 
+def as_listed(parts: Iterable[object]) -> str:
+    """A list of a JSON document as text, `LISTED` before each part. Raises `ValueError` for a list or object in it."""
+    return "".join(f"{LISTED}{part}" for part in map(as_text, parts) if part is not None) or LISTED
+
+
 def typed_rows(frame: pl.DataFrame, contract: Contract, read_from: str) -> pl.DataFrame:
     """The columns of a contract, in order and typed, with the number of each `row`. Raises `ResourcesRefused`."""
     missing = [name for name in contract.required if name not in frame.columns]
@@ -117,12 +123,25 @@ def refuse_rows(problems: Mapping[str, pl.DataFrame], read_from: str, what: str,
         raise ResourcesRefused(f"{read_from} cannot be used as {what}: {'; '.join(found)}.")
 
 
-def in_parts(texts: pl.Expr) -> pl.Expr:
-    """Lists of the distinct parts of texts, in order: separated by semicolons or bars unless `LISTED` stands before."""
-    listed = pl.when(texts.str.starts_with(LISTED)).then(texts.str.strip_prefix(LISTED))
-    parts = listed.otherwise(texts.str.replace_all(r"[;|]", LISTED)).str.split(LISTED)
+def in_parts(texts: pl.Series) -> pl.Series:
+    """Lists of the distinct parts of texts, in order: what `LISTED` stands before, or what a list in JSON holds, or
+    what is separated by semicolons or bars.
+    """
+    written = texts.filter(texts.str.starts_with("[")).unique()
+    read = texts.replace(written, pl.Series(map(_from_json, written), dtype=pl.String))
+    listed = pl.when(pl.first().str.starts_with(LISTED)).then(pl.first().str.strip_prefix(LISTED))
+    parts = listed.otherwise(pl.first().str.replace_all(r"[;|]", LISTED)).str.split(LISTED)
     trimmed = parts.list.eval(pl.element().str.strip_chars().filter(pl.element().str.strip_chars() != ""))
-    return trimmed.list.unique().list.sort()
+    return read.to_frame().select(trimmed.list.unique().list.sort()).to_series()
+
+
+def _from_json(written: str) -> str:
+    """A list in JSON as `as_listed` has it; what is none stays as it is."""
+    try:
+        found = json.loads(written)
+        return as_listed(found) if isinstance(found, list) else written
+    except (ValueError, RecursionError):
+        return written
 
 
 def _conform(frame: pl.DataFrame, read_from: str) -> pl.DataFrame:
@@ -165,7 +184,7 @@ def counted(resources: pl.DataFrame, *, elements: bool = True) -> str:
 
 def _typed(frame: pl.DataFrame, contract: Contract, read_from: str) -> pl.DataFrame:
     return frame.select(
-        _as_type(frame[name], _as_read(dtype), read_from).alias(name)
+        _as_type(frame[name], dtype, read_from).alias(name)
         if name in frame.columns
         else pl.lit(None, _as_read(dtype)).alias(name)
         for name, dtype in contract.schema.items()
@@ -177,12 +196,13 @@ def _as_read(dtype: pl.DataType | type[pl.DataType]) -> pl.DataType | type[pl.Da
 
 
 def _as_type(column: pl.Series, dtype: pl.DataType | type[pl.DataType], read_from: str) -> pl.Series:
-    present = column
+    # A list of nothing is known to be empty.
+    blank, dtype, present = LISTED if isinstance(dtype, pl.List) else None, _as_read(dtype), column
     if column.dtype in (pl.Binary, pl.Categorical, pl.Enum):
         column = column.cast(pl.String, strict=False)
     if column.dtype == pl.String:
         _check_length(column, read_from)
-        column = present = _blank_as_null(column)
+        column = present = _trimmed(column, blank)
     if dtype == UTC_TIME:
         result = as_time(column)
     elif dtype == pl.Boolean and column.dtype == pl.String:
@@ -270,9 +290,11 @@ def _scaled(numbers: pl.Series, unit: str) -> pl.Series:
     return numbers.set((numbers < _FIRST // times) | (numbers > _LAST // times), None) * times
 
 
-def _blank_as_null(column: pl.Series) -> pl.Series:
-    trimmed = column.str.strip_chars()
-    return trimmed.to_frame().select(pl.when(pl.first() != "").then(pl.first())).to_series()
+def _trimmed(column: pl.Series, blank: str | None) -> pl.Series:
+    """The texts without white space around them; for those of nothing else `blank` stands."""
+    trimmed = column.str.strip_chars().to_frame()
+    filled = pl.when(pl.first() == "").then(pl.lit(blank, pl.String)).otherwise(pl.first())
+    return trimmed.select(filled.alias(column.name)).to_series()
 
 
 def _examples(rows: pl.DataFrame, named: Sequence[str]) -> str:

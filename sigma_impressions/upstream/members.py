@@ -193,9 +193,7 @@ async def _teams(api: SigmaApi, report: Callable[[str], None]) -> _Teams:
     except SigmaRefused as refused:
         if refused.status != 403:
             raise
-        note = (
-            "The owner of the client credentials may not list teams: they stay as they were last known, if so."
-        )
+        note = "The owner of the client credentials may not list teams: they stay as they were last known, if so."
         return _Teams(None, None, (note,))
     report(f"{api.credentials.base_url}: {len(names)} teams listed, reading who is in them")
     of_member: defaultdict[str, set[str]] = defaultdict(set)

@@ -30,7 +30,7 @@ def _conform(frame: pl.DataFrame, read_from: str) -> pl.DataFrame:
     address = canonical(typed["email"])
     rows = typed.with_columns(
         member_id=pl.col("member_id").fill_null(address),
-        teams=in_parts(pl.col("teams")),
+        teams=in_parts(typed["teams"]),
         is_active=pl.col("is_active").fill_null(True),
     )
     repeated = address.is_not_null() & address.is_duplicated()

@@ -21,7 +21,7 @@ import pyarrow as pa
 from sigma_impressions.delimiters import DECLARED_DELIMITER, likely_delimiters
 from sigma_impressions.errors import ResourcesUnreadable
 from sigma_impressions.lake.schemas import UTC_TIME
-from sigma_impressions.upstream.contract import LISTED, RESOURCES, ROWS_LIMIT, Contract, as_text
+from sigma_impressions.upstream.contract import RESOURCES, ROWS_LIMIT, Contract, as_listed, as_text
 
 T = TypeVar("T")
 
@@ -123,7 +123,7 @@ def _text(value: object, name: str, rows: _Rows) -> str | None:
         if isinstance(value, int) and rows.contract.schema[name] == UTC_TIME:
             return (_EPOCH + timedelta(microseconds=value)).isoformat()
         if isinstance(value, list) and isinstance(rows.contract.schema[name], pl.List):
-            return "".join(f"{LISTED}{part}" for part in map(as_text, value)) or LISTED
+            return as_listed(value)
         return as_text(value)
     except (ValueError, OverflowError):
         raise ResourcesUnreadable(

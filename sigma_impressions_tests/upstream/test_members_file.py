@@ -64,8 +64,32 @@ def test_teams_that_the_file_does_not_have_are_not_known(tmp_path: Path) -> None
     assert read_members(str(tmp_path / "m.csv"))["teams"].to_list() == [None]
 
 
+@pytest.mark.parametrize(
+    ("written", "teams"),
+    [
+        ('["R&D; Labs", "HR", "HR"]', ["HR", "R&D; Labs"]),
+        ("[]", []),
+        ("[1, null]", ["1"]),
+        ("[[1]]", ["[[1]]"]),
+        ("[Old]; HR", ["HR", "[Old]"]),
+        ("", []),
+        (" ", []),
+        (None, None),
+    ],
+)
+def test_a_text_may_be_a_list_in_json_and_an_empty_one_is_no_team(
+    tmp_path: Path, written: str | None, teams: list[str] | None
+) -> None:
+    frame = pl.DataFrame({"email": ["a@x.org"], "teams": [written]}, schema={"email": pl.String, "teams": pl.String})
+    frame.write_parquet(tmp_path / "m.parquet")
+    assert read_members(str(tmp_path / "m.parquet"))["teams"].to_list() == [teams]
+    if written is not None:
+        frame.write_csv(tmp_path / "m.csv")
+        assert read_members(str(tmp_path / "m.csv"))["teams"].to_list() == [teams]
+
+
 def test_a_name_with_a_separator_is_one_team_in_a_list(tmp_path: Path) -> None:
-    (tmp_path / "m.ndjson").write_text(json.dumps({"email": "a@x.org", "teams": ["R&D; Labs"]}))
+    (tmp_path / "m.ndjson").write_text(json.dumps({"email": "a@x.org", "teams": ["R&D; Labs", None]}))
     assert read_members(str(tmp_path / "m.ndjson"))["teams"].to_list() == [["R&D; Labs"]]
 
 

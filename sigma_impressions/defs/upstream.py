@@ -121,6 +121,7 @@ def _snapshot_asset(
                 now,
                 aliases=aliases,
                 unread=unread.to_list(),
+                unlisted=found.unlisted,
             )
             snapshots = stored.read(RESOURCE_SNAPSHOTS).collect()
         changed = "a new snapshot" if snapshot.is_new else "unchanged"

@@ -33,13 +33,25 @@ class State:
 
 
 def carry_over(
-    resources: pl.DataFrame, aliases: pl.DataFrame, before: State, unread: Collection[str], now: datetime
+    resources: pl.DataFrame,
+    aliases: pl.DataFrame,
+    before: State,
+    unread: Collection[str],
+    now: datetime,
+    *,
+    unlisted: Collection[str] = (),
 ) -> State:
     """What was found now, and of the state before what is needed as long as impressions of it may be in a window.
 
     A vanished resource stays, with `is_deleted` true, until its last day has left the longest window; an alias
-    likewise. The elements of the workbooks in `unread` (URL IDs) stay as they were.
+    likewise. The elements of the workbooks in `unread` (URL IDs) stay as they were, and so do the resources of the
+    types in `unlisted` with their elements.
     """
+    still_there = before.resources.filter(
+        pl.col("resource_type").is_in(list(unlisted)) & ~pl.col("is_deleted").fill_null(False)
+    ).join(resources, on="workbook_url_id", how="anti")
+    resources = pl.concat([resources, still_there])
+    unread = {*unread, *still_there["workbook_url_id"]}
     unchanged = before.resources.filter(
         (pl.col("resource_type") == ELEMENT)
         & pl.col("workbook_url_id").is_in(list(unread))

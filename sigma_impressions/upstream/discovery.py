@@ -63,12 +63,14 @@ class Unread:
 class Discovered:
     """What Sigma holds now: `resources` as `contract.conform` returns them, `aliases` with the columns of `ALIASES`.
 
-    `unread` names the workbooks whose elements are missing; `notes` say what else could not be learnt.
+    `unread` names the workbooks whose elements are missing, `unlisted` the resource types of which nothing could be
+    listed; `notes` say what else could not be learnt.
     """
 
     resources: pl.DataFrame
     aliases: pl.DataFrame = field(default_factory=lambda: pl.DataFrame(schema=ALIASES))
     unread: tuple[Unread, ...] = ()
+    unlisted: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     traffic: Traffic = field(default_factory=Traffic)
 
@@ -104,7 +106,7 @@ def list_workbooks(credentials: Credentials) -> tuple[pl.DataFrame, int]:
 async def _list(credentials: Credentials) -> tuple[pl.DataFrame, int]:
     async with SigmaApi(credentials, backoff=Backoff(3, PATIENCE.first)) as api:
         listed, data_models, _ = await _workbooks(api)
-        workbooks = [*without_versions(listed, sources(listed)), *data_models]
+        workbooks = [*without_versions(listed, sources(listed)), *(data_models or [])]
         elements = await _elements(api, workbooks[0]) if workbooks else []
         return _resources(workbooks, {}, [], credentials.base_url), len(elements)
 
@@ -118,15 +120,20 @@ async def _discover(
         )
         found = sources(listed)
         workbooks = without_versions(listed, found)
-        report(f"{credentials.base_url}: {_named(workbooks, data_models)} listed, reading their elements")
-        workbooks += data_models
+        report(f"{credentials.base_url}: {_named(workbooks, data_models or [])} listed, reading their elements")
+        workbooks += data_models or []
         pages = Pages(api) if with_pages else None
         elements, unread = await _all_elements(api, workbooks, pages, report)
         owners = {member.member_id: member.email for member in members if member.email}
         resources = _resources(workbooks, owners, elements, credentials.base_url)
         of_versions = aliases(resources, found, await version_url_ids(api, listed, found))
         return Discovered(
-            resources, of_versions, tuple(unread), (*notes, *more_notes, *(pages.notes if pages else ())), api.traffic
+            resources,
+            of_versions,
+            tuple(unread),
+            (DATA_MODEL,) if data_models is None else (),
+            (*notes, *more_notes, *(pages.notes if pages else ())),
+            api.traffic,
         )
 
 
@@ -134,15 +141,16 @@ def _named(workbooks: Sequence[Mapping[str, Any]], data_models: Sequence[Mapping
     return f"{len(workbooks)} workbooks" + (f" and {len(data_models)} data models" if data_models else "")
 
 
-async def _workbooks(api: SigmaApi) -> tuple[list[dict[str, Any]], list[dict[str, Any]], list[str]]:
-    """Every workbook and every data model once, and notes of those that are not listed."""
+async def _workbooks(api: SigmaApi) -> tuple[list[dict[str, Any]], list[dict[str, Any]] | None, list[str]]:
+    """Every workbook and every data model once, None if data models cannot be listed, and notes."""
     workbooks, notes = await _listed(api, WORKBOOK)
     try:
         data_models, more_notes = await _listed(api, DATA_MODEL)
     except SigmaRefused as refused:
         if refused.status not in (403, 404):
             raise
-        return workbooks, [], [*notes, f"Data models cannot be listed, views of them stay unmatched. {refused}"]
+        note = "Data models cannot be listed: they stay as they were last known, views of others stay unmatched"
+        return workbooks, None, [*notes, f"{note}. {refused}"]
     named = [entry for entry in data_models if (entry["workbookUrlId"] or "").strip()]
     if left_out := len(data_models) - len(named):
         more_notes.append(

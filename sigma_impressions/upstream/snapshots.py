@@ -45,11 +45,13 @@ def capture_snapshot(
     *,
     aliases: pl.DataFrame | None = None,
     unread: Collection[str] = (),
+    unlisted: Collection[str] = (),
 ) -> CapturedSnapshot:
     """Store the resources as the newest snapshot, unless they equal it.
 
     `resources` are as `contract.conform` returns them, `aliases` have the columns of `contract.ALIASES`, `unread`
-    holds the URL IDs of workbooks whose elements are missing. What is gone from Sigma is kept as `history` says.
+    holds the URL IDs of workbooks whose elements are missing, `unlisted` the types of which nothing could be listed.
+    What is gone from Sigma is kept as `history` says.
     Raises `ResourcesRefused` for an empty snapshot after a non-empty one: a broken upstream must not turn every
     impression into an unmatched one.
     """
@@ -64,7 +66,7 @@ def capture_snapshot(
         )
     named = pl.DataFrame(schema=ALIASES) if aliases is None else aliases
     before = _state(tables, newest["snapshot_id"] if newest else "", newest["taken_at"] if newest else now)
-    state = carry_over(resources, named, before, unread, now)
+    state = carry_over(resources, named, before, unread, now, unlisted=unlisted)
     vanished = state.history["vanished_at"].count()
     content_digest = _content_digest(state)
     if newest is not None and newest["content_digest"] == content_digest:

@@ -44,13 +44,14 @@ class Storage:
         *rows: dict[str, object],
         aliases: dict[str, str] | None = None,
         unread: tuple[str, ...] = (),
+        unlisted: tuple[str, ...] = (),
     ) -> CapturedSnapshot:
         found = conform(pl.DataFrame(list(rows), infer_schema_length=None), "the test")
         named = pl.DataFrame(
             [(alias, target, "Production") for alias, target in (aliases or {}).items()], schema=ALIASES, orient="row"
         )
         now = NOW + timedelta(days=days)
-        return capture_snapshot(self.tables, found, "the test", now, aliases=named, unread=unread)
+        return capture_snapshot(self.tables, found, "the test", now, aliases=named, unread=unread, unlisted=unlisted)
 
     def newest(self, table: Table) -> pl.DataFrame:
         newest = self.tables.read(RESOURCE_SNAPSHOTS).sort("taken_at").last().collect()["snapshot_id"].item()
@@ -72,6 +73,19 @@ class Storage:
 @pytest.fixture
 def storage(tmp_path: Path) -> Storage:
     return Storage(tmp_path)
+
+
+def test_data_models_that_cannot_be_listed_stay_as_they_were(storage: Storage) -> None:
+    models = [workbook(name, name) | {"resource_type": "sigma_data_model"} for name in ("m1", "m2", "gone")]
+    storage.capture(0, workbook("w1"), element("w1", "e1"), *models, element("m1", "e1"))
+    storage.capture(1, workbook("w1"), element("w1", "e1"), *models[:2], element("m1", "e1"))
+    captured = storage.capture(2, workbook("w1"), workbook("m2"), unlisted=("sigma_data_model",))
+    # What is a workbook now is none of them any more.
+    assert storage.resources() == {"w1": False, "w1/e1": True, "m2": False, "m1": False, "m1/e1": False, "gone": True}
+    assert (captured.workbooks, captured.elements, captured.vanished) == (2, 0, 2)
+    assert not storage.capture(3, workbook("w1"), workbook("m2"), unlisted=("sigma_data_model",)).is_new
+    storage.capture(4, workbook("w1"), workbook("m2"))
+    assert storage.resources()["m1"]
 
 
 def test_what_vanished_stays_deleted_until_its_last_day_has_left_the_window(storage: Storage) -> None:

@@ -121,7 +121,8 @@ def test_without_data_models_the_rest_is_read(with_models: FakeSigma, status: in
     models = with_data_models().filter(resource_type="sigma_data_model").select("workbook_url_id")
     assert_frame_equal(found.resources, with_data_models().join(models, on="workbook_url_id", how="anti"))
     (note,) = found.notes
-    assert note.startswith("Data models cannot be listed, views of them stay unmatched")
+    assert note.startswith("Data models cannot be listed: they stay as they were last known")
+    assert found.unlisted == ("sigma_data_model",)
     assert f"HTTP {status}" in note
 
 

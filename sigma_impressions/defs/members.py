@@ -9,7 +9,7 @@ import polars as pl
 from sigma_impressions.defs.checks import Check
 from sigma_impressions.defs.failures import clear_failures
 from sigma_impressions.defs.logs import log_of
-from sigma_impressions.defs.metadata import definition_metadata, location
+from sigma_impressions.defs.metadata import PREVIEW_ROWS, definition_metadata, location, table_of
 from sigma_impressions.defs.names import PLAIN_NAMES, Names
 from sigma_impressions.defs.resource_checks import shrinkage
 from sigma_impressions.defs.stored import tables_of
@@ -101,6 +101,10 @@ def build_member_assets(names: Names = PLAIN_NAMES) -> list[dg.AssetsDefinition]
                 "is_new": captured is not None and captured.is_new,
                 "read_from": where,
                 "remarks": " ".join(found.remarks) or "none",
+                "requests": found.traffic.requests,
+                "retries": found.traffic.retries,
+                # Of single members nothing: what an event holds stays when somebody is forgotten.
+                "account_types": table_of(_account_types(found.members)),
                 "table": location(stored, SIGMA_MEMBERS),
             },
             check_results=[
@@ -134,6 +138,11 @@ def _read(settings: Settings, report: Callable[[str], None]) -> DiscoveredMember
     if (credentials := members_credentials(settings)) is not None:
         return discover_members(credentials, report)
     raise ResourcesUnreadable("No members are read: neither their file nor the Sigma API is set, or they are off.")
+
+
+def _account_types(members: pl.DataFrame) -> pl.DataFrame:
+    counts = members.group_by("account_type", "kind").agg(members=pl.len(), active=pl.col("is_active").sum())
+    return counts.sort("members", "account_type", "kind", descending=[True, False, False]).head(PREVIEW_ROWS)
 
 
 def _capture(

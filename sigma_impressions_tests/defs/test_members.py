@@ -60,6 +60,8 @@ class Source:
         source = SigmaSource.from_environment(os.environ)
         result = dg.materialize(build_member_assets(), resources={"source": source}, instance=self.instance)
         assert result.success
+        (materialization,) = result.asset_materializations_for_node("sigma_members")
+        self.metadata = materialization.metadata
         return {found.check_name: found for found in result.get_asset_check_evaluations()}
 
     def emails(self) -> list[str]:
@@ -75,6 +77,9 @@ def test_members_that_cannot_be_read_leave_the_last_ones_in_use(
     file.write_text("email,name\nann@x.org,Ann\nBob@x.org,Bob\nbot@y.org,Bot\n")
     assert all(check.passed for check in source.materialize().values())
     assert source.emails() == ["ann@x.org", "bob@x.org"]
+    assert "@" not in str(source.metadata)
+    assert "Ann" not in str(source.metadata)
+    assert source.metadata["read_from"].value == str(file)
     for text in ("email\n", "name\nAnn\n", None):
         if text is None:
             file.unlink()
@@ -119,6 +124,9 @@ def test_members_are_read_from_sigma(
         source = Source(tmp_path, instance, monkeypatch, environment)
         checks = source.materialize()
         assert checks["members_are_read"].passed, checks["members_are_read"].description
+        shown = [record.data for record in source.metadata["account_types"].value.records]
+        assert {row["kind"] for row in shown} <= {"internal", "guest", "embed"}
+        assert sum(row["members"] for row in shown) == source.metadata["members"].value
         # Guests and bots without an address are nothing to be mended.
         sigma.organization.add_member("")
         assert source.materialize()["members_are_read"].passed

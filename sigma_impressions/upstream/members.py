@@ -201,11 +201,15 @@ async def _teams(api: SigmaApi, report: Callable[[str], None]) -> _Teams:
 
     async def read(team_id: str) -> None:
         nonlocal memberships
-        async for page in api.entries(path_of("teams", team_id, "members")):
-            for entry in page:
-                of_member[_id(entry, "userId")].add(names[team_id])
-            memberships += len(page)
-            check_count(memberships)
+        try:
+            async for page in api.entries(path_of("teams", team_id, "members")):
+                for entry in page:
+                    of_member[_id(entry, "userId")].add(names[team_id])
+                memberships += len(page)
+                check_count(memberships)
+        except SigmaRefused as refused:
+            if refused.status != 404:  # else it was deleted since it was listed
+                raise
 
     failed = await read_each(api, list(names), read, report, lambda done: f"{done} of {len(names)} teams read")
     unread = tuple(sorted(names[team_id] for team_id, _ in failed))

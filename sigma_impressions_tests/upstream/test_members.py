@@ -118,6 +118,15 @@ def test_a_team_that_cannot_be_read_is_told(server: FakeSigma) -> None:
     assert "GET /v2/teams/team-0/members: HTTP 403" in note
 
 
+def test_a_team_that_was_deleted_since_it_was_listed_is_none(server: FakeSigma) -> None:
+    def report(_line: str) -> None:
+        del server.organization.teams[:1]
+
+    found = discover_members(credentials(server), report, backoff=HURRIED)
+    assert teams_by_email(found)["Ann.Lee@Example.com"] == ["Finance"]
+    assert (found.unread_teams, found.notes) == ((), ())
+
+
 def test_where_deactivated_members_cannot_be_asked_for_the_others_are_read(server: FakeSigma) -> None:
     server.behaviour.refused["members?includeArchived"] = 400
     found = discover(server)

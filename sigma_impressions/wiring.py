@@ -161,13 +161,8 @@ def members_credentials(settings: Settings) -> Credentials | None:
 
 
 def members_are_read(settings: Settings) -> bool:
-    """Whether there is a source of members."""
+    """Whether there is a source of members. Stored ones are published with one only: no check would tell their age."""
     return members_location(settings) is not None or members_credentials(settings) is not None
-
-
-def members_are_published(settings: Settings) -> bool:
-    """Whether stored members may be published."""
-    return settings.members != NONE
 
 
 def _sigma_api(settings: Settings) -> Credentials | None:

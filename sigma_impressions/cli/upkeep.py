@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 @click.option(
     "--drop-future",
     is_flag=True,
-    help="First remove as-of dates and snapshots later than now, which a run with a wrong clock has left.",
+    help="First remove as-of dates and resource snapshots later than now, which a run with a wrong clock has left.",
 )
 @QUIET
 @AS_JSON
@@ -109,8 +109,8 @@ def forget(user: str | None) -> None:
         say("No table held this user.")
     if not is_excluded(named, settings.excluded_users):
         say(
-            "The bucket may still hold export files with this user, and Sigma the member: what is read from now on "
-            "brings the user back, unless SIGMA_IMPRESSIONS_EXCLUDED_USERS names the address."
+            "The bucket may still hold export files with this user: one that is read from now on brings the user back, "
+            "unless SIGMA_IMPRESSIONS_EXCLUDED_USERS names the address."
         )
 
 
@@ -120,7 +120,7 @@ def _edit_users(settings: Settings, edit: Callable[[Tables], list[Edited]]) -> b
     from sigma_impressions.publish.settle import publish_settled
     from sigma_impressions.report.write import REPORT_NAME, report_companion, write_report
     from sigma_impressions.scan import refuse_under_way
-    from sigma_impressions.wiring import database_mode, insight_rules, members_are_published, query_limits, tables
+    from sigma_impressions.wiring import database_mode, insight_rules, members_are_read, query_limits, tables
 
     if (reason := refuse_under_way(use_dagster_home(project_folder()))) is not None:
         fail(reason)
@@ -137,7 +137,7 @@ def _edit_users(settings: Settings, edit: Callable[[Tables], list[Edited]]) -> b
             rules=insight_rules(settings),
             companion=report_companion(stored.storage, settings.name, say),
             mode=database_mode(settings),
-            with_members=members_are_published(settings),
+            with_members=members_are_read(settings),
         )
     except NothingComputed:
         say("Nothing is published yet.")

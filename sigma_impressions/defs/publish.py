@@ -16,7 +16,7 @@ from sigma_impressions.lake.schemas import METRIC_TABLES
 from sigma_impressions.publish.database import DATABASE_NAME, top_workbooks
 from sigma_impressions.publish.settle import publish_settled
 from sigma_impressions.report.write import report_companion
-from sigma_impressions.wiring import database_mode, insight_rules, members_are_published, query_limits
+from sigma_impressions.wiring import database_mode, insight_rules, members_are_read, query_limits
 
 DATABASE_ASSET = "sigma_impressions_database"
 
@@ -58,7 +58,7 @@ def build_publish_assets(
                 companion=report_companion(stored.storage, settings.name, log.warning),
                 mode=database_mode(settings),
                 restate=not more_follows(context.instance, context.run),
-                with_members=members_are_published(settings),
+                with_members=members_are_read(settings),
             )
             where = stored.storage.uri(DATABASE_NAME)
             log.info(f"{where}: as of {published.as_of}, {'published' if published.is_new else 'already up to date'}")

@@ -7,11 +7,15 @@ from pathlib import Path
 
 import duckdb
 import polars as pl
+import pytest
+from click.testing import CliRunner
 
+from sigma_impressions.cli import main
 from sigma_impressions.lake.schemas import MEMBER_COLUMNS, METRIC_TABLES
-from sigma_impressions.publish.database import publish_database
+from sigma_impressions.publish.database import DATABASE_NAME, publish_database
 from sigma_impressions.upstream.members import MEMBERS
 from sigma_impressions.upstream.members_stored import as_stored, capture_members
+from sigma_impressions_tests.commands import without_settings
 from sigma_impressions_tests.publish.test_handover import AS_OF, computed
 
 NOW = datetime(AS_OF.year, AS_OF.month, AS_OF.day, 9, tzinfo=UTC)
@@ -40,3 +44,27 @@ def test_changed_members_are_published_anew_and_no_metric_is_computed(tmp_path: 
     # Switched off, they are not shown any more.
     assert published(with_members=False)[1].is_empty()
     assert {table: tables.open(table).version() for table in METRIC_TABLES} == versions
+
+
+@pytest.mark.parametrize(
+    ("members", "is_source"),
+    [("", False), ("none", False), ("members.csv", True)],
+    ids=["nowhere", "off", "file"],
+)
+def test_who_is_forgotten_brings_no_members_back_that_are_switched_off(
+    members: str, is_source: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    without_settings(monkeypatch)
+    tables = computed(tmp_path / "storage")
+    found = pl.DataFrame([{"member_id": "1", "email": "bob@x.org", "is_active": True}], schema=MEMBERS)
+    capture_members(tables, as_stored(found, None), "here", NOW)
+    environment = {
+        "SIGMA_IMPRESSIONS_PROJECT": str(tmp_path),
+        "DAGSTER_HOME": str(tmp_path / "dagster_home"),
+        "SIGMA_IMPRESSIONS_BUCKET_URI": "s3://exports-bucket/sigma",
+        "SIGMA_IMPRESSIONS_STORAGE": str(tmp_path / "storage"),
+        "SIGMA_IMPRESSIONS_MEMBERS": members,
+    }
+    assert CliRunner().invoke(main, ["forget", "ann@x.org"], env=environment).exit_code == 0
+    with duckdb.connect(str(tmp_path / "storage" / DATABASE_NAME), read_only=True) as connection:
+        assert len(connection.sql("FROM sigma_members").fetchall()) == int(is_source)

@@ -224,8 +224,8 @@ def print_summary(console: Console, figures: Figures, opened_with: str) -> None:
     ]
     if figures.members is not None:
         never = figures.never_seen_members
-        said = "" if never is None else f", {never:,} of them never seen"
-        lines.append(("Licences", f"{figures.members:,} members may use Sigma{said}"))
+        said = "too few days of views to tell who never came" if never is None else f"{never:,} of them never seen"
+        lines.append(("Licences", f"{figures.members:,} members may use Sigma, {said}"))
     places = [("Report", figures.report), ("Open it with", opened_with), ("Database", figures.database)]
     if figures.local_database != figures.database:
         places.append(("Its copy here", figures.local_database))

@@ -24,6 +24,8 @@ from sigma_impressions.metrics.as_of import refresh_metrics
 from sigma_impressions.metrics.daily import refresh_daily_impressions
 from sigma_impressions.publish.database import publish_database
 from sigma_impressions.terminal import live_line, say
+from sigma_impressions.upstream.members import MEMBERS
+from sigma_impressions.upstream.members_stored import as_stored, capture_members
 from sigma_impressions_tests.metrics.captured import capture, discover
 from sigma_impressions_tests.metrics.reference import Row
 
@@ -75,6 +77,10 @@ def test_the_summary_of_a_run(tmp_path: Path) -> None:
     ]
     again = summary(tables, datetime.now(UTC))
     assert again[:2] == ["Files captured        nothing new; 2 in all", "As of                 2026-11-20"]
+    found = pl.DataFrame([{"member_id": "1", "email": "cyd@x.org", "is_active": True}], schema=MEMBERS)
+    capture_members(tables, as_stored(found, None), "here", moment)
+    said = "Licences              1 members may use Sigma, too few days of views to tell who never came"
+    assert said in summary(tables)
 
 
 def shown(line: object, width: int = 100) -> str:

@@ -36,6 +36,9 @@ _BLOCK = 2**20
 _CHUNK_ROWS = 20_000
 """Rows that are worth a frame: as Python's texts they take several times the memory."""
 
+_NULLS = frozenset({"NULL", r"\N"})
+"""What databases write into CSV for null; nothing is called so."""
+
 _COMPRESSIONS = {b"\x1f\x8b": "gzip", b"\x28\xb5\x2f\xfd": "zstd"}
 """By the first bytes, whatever the name is."""
 
@@ -60,7 +63,8 @@ def csv_frame(path: Path, limit: int, contract: Contract = RESOURCES) -> pl.Data
                 if len(record) > len(header):
                     raise ResourcesUnreadable(f"row {rows.count + 1:,} has more fields than the header")
                 if record:
-                    rows.add([record[at] if at < len(record) else None for at in places])
+                    fields = (record[at] if at < len(record) else None for at in places)
+                    rows.add([None if field in _NULLS else field for field in fields])
         except csv.Error:
             line = len(declaration) + reader.line_num
             raise ResourcesUnreadable(f"the quoting at or before line {line:,} is malformed") from None

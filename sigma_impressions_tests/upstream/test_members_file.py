@@ -88,6 +88,17 @@ def test_a_text_may_be_a_list_in_json_and_an_empty_one_is_no_team(
         assert read_members(str(tmp_path / "m.csv"))["teams"].to_list() == [teams]
 
 
+def test_what_databases_write_for_null_is_none(tmp_path: Path) -> None:
+    (tmp_path / "m.csv").write_text(
+        "email,name,teams,created_at,is_active\na@x.org,NULL,\\N,NULL,\\N\nb@x.org,Null,,,\n"
+    )
+    found = read_members(str(tmp_path / "m.csv"))
+    assert found.select("name", "teams", "created_at", "is_active").rows() == [
+        (None, None, None, True),
+        ("Null", [], None, True),
+    ]
+
+
 def test_a_name_with_a_separator_is_one_team_in_a_list(tmp_path: Path) -> None:
     (tmp_path / "m.ndjson").write_text(json.dumps({"email": "a@x.org", "teams": ["R&D; Labs", None]}))
     assert read_members(str(tmp_path / "m.ndjson"))["teams"].to_list() == [["R&D; Labs"]]
@@ -96,6 +107,7 @@ def test_a_name_with_a_separator_is_one_team_in_a_list(tmp_path: Path) -> None:
 REFUSED = {
     "name\nAnn\n": "lacks the column email",
     'email\nann@x.org\n""\n': "email is missing: row 2",
+    "email\nNULL\n": "email is missing: row 1",
     "email\nann@x.org\nANN@x.org\n": "the same e-mail address is there twice: row 1, row 2",
     "email,member_id\nann@x.org,1\nbob@x.org,1\n": "two members have the same member_id: row 1, row 2",
     "email,is_active\nann@x.org,perhaps\n": "is_active cannot be read as Boolean in row 1",

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from functools import lru_cache
-from typing import Final
+from typing import Final, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -19,10 +19,10 @@ from sigma_impressions.demo.vocabulary import (
     COMPANY,
     COPIES,
     DEPARTMENTS,
-    ELEMENTS,
     FIRST_NAMES,
     LAST_NAMES,
     MAIL_DOMAIN,
+    PAGES,
 )
 from sigma_impressions.upstream.contract import SCHEMA
 
@@ -143,6 +143,12 @@ class _Catalogue:
     retired_element_ids: _Texts
 
 
+class _Element(NamedTuple):
+    element_id: str
+    name: str
+    page: str
+
+
 @dataclass(frozen=True, eq=False)
 class _People:
     """Who has a seat, by seat: the department, the office's hours from UTC, and how much they view."""
@@ -179,7 +185,7 @@ def _catalogue(seed: int) -> _Catalogue:
     rows: list[dict[str, object]] = []
     elements: list[tuple[int, str, float]] = []
     element_rows: list[dict[str, object]] = []
-    sheets: dict[str, list[tuple[str, str]]] = {}
+    sheets: dict[str, list[_Element]] = {}
     for index, (department, path, name) in enumerate(places):
         created = datetime(2024, 1, 8, 9, tzinfo=UTC) + timedelta(minutes=int(rng.integers(0, 700 * 1440)))
         slug = re.sub(r"[^0-9A-Za-z]+", "-", name).strip("-")
@@ -201,16 +207,18 @@ def _catalogue(seed: int) -> _Catalogue:
         rows.append(workbook)
         sheet = sheets[name] = sheets.get(COPIES.get(name, "")) or _sheet(rng, department, index in unopened)
         popularity = 1 / (1 + rng.permutation(len(sheet))) ** 1.1
-        for (element_id, element_name), weight in zip(sheet, popularity, strict=True):
-            elements.append((index, element_id, 0.0 if index in unopened else float(weight)))
+        for element, weight in zip(sheet, popularity, strict=True):
+            elements.append((index, element.element_id, 0.0 if index in unopened else float(weight)))
             element_rows.append(
                 workbook
                 | {
                     "resource_type": "sigma_element",
-                    "element_id": element_id,
-                    "name": element_name,
+                    "element_id": element.element_id,
+                    "name": element.name,
                     "path": f"{path}/{name}",
-                    "url": f"{workbook['url']}?:displayNodeId={element_id}",
+                    "url": f"{workbook['url']}?:displayNodeId={element.element_id}",
+                    "page_id": f"{url_ids[index][:9]}{list(PAGES).index(element.page)}",
+                    "page_name": element.page,
                 }
             )
 
@@ -234,12 +242,17 @@ def _catalogue(seed: int) -> _Catalogue:
     )
 
 
-def _sheet(rng: np.random.Generator, department: int, single: bool) -> list[tuple[str, str]]:
-    """Return element IDs and names of one workbook."""
+def _sheet(rng: np.random.Generator, department: int, single: bool) -> list[_Element]:
+    """Return the elements of one workbook."""
     count = 1 if single else int(np.clip(1 + rng.poisson(3.3), 1, 9))
-    titles = [template.format(measure=measure) for measure in DEPARTMENTS[department].measures for template in ELEMENTS]
+    titles = [
+        (template.format(measure=measure), page)
+        for measure in DEPARTMENTS[department].measures
+        for page, templates in PAGES.items()
+        for template in templates
+    ]
     chosen = rng.choice(len(titles), count, replace=False)
-    return [(_identifier(rng, _ELEMENT_LETTERS, 10), titles[index]) for index in chosen]
+    return [_Element(_identifier(rng, _ELEMENT_LETTERS, 10), *titles[index]) for index in chosen]
 
 
 def _identifier(rng: np.random.Generator, letters: str, length: int) -> str:

@@ -117,6 +117,7 @@ def _use_settings(folder: Path, store: EmbeddedObjectStore, first: date) -> None
             "SIGMA_IMPRESSIONS_AWS_ACCESS_KEY_ID": store.access_key_id,
             "SIGMA_IMPRESSIONS_AWS_SECRET_ACCESS_KEY": store.secret_access_key,
             "SIGMA_IMPRESSIONS_FILE_DATE_PATTERN": FILE_DATE_PATTERN,
+            "SIGMA_IMPRESSIONS_PAGES": "on",
             "SIGMA_IMPRESSIONS_STORAGE": str(folder / "storage"),
             "SIGMA_IMPRESSIONS_START_DATE": first.isoformat(),
         }

@@ -102,16 +102,13 @@ DEPARTMENTS = (
 COPIES = {"Pipeline Review (copy)": "Pipeline Review"}
 """A workbook and the one it was copied from: a copy keeps its element IDs, which are unique only within one."""
 
-ELEMENTS = (
-    "{measure}",
-    "{measure} by month",
-    "{measure} by region",
-    "{measure} by segment",
-    "{measure} by owner",
-    "{measure} year over year",
-    "{measure}, trailing 12 months",
-    "{measure} detail",
-)
+PAGES = {
+    "Overview": ("{measure}", "{measure} by month", "{measure} by region"),
+    "Breakdown": ("{measure} by segment", "{measure} by owner"),
+    "Trends": ("{measure} year over year", "{measure}, trailing 12 months"),
+    "Data": ("{measure} detail",),
+}
+"""The elements that a workbook may have, by the page that they are on."""
 
 FIRST_NAMES = (
     "Aaliyah", "Adam", "Aisha", "Alejandro", "Amara", "Amelia", "Ana", "Andre", "Anika", "Anna",

@@ -149,6 +149,9 @@ def test_resources_are_what_the_contract_asks_for() -> None:
     assert workbooks["workbook_id"].n_unique() == workbooks.height
     assert elements.join(workbooks, on="workbook_url_id", how="anti").is_empty()
     assert workbooks["is_archived"].sum() == 5
+    assert elements.select("page_id", "page_name").null_count().sum_horizontal().item() == 0
+    # A page is of one workbook, and has one name.
+    assert elements["page_id"].n_unique() == elements.select("workbook_url_id", "page_id", "page_name").n_unique()
     assert elements["element_id"].n_unique() < elements.height  # a copy keeps the IDs of its elements
 
 

@@ -19,7 +19,6 @@ from sigma_impressions.upstream.contract import conform
 from sigma_impressions.windows import MAX_DAYS_BACK
 
 _USERS = 12_000
-_WORKBOOKS = 3_000
 _ELEMENTS_PER_WORKBOOK = 12
 _HABIT = 150
 """Workbooks and elements that a user looks at again and again."""
@@ -34,16 +33,14 @@ class History:
     A day has two files, the second of which repeats a part of the first. All is drawn anew from the same seed.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, workbooks: int = 3_000) -> None:
         rng = np.random.default_rng(11)
         letters = np.array(list("0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"))
-        self.workbooks = pl.Series(["".join(rng.choice(letters, 22)) for _ in range(_WORKBOOKS)])
-        self.elements = pl.Series(
-            ["".join(rng.choice(letters, 10)) for _ in range(_WORKBOOKS * _ELEMENTS_PER_WORKBOOK)]
-        )
+        self.workbooks = pl.Series(["".join(rng.choice(letters, 22)) for _ in range(workbooks)])
+        self.elements = pl.Series(["".join(rng.choice(letters, 10)) for _ in range(workbooks * _ELEMENTS_PER_WORKBOOK)])
         self.users = pl.Series([f"user.{number:05d}@example.com" for number in range(_USERS)])
         # Popular workbooks are in many habits; of each element a number, 0 for the workbook itself.
-        workbook = rng.zipf(1.2, (_USERS, _HABIT)) % _WORKBOOKS
+        workbook = rng.zipf(1.2, (_USERS, _HABIT)) % workbooks
         element = rng.integers(0, _ELEMENTS_PER_WORKBOOK + 1, (_USERS, _HABIT))
         self._habits = workbook * (_ELEMENTS_PER_WORKBOOK + 1) + element
 

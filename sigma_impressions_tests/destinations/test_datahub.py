@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import os
+import shutil
 from collections.abc import Mapping
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
@@ -72,13 +73,19 @@ VIEWS = [
 ]
 
 
-@pytest.fixture
-def tables(tmp_path: Path) -> Tables:
-    tables = Tables(tmp_path)
+@pytest.fixture(scope="module")
+def stored(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    tables = Tables(tmp_path_factory.mktemp("stored") / "storage")
     resources = conform(pl.DataFrame(RESOURCES, infer_schema_length=None), "the test")
     capture_snapshot(tables, resources, "the test", datetime(2026, 11, 20, tzinfo=UTC))
     capture(tables, "views", VIEWS)
-    return refreshed(tables)
+    return refreshed(tables).root
+
+
+@pytest.fixture
+def tables(stored: Path, tmp_path: Path) -> Tables:
+    """A copy of what is stored."""
+    return Tables(shutil.copytree(stored, tmp_path, dirs_exist_ok=True))
 
 
 def refreshed(tables: Tables) -> Tables:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import tempfile
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
@@ -181,16 +182,22 @@ def test_few_as_of_dates_tell_of_all_days_that_lie_in_a_window(days: set[int], a
     assert len(chosen) <= len(days & possible)
 
 
-@pytest.fixture
-def tables(tmp_path: Path) -> Tables:
+@pytest.fixture(scope="module")
+def stored(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Views of today, of 90 and of 150 days ago; as-of dates of today and of 100 days ago."""
-    tables = tables_of(tmp_path / "storage")
+    tables = tables_of(tmp_path_factory.mktemp("stored") / "storage")
     users = ["ann@example.com", "bob@example.com"]
     rows = [Row(ago(age), user, "Sales", "chart") for age in (0, 3, 90) for user in users]
     rows += [Row(ago(2), "ann@example.com", "Grown", None), Row(ago(150), "cyd@example.com", "Old", None)]
     capture(tables, "f1", [*rows, Row(ago(90), "ann@example.com", "Sales", "table")])
     refresh(tables, AS_OF, AS_OF - timedelta(days=100))
-    return tables
+    return tables.root
+
+
+@pytest.fixture
+def tables(stored: Path, tmp_path: Path) -> Tables:
+    """A copy of what is stored."""
+    return Tables(shutil.copytree(stored, tmp_path / "storage"))
 
 
 def test_the_reasons_are_plain_sentences(tables: Tables) -> None:

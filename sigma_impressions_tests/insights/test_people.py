@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -215,16 +216,22 @@ def _sorted(name: str, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
     return sorted(rows, key=lambda row: [(row[key] is not None, row[key] or "") for key in keys]) if keys else rows
 
 
-@pytest.fixture
-def tables(tmp_path: Path) -> Tables:
+@pytest.fixture(scope="module")
+def stored(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Views of the last 61 days by a robot, and one by Ann; of a workbook in a folder."""
-    tables = Tables(tmp_path / "storage")
+    tables = Tables(tmp_path_factory.mktemp("stored") / "storage")
     resources = [{**workbook("W1"), "path": "A/B", "created_at": ago(400)}]
     capture_snapshot(tables, conform(pl.DataFrame(resources), "the test"), "here", FIRST_SNAPSHOT)
     rows = [Row(ago(day), "robot", "W1", None) for day in range(0, 61, 12)]
     capture(tables, "f1", [*rows, Row(ago(3), "ann@x.org", "W1", None)], last_modified=ago(0))
     refresh(tables, AS_OF)
-    return tables
+    return tables.root
+
+
+@pytest.fixture
+def tables(stored: Path, tmp_path: Path) -> Tables:
+    """A copy of what is stored."""
+    return Tables(shutil.copytree(stored, tmp_path / "storage"))
 
 
 PEOPLE = [

@@ -47,12 +47,18 @@ def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(write, "_PATIENCE", Backoff(attempts=3, first=0.01))
 
 
-@pytest.fixture
-def tables(tmp_path: Path) -> Tables:
-    tables = Tables(tmp_path)
+@pytest.fixture(scope="module")
+def stored(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    tables = Tables(tmp_path_factory.mktemp("stored") / "storage")
     discover(tables, pl.DataFrame({"resource_type": ["sigma_workbook"], "workbook_url_id": ["wb1"]}))
     view(tables, "ann")
-    return tables
+    return tables.root
+
+
+@pytest.fixture
+def tables(stored: Path, tmp_path: Path) -> Tables:
+    """A copy of what is stored."""
+    return Tables(shutil.copytree(stored, tmp_path, dirs_exist_ok=True))
 
 
 def view(tables: Tables, user: str) -> None:

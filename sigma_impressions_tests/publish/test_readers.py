@@ -57,14 +57,20 @@ def count(tables: Tables, file_id: str) -> None:
     refresh_metrics(tables, [AS_OF])
 
 
-@pytest.fixture
-def tables(tmp_path: Path) -> Tables:
-    tables = Tables(tmp_path)
+@pytest.fixture(scope="module")
+def stored(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    tables = Tables(tmp_path_factory.mktemp("stored") / "storage")
     workbook = pl.DataFrame({"resource_type": ["sigma_workbook"], "workbook_url_id": ["wb1"]})
     discover(tables, workbook)
     count(tables, "ann")
     publish_database(tables)
-    return tables
+    return tables.root
+
+
+@pytest.fixture
+def tables(stored: Path, tmp_path: Path) -> Tables:
+    """A copy of what is stored."""
+    return Tables(shutil.copytree(stored, tmp_path, dirs_exist_ok=True))
 
 
 # Opens the database to read, and then as DuckDB does unless it is told otherwise; as a user whom modes mean something.

@@ -70,10 +70,10 @@ def results(tables: Tables) -> dict[str, Any]:
     return {str(day): cases.published(publish_database(tables, day).path) for day in (AS_OF - timedelta(days=1), AS_OF)}
 
 
-@pytest.fixture
-def tables(tmp_path: Path) -> Tables:
+@pytest.fixture(scope="module")
+def stored(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Two files and three snapshots, the first two of one day; as-of dates computed after each file."""
-    tables = Tables(tmp_path / "storage")
+    tables = Tables(tmp_path_factory.mktemp("stored") / "storage")
     morning = datetime(2026, 11, 10, 8, tzinfo=UTC)
     snapshot(tables, morning - timedelta(days=3), "wb1")
     snapshot(tables, morning, "wb1", "wb2")
@@ -82,7 +82,13 @@ def tables(tmp_path: Path) -> Tables:
     refresh(tables)
     capture(tables, "second", [row(19, "cyd@x"), row(20, "ada@x")])
     refresh(tables)
-    return tables
+    return tables.root
+
+
+@pytest.fixture
+def tables(stored: Path, tmp_path: Path) -> Tables:
+    """A copy of what is stored."""
+    return Tables(shutil.copytree(stored, tmp_path / "storage"))
 
 
 def leave_rows(tables: Tables, file_id: str, capture_id: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -32,10 +33,10 @@ pytestmark = pytest.mark.slow
 AS_OF = date(2026, 11, 20)
 
 
-@pytest.fixture
-def tables(tmp_path: Path) -> Tables:
+@pytest.fixture(scope="module")
+def stored(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Two files over five event dates, counted."""
-    tables = Tables(tmp_path / "storage")
+    tables = Tables(tmp_path_factory.mktemp("stored") / "storage")
     snapshot(tables, datetime(2026, 11, 1, tzinfo=UTC), "wb1", "wb2")
     capture(tables, "first", [row(12, "ada@x"), row(13, "ada@x"), row(13, "bob@x")], date(2026, 11, 13))
     capture(tables, "second", [row(13, "cyd@x"), row(14, "ada@x"), row(19, "ada@x", "wb2")], date(2026, 11, 19))
@@ -46,7 +47,13 @@ def tables(tmp_path: Path) -> Tables:
     frame = pl.DataFrame(rejected, schema=REJECTED_ROWS.schema)
     append_rows(tables.open(REJECTED_ROWS), frame)
     refresh(tables)
-    return tables
+    return tables.root
+
+
+@pytest.fixture
+def tables(stored: Path, tmp_path: Path) -> Tables:
+    """A copy of what is stored."""
+    return Tables(shutil.copytree(stored, tmp_path / "storage"))
 
 
 def drop(tables: Tables, keep_days: int = 6) -> Dropped:

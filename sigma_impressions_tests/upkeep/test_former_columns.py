@@ -44,14 +44,20 @@ def silent(_: str) -> None:
     pass
 
 
-@pytest.fixture
-def tables(tmp_path: Path) -> Tables:
-    tables = Tables(tmp_path)
+@pytest.fixture(scope="module")
+def stored(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    tables = Tables(tmp_path_factory.mktemp("stored") / "storage")
     workbooks = pl.DataFrame({"workbook_url_id": ["Sales", "Costs", "Unused"]})
     discover(tables, workbooks.with_columns(resource_type=pl.lit("sigma_workbook")))
     capture(tables, "a", [row(10, USERS[0]), row(11, USERS[1], count=5), row(18, USERS[0]), row(19, USERS[0], "Costs")])
     refresh(tables)
-    return tables
+    return tables.root
+
+
+@pytest.fixture
+def tables(stored: Path, tmp_path: Path) -> Tables:
+    """A copy of what is stored."""
+    return Tables(shutil.copytree(stored, tmp_path, dirs_exist_ok=True))
 
 
 @pytest.fixture

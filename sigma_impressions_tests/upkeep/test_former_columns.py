@@ -60,9 +60,10 @@ def tables(stored: Path, tmp_path: Path) -> Tables:
     return Tables(shutil.copytree(stored, tmp_path, dirs_exist_ok=True))
 
 
-@pytest.fixture
-def older(tables: Tables, monkeypatch: pytest.MonkeyPatch) -> Tables:
+@pytest.fixture(scope="module")
+def stored_before(stored: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The same storage as the version before has written it."""
+    tables = Tables(shutil.copytree(stored, tmp_path_factory.mktemp("stored") / "before"))
     rows = tables.read(RESOURCE_IMPRESSIONS).collect()
     key = ["as_of_date", "workbook_url_id"]
     lists = pl.concat([published_users(tables, as_of) for as_of in DATES])
@@ -72,11 +73,17 @@ def older(tables: Tables, monkeypatch: pytest.MonkeyPatch) -> Tables:
     table = replace(RESOURCE_IMPRESSIONS, schema=pl.Schema(columns))
     shutil.rmtree(tables.root / table.name)
     (tables.root / "sigma_impressions.duckdb").unlink()
-    with monkeypatch.context() as earlier:
+    with pytest.MonkeyPatch.context() as earlier:
         earlier.setattr(tables_module, "SCHEMA_VERSION", 4)
         append_rows(Tables(tables.root).open(table), rows.join(used, on=key, how="left"))
     assert set(held_columns(Tables(tables.root))) == {True}
-    return Tables(tables.root)
+    return tables.root
+
+
+@pytest.fixture
+def older(stored_before: Path, tmp_path: Path) -> Tables:
+    """A copy of what the version before has stored."""
+    return Tables(shutil.copytree(stored_before, tmp_path, dirs_exist_ok=True))
 
 
 def held_columns(tables: Tables) -> list[bool]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
@@ -36,12 +37,12 @@ def test_dates_computed_together_are_what_each_is_alone(tmp_path: Path) -> None:
         for days, user, book in every_so_many_days
         if age % days == 0
     ]
-    together, alone = Tables(tmp_path / "together"), Tables(tmp_path / "alone")
+    together = Tables(tmp_path / "together")
     resources = pl.DataFrame({"workbook_url_id": ["Sales", "Costs"], "workbook_id": [BOOK_ID, None]})
-    for tables in (together, alone):
-        discover(tables, resources.with_columns(resource_type=pl.lit("sigma_workbook")))
-        capture(tables, "file", rows)
-        refresh_daily_impressions(tables, "largest")
+    discover(together, resources.with_columns(resource_type=pl.lit("sigma_workbook")))
+    capture(together, "file", rows)
+    refresh_daily_impressions(together, "largest")
+    alone = Tables(shutil.copytree(together.root, tmp_path / "alone"))
     dates = [AS_OF - timedelta(days=back) for back in (5, 4, 2, 0)]
     refresh_metrics(together, dates)
     for as_of in dates:

@@ -14,6 +14,8 @@ _ROWS = (
     ("underused_workbooks", "Underused workbooks"),
     ("new_users_14d", "New users, 14 days"),
     ("lapsed_users", "Lapsed users"),
+    ("members", "Members who may use Sigma"),
+    ("never_seen_members", "Members never seen"),
 )
 _DAYS = 28
 

@@ -6,6 +6,7 @@ import base64
 import gzip
 import json
 import re
+from dataclasses import replace
 from datetime import date, timedelta
 from html.parser import HTMLParser
 from pathlib import Path
@@ -299,3 +300,12 @@ def test_the_preview_shows_the_headline_figures(folder: Path) -> None:
     for label, note in labels:
         assert f"<dt>{label}</dt>" in page
         assert not note or f'<p class="note">{note}</p>' in page
+
+
+def test_the_preview_tells_of_licences_where_members_are_known(folder: Path) -> None:
+    headlines = read_headlines(folder / DATABASE_NAME)
+    figure = headlines.summary["lapsed_users"]
+    known = {"members": replace(figure, value=434), "never_seen_members": replace(figure, value=38)}
+    text = preview(replace(headlines, summary={**headlines.summary, **known}))
+    assert "| Members who may use Sigma | 434 |" in text
+    assert "| Members never seen | 38 |" in text

@@ -28,8 +28,15 @@ def discover(server: FakeSigma, backoff: Backoff = HURRIED) -> Discovered:
     return discover_resources(credentials(server), lambda _line: None, backoff=backoff)
 
 
-def present() -> pl.DataFrame:
+def with_pages() -> pl.DataFrame:
+    """The demo's resources that Sigma has."""
     return conform(resources().filter(~pl.col("is_deleted")), "the demo")
+
+
+def present() -> pl.DataFrame:
+    """The same as the lists of elements have them, which do not say their page."""
+    nowhere = pl.lit(None, pl.String)
+    return with_pages().with_columns(page_id=nowhere, page_name=nowhere)
 
 
 def test_every_workbook_and_element_is_a_row(server: FakeSigma) -> None:
@@ -151,39 +158,21 @@ def test_the_quick_list_has_the_data_models_too(with_models: FakeSigma) -> None:
     assert elements > 0
 
 
-def with_pages() -> pl.DataFrame:
-    """The demo's resources with the elements of most workbooks on three pages."""
-    one = pl.col("workbook_url_id") == present()["workbook_url_id"][0]
-    number = (pl.int_range(pl.len()).over("workbook_url_id", "resource_type") % 3).cast(pl.String)
-    is_element = pl.col("resource_type") == "sigma_element"
-    page_id = pl.when(one).then(pl.lit("page-1")).otherwise(pl.format("p{}", number))
-    page_name = pl.when(one).then(pl.lit("Page 1")).otherwise(pl.format("Page {}", number))
-    return present().with_columns(
-        page_id=pl.when(is_element).then(page_id), page_name=pl.when(is_element).then(page_name)
-    )
-
-
-@pytest.fixture
-def paged() -> Iterator[FakeSigma]:
-    with FakeSigma(Organization.of_resources(with_pages())) as running:
-        yield running
-
-
 def discover_pages(server: FakeSigma, report: Callable[[str], None] = lambda _line: None) -> Discovered:
     return discover_resources(credentials(server), report, backoff=HURRIED, pages=True)
 
 
-def test_pages_are_asked_for_only_if_they_are_wanted(paged: FakeSigma) -> None:
-    assert_frame_equal(discover(paged).resources, present())
-    assert not [path for path in paged.paths if "/pages" in path]
+def test_pages_are_asked_for_only_if_they_are_wanted(server: FakeSigma) -> None:
+    assert_frame_equal(discover(server).resources, present())
+    assert not [path for path in server.paths if "/pages" in path]
 
 
-def test_every_element_is_on_its_page_and_the_cost_is_told(paged: FakeSigma) -> None:
+def test_every_element_is_on_its_page_and_the_cost_is_told(server: FakeSigma) -> None:
     lines: list[str] = []
-    found = discover_pages(paged, lines.append)
+    found = discover_pages(server, lines.append)
     assert_frame_equal(found.resources, with_pages())
     assert (found.unread, found.notes) == ((), ())
-    organization = paged.organization
+    organization = server.organization
     with_elements = [
         entry["workbookId"] for entry in organization.workbooks if entry["workbookId"] in organization.elements
     ]
@@ -193,23 +182,23 @@ def test_every_element_is_on_its_page_and_the_cost_is_told(paged: FakeSigma) -> 
     assert lines[-1] == f"61 of 61 workbooks read, {elements} elements, {cost} requests for their pages"
 
 
-def test_pages_that_the_elements_name_cost_nothing(paged: FakeSigma) -> None:
-    paged.behaviour.elements_name_pages = True
-    assert_frame_equal(discover(paged).resources, with_pages())
-    assert_frame_equal(discover_pages(paged).resources, with_pages())
-    assert not [path for path in paged.paths if "/pages" in path]
+def test_pages_that_the_elements_name_cost_nothing(server: FakeSigma) -> None:
+    server.behaviour.elements_name_pages = True
+    assert_frame_equal(discover(server).resources, with_pages())
+    assert_frame_equal(discover_pages(server).resources, with_pages())
+    assert not [path for path in server.paths if "/pages" in path]
 
 
-def test_an_element_on_two_pages_is_on_the_first(paged: FakeSigma) -> None:
-    first, second, *_ = next(pages for pages in paged.organization.pages.values() if len(pages) > 1)
+def test_an_element_on_two_pages_is_on_the_first(server: FakeSigma) -> None:
+    first, second, *_ = next(pages for pages in server.organization.pages.values() if len(pages) > 1)
     second.element_ids.append(first.element_ids[0])
-    assert_frame_equal(discover_pages(paged).resources, with_pages())
+    assert_frame_equal(discover_pages(server).resources, with_pages())
 
 
-def test_pages_that_cannot_be_read_leave_the_elements_without(paged: FakeSigma) -> None:
-    hidden = paged.organization.workbooks[4]
-    paged.behaviour.forbidden.add(f"{hidden['workbookId']}/pages")
-    found = discover_pages(paged)
+def test_pages_that_cannot_be_read_leave_the_elements_without(server: FakeSigma) -> None:
+    hidden = server.organization.workbooks[4]
+    server.behaviour.forbidden.add(f"{hidden['workbookId']}/pages")
+    found = discover_pages(server)
     is_hidden = pl.col("workbook_id") == hidden["workbookId"]
     expected = with_pages().with_columns(
         pl.when(~is_hidden).then(name).alias(name) for name in ("page_id", "page_name")

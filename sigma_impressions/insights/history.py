@@ -22,8 +22,8 @@ from sigma_impressions.windows import LONGEST_WINDOW, WINDOW_DAYS, window
 if TYPE_CHECKING:
     import duckdb
 
-COMPARED_DAYS = (min(WINDOW_DAYS), LONGEST_WINDOW)
-"""How many days before the as-of date the as-of dates lie whose figures the summary is compared with."""
+COMPARED_DAYS = (0, min(WINDOW_DAYS), LONGEST_WINDOW)
+"""How many days before the last complete day the as-of dates lie whose figures the summary compares."""
 
 LONGEST_ACTIVITY = 30
 """Days up to an event date that count its active users (monthly active users)."""
@@ -33,16 +33,19 @@ LONGEST_ACTIVITY = 30
 class History:
     """The event dates that are built, and the as-of dates before the published one that are up to date.
 
-    Both up to the published as-of date, with the fingerprint of each.
+    Both up to the published as-of date, with the fingerprint of each. `last_complete_day` is the last complete day up
+    to the as-of date, if there is one.
     """
 
     as_of: date
+    last_complete_day: date | None
     event_dates: Mapping[date, str]
     as_of_dates: Mapping[date, str]
 
     @staticmethod
     def before(
         as_of: date,
+        last_complete_day: date | None,
         event_dates: Mapping[date, str],
         built: Mapping[date, str],
         expected: Mapping[date, AsOfDate],
@@ -50,6 +53,7 @@ class History:
         """The history of an as-of date: of the as-of dates that are `built`, those that are as `expected`."""
         return History(
             as_of,
+            last_complete_day,
             {day: fingerprint for day, fingerprint in event_dates.items() if day <= as_of},
             {
                 day: fingerprint
@@ -70,8 +74,10 @@ class History:
 
     @property
     def compared(self) -> dict[date, str]:
-        """The as-of dates that the summary is compared with, as far as they are up to date."""
-        days = [self.as_of - timedelta(days=back) for back in COMPARED_DAYS]
+        """The as-of dates that the summary compares, as far as they are before the published one and up to date."""
+        if self.last_complete_day is None:
+            return {}
+        days = [self.last_complete_day - timedelta(days=back) for back in COMPARED_DAYS]
         return {day: self.as_of_dates[day] for day in days if day in self.as_of_dates}
 
     @property

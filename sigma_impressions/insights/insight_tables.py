@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from datetime import date
 from typing import TYPE_CHECKING, Final
 
 import polars as pl
 
 from sigma_impressions.insights import QUERIES
+from sigma_impressions.insights.complete_days import LONGEST_GAP, captured_days
 from sigma_impressions.insights.history import History
 from sigma_impressions.insights.thresholds import MOVED_IMPRESSIONS, MOVED_SHARE, TOP_SHARE, YOUNG_DAYS, InsightRules
 from sigma_impressions.lake import engine
@@ -31,20 +31,21 @@ _MADE_FIRST: Final = (
 def create_insights(
     connection: duckdb.DuckDBPyConnection,
     history: History,
+    export_files: pl.DataFrame,
     event_dates: pl.DataFrame,
-    last_complete_day: date | None,
     rules: InsightRules,
 ) -> None:
     """Make `user_activity` and the insight tables in the attached database `published`, which has the others already.
 
-    `event_dates` is the registry. The connection has the views of the as-of date that is published, what
-    `read_history` makes, `workbook_users`, and `members` with the columns of `MEMBER_COLUMNS`, of which there may be
-    none.
+    `export_files` and `event_dates` are the registries. The connection has the views of the as-of date that is
+    published, what `read_history` makes, `workbook_users`, and `members` with the columns of `MEMBER_COLUMNS`, of
+    which there may be none.
     """
     counted = event_dates.select("event_date", "impressions", "distinct_users")
     connection.register(
         "counted_days", counted.filter(pl.col("event_date").is_in(list(history.event_dates))).to_arrow()
     )
+    connection.register("captured_days", captured_days(export_files, event_dates, history.as_of).to_frame().to_arrow())
     owners = engine.frame(connection.sql("SELECT DISTINCT owner_email FROM resources").to_arrow_table()).drop_nulls()
     # As the members and the impressions have them.
     connection.register("owners", owners.with_columns(user_email=canonical(owners["owner_email"])).to_arrow())
@@ -53,7 +54,8 @@ def create_insights(
         *(*_MADE_FIRST, "published_user_activity", *INSIGHT_TABLES),
         as_of=history.as_of,
         first_event_date=history.first_event_date,
-        last_complete_day=last_complete_day,
+        last_complete_day=history.last_complete_day,
+        longest_gap=LONGEST_GAP,
         below_users=rules.underused_below_users,
         power_user_days=rules.power_user_days,
         regular_user_days=rules.regular_user_days,

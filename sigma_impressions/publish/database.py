@@ -142,12 +142,13 @@ def publish_database(
             raise InputsChanged(f"The metrics as of {chosen} are not up to date.")
         # The edition first: an edit in between is published now, and once more by the next run.
         edition = tables.edition()
+        registry = tables.read(EXPORT_FILES).collect()
         contents = _Contents(
             chosen,
             expected[chosen],
-            History.before(chosen, daily, built, expected),
+            History.before(chosen, last_complete_day(registry, chosen), daily, built, expected),
             rules,
-            tables.read(EXPORT_FILES).collect(),
+            registry,
             tables.registry(EVENT_DATES),
             edition,
             member_snapshot(tables, chosen) if with_members else None,
@@ -294,8 +295,7 @@ def _build(
         connection.register("known_members", members.to_arrow())
         _create(connection, SIGMA_MEMBERS.name, "SELECT * FROM known_members ORDER BY member_id")
         connection.execute("CREATE TEMP VIEW members AS FROM published.sigma_members")
-        complete = last_complete_day(contents.registry, as_of)
-        create_insights(connection, contents.history, contents.event_dates, complete, contents.rules)
+        create_insights(connection, contents.history, contents.registry, contents.event_dates, contents.rules)
         connection.execute(
             "CREATE TABLE published.publication AS "
             "SELECT $as_of::DATE AS as_of_date, $now::TIMESTAMPTZ AS published_at, $made_from AS made_from",

@@ -22,8 +22,9 @@ if TYPE_CHECKING:
 
 WORKBOOK_COLUMNS = (
     *("resource_type", "workbook_url_id", "element_id", "name", "path", "url", "owner_email"),
-    *("total_impressions_60d", "distinct_impressions_users_60d", "total_impressions_14d", "previous_impressions_14d"),
-    *("trend_14d", "movement", "rank_by_impressions", "percentile_by_impressions", "last_impression_at"),
+    *("total_impressions_60d", "distinct_impressions_users_60d"),
+    *("complete_impressions_14d", "previous_complete_impressions_14d", "trend_14d", "movement"),
+    *("rank_by_impressions", "percentile_by_impressions", "last_impression_at"),
 )
 """The columns of `popular_resources` that the report reads."""
 
@@ -48,15 +49,19 @@ USER_COLUMNS = (
 
 @dataclass(frozen=True)
 class Figure:
-    """A headline figure and what it was before; `previous` is None where there is nothing to compare with."""
+    """A headline figure as of the date; and compared: as of the last complete day, and the period before.
+
+    `complete` and `previous` are None where they are not known.
+    """
 
     value: float
-    previous: float | None
+    complete: float | None = None
+    previous: float | None = None
 
     @property
     def change(self) -> float | None:
-        """How much more it is, as a share of what it was; None where that says nothing."""
-        return self.value / self.previous - 1 if self.previous else None
+        """How much more it is on complete days than before, as a share; None where that is not known."""
+        return self.complete / self.previous - 1 if self.complete is not None and self.previous else None
 
 
 @dataclass(frozen=True)
@@ -98,11 +103,17 @@ class Usage:
 
 @dataclass(frozen=True)
 class Headlines:
-    """The headline figures, and the impressions of each day of the window, oldest first."""
+    """The headline figures, and the impressions of each complete day of the window, oldest first.
+
+    `impressions` has None for a day that was not captured. Without a complete day `last_complete_day` is None;
+    `not_compared_because` says why the impressions of 14 days are not compared, if they are not.
+    """
 
     publication: Publication
     summary: Mapping[str, Figure]
-    impressions: list[int]
+    last_complete_day: date | None
+    not_compared_because: str | None
+    impressions: list[int | None]
 
 
 def read_publication(database: Path) -> Publication:
@@ -114,8 +125,19 @@ def read_publication(database: Path) -> Publication:
 def read_headlines(database: Path) -> Headlines:
     """The headline figures of a published database. Raises `ReportError`."""
     with _connected(database) as connection:
-        days = connection.execute("SELECT impressions FROM usage_by_day ORDER BY event_date").fetchall()
-        return Headlines(_publication(connection), _summary(connection), [impressions for (impressions,) in days])
+        days = connection.execute(
+            "SELECT CASE WHEN is_captured THEN impressions END FROM usage_by_day WHERE is_complete ORDER BY event_date"
+        ).fetchall()
+        ((last_complete_day, not_compared_because),) = connection.execute(
+            "SELECT last_complete_day, not_compared_because FROM usage_summary WHERE metric = 'impressions_14d'"
+        ).fetchall()
+        return Headlines(
+            _publication(connection),
+            _summary(connection),
+            last_complete_day,
+            not_compared_because,
+            [impressions for (impressions,) in days],
+        )
 
 
 def read_usage(database: Path) -> Usage:
@@ -167,8 +189,10 @@ def _publication(connection: duckdb.DuckDBPyConnection) -> Publication:
 
 
 def _summary(connection: duckdb.DuckDBPyConnection) -> dict[str, Figure]:
-    found = connection.execute("SELECT metric, value, previous_value FROM usage_summary").fetchall()
-    return {metric: Figure(value, previous) for metric, value, previous in found if value is not None}
+    found = connection.execute(
+        "SELECT metric, value, complete_value, previous_complete_value FROM usage_summary WHERE value IS NOT NULL"
+    ).fetchall()
+    return {metric: Figure(*figures) for metric, *figures in found}
 
 
 def _table(connection: duckdb.DuckDBPyConnection, name: str, columns: tuple[str, ...], ordered_by: str) -> pl.DataFrame:

@@ -111,7 +111,7 @@ def _tiers(users: pl.DataFrame) -> list[dict[str, Any]]:
 
 def _movers(workbooks: pl.DataFrame, movements: tuple[str, ...]) -> list[dict[str, Any]]:
     """The workbooks that moved most, in impressions of 14 days, which are compared with the 14 days before."""
-    recent, previous = pl.col("total_impressions_14d"), pl.col("previous_impressions_14d")
+    recent, previous = pl.col("complete_impressions_14d"), pl.col("previous_complete_impressions_14d")
     moved = workbooks.filter(pl.col("movement").is_in(movements))
     shown = moved.sort((recent - previous).abs(), descending=True, maintain_order=True).head(MOVERS)
     most = pl.max_horizontal(recent, previous)

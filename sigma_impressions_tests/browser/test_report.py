@@ -65,7 +65,7 @@ def number(value: Any) -> str:
 
 
 WORKBOOKS = (
-    "SELECT name, total_impressions_60d, distinct_impressions_users_60d, total_impressions_14d, "
+    "SELECT name, total_impressions_60d, distinct_impressions_users_60d, complete_impressions_14d, "
     "coalesce(last_impression_at::DATE::VARCHAR, '–') FROM popular_resources WHERE element_id IS NULL "
 )
 
@@ -153,7 +153,7 @@ def test_sort_search_and_open_with_the_mouse(seen: Seen, usual: Path) -> None:
     opened = page.locator("#popular-table .elements tbody tr")
     elements = rows(
         usual,
-        "SELECT name, total_impressions_60d, distinct_impressions_users_60d, total_impressions_14d "
+        "SELECT name, total_impressions_60d, distinct_impressions_users_60d, complete_impressions_14d "
         f"FROM popular_resources WHERE workbook_name = '{name}' AND element_id IS NOT NULL "
         "ORDER BY rank_by_impressions, name, workbook_url_id, element_id",
     )

@@ -161,8 +161,10 @@ SELECT
     r.*, coalesce(sum(impressions), 0)::BIGINT AS total_impressions_60d,
     coalesce(max(distinct_users) * 3, 0)::BIGINT AS distinct_impressions_users_60d,
     coalesce(sum(impressions) FILTER (event_date > s.as_of_date - 14), 0)::BIGINT AS total_impressions_14d,
-    coalesce(sum(impressions) FILTER (event_date > s.as_of_date - 28 AND event_date <= s.as_of_date - 14), 0)::BIGINT
-        AS previous_impressions_14d,
+    coalesce(sum(impressions) FILTER (event_date BETWEEN s.as_of_date - 14 AND s.as_of_date - 1), 0)::BIGINT
+        AS complete_impressions_14d,
+    coalesce(sum(impressions) FILTER (event_date BETWEEN s.as_of_date - 28 AND s.as_of_date - 15), 0)::BIGINT
+        AS previous_complete_impressions_14d,
     max(event_date)::TIMESTAMPTZ + INTERVAL 9 HOUR AS last_impression_at
 FROM resources AS r
 LEFT JOIN daily_impressions AS d
@@ -178,15 +180,15 @@ SELECT
     rank() OVER (PARTITION BY resource_type ORDER BY distinct_impressions_users_60d DESC) AS rank_by_users,
     100 * cume_dist() OVER (PARTITION BY resource_type ORDER BY total_impressions_60d) AS percentile_by_impressions,
     100 * cume_dist() OVER (PARTITION BY resource_type ORDER BY distinct_impressions_users_60d) AS percentile_by_users,
-    total_impressions_14d, previous_impressions_14d,
-    CASE WHEN previous_impressions_14d > 0 THEN total_impressions_14d / previous_impressions_14d - 1 END::DOUBLE
-        AS trend_14d,
+    total_impressions_14d, s.as_of_date - 1 AS last_complete_day, complete_impressions_14d,
+    previous_complete_impressions_14d,
+    complete_impressions_14d / nullif(previous_complete_impressions_14d, 0) - 1 AS trend_14d,
     CASE
-        WHEN total_impressions_60d = 0 THEN 'none'
-        WHEN previous_impressions_14d = 0 AND total_impressions_14d > 0 THEN 'new'
-        WHEN previous_impressions_14d > 0 AND total_impressions_14d = 0 THEN 'gone'
-        WHEN total_impressions_14d >= 1.3 * previous_impressions_14d THEN 'riser'
-        WHEN total_impressions_14d <= 0.7 * previous_impressions_14d THEN 'faller'
+        WHEN complete_impressions_14d = 0 AND previous_complete_impressions_14d = 0 THEN 'none'
+        WHEN previous_complete_impressions_14d = 0 THEN 'new'
+        WHEN complete_impressions_14d = 0 THEN 'gone'
+        WHEN complete_impressions_14d >= 1.3 * previous_complete_impressions_14d THEN 'riser'
+        WHEN complete_impressions_14d <= 0.7 * previous_complete_impressions_14d THEN 'faller'
         ELSE 'steady'
     END AS movement,
     last_impression_at
@@ -225,7 +227,8 @@ SELECT
     day::DATE AS event_date, isodow(day) AS weekday, coalesce(sum(impressions), 0)::BIGINT AS impressions,
     least(s.users, coalesce(sum(distinct_users), 0))::BIGINT AS active_users,
     least(s.users, coalesce(sum(distinct_users), 0) * 2)::BIGINT AS weekly_active_users,
-    s.users AS monthly_active_users, count(DISTINCT workbook_url_id) AS active_workbooks
+    s.users AS monthly_active_users, count(DISTINCT workbook_url_id) AS active_workbooks,
+    day::DATE <> s.as_of_date - 9 AS is_captured, day::DATE < s.as_of_date AS is_complete
 FROM size AS s, generate_series(s.as_of_date - INTERVAL 59 DAY, s.as_of_date::TIMESTAMP, INTERVAL 1 DAY) AS days(day)
 LEFT JOIN daily_impressions AS d ON d.event_date = day::DATE
 GROUP BY day, s.users, s.as_of_date
@@ -234,21 +237,25 @@ ORDER BY day;
 CREATE TABLE usage_summary AS
 WITH books AS (FROM popular_resources WHERE resource_type = 'sigma_workbook'),
 people AS (FROM active_users)
-SELECT s.as_of_date, metric, value::DOUBLE AS value, previous_value::DOUBLE AS previous_value
+SELECT
+    s.as_of_date, metric, value::DOUBLE AS value, s.as_of_date - 1 AS last_complete_day,
+    complete_value::DOUBLE AS complete_value, previous::DOUBLE AS previous_complete_value,
+    NULL::VARCHAR AS not_compared_because, NULL::VARCHAR AS unknown_because
 FROM size AS s, (
-    SELECT 'impressions_14d' AS metric, sum(total_impressions_14d) AS value, sum(previous_impressions_14d)
-        AS previous_value FROM books
-    UNION ALL SELECT 'impressions_60d', sum(total_impressions_60d), NULL FROM books
-    UNION ALL SELECT 'active_users_14d', count(*) FILTER (impressions_14d > 0), count(*) FROM people
+    SELECT 'impressions_14d' AS metric, sum(total_impressions_14d) AS value,
+        sum(complete_impressions_14d) AS complete_value, sum(previous_complete_impressions_14d) AS previous FROM books
+    UNION ALL SELECT 'impressions_60d', sum(total_impressions_60d), NULL, NULL FROM books
+    UNION ALL SELECT 'active_users_14d', count(*) FILTER (impressions_14d > 0), count(*) - 1, count(*) FROM people
     UNION ALL SELECT 'active_workbooks_14d', count(*) FILTER (total_impressions_14d > 0),
-        count(*) FILTER (previous_impressions_14d > 0) FROM books
-    UNION ALL SELECT 'workbooks', count(*), NULL FROM books
-    UNION ALL SELECT 'used_workbooks_60d', count(*) FILTER (total_impressions_60d > 0), NULL FROM books
-    UNION ALL SELECT 'underused_workbooks', count(*), NULL
+        count(*) FILTER (complete_impressions_14d > 0), count(*) FILTER (previous_complete_impressions_14d > 0)
+        FROM books
+    UNION ALL SELECT 'workbooks', count(*), NULL, NULL FROM books
+    UNION ALL SELECT 'used_workbooks_60d', count(*) FILTER (total_impressions_60d > 0), NULL, NULL FROM books
+    UNION ALL SELECT 'underused_workbooks', count(*), NULL, NULL
         FROM underused_resources WHERE resource_type = 'sigma_workbook' AND NOT is_archived
-    UNION ALL SELECT 'new_users_14d', count(*) FILTER (is_new), 3 FROM people
-    UNION ALL SELECT 'lapsed_users', count(*) FILTER (tier = 'lapsed'), 2 FROM people
+    UNION ALL SELECT 'new_users_14d', count(*) FILTER (is_new), 4, 3 FROM people
+    UNION ALL SELECT 'lapsed_users', count(*) FILTER (tier = 'lapsed'), 4, 2 FROM people
     UNION ALL SELECT 'share_of_top_10_percent_users',
-        max(cumulative_share) FILTER (rank <= greatest(1, ceil(s2.users / 10))), NULL FROM people, size AS s2
+        max(cumulative_share) FILTER (rank <= greatest(1, ceil(s2.users / 10))), NULL, NULL FROM people, size AS s2
 );
 """

@@ -93,7 +93,7 @@ def test_the_rows_are_those_of_the_database(folder: Path, page: str) -> None:
     ) == sorted(
         rows(
             folder,
-            "SELECT name, total_impressions_60d, distinct_impressions_users_60d, total_impressions_14d, movement, "
+            "SELECT name, total_impressions_60d, distinct_impressions_users_60d, complete_impressions_14d, movement, "
             f"total_impressions_60d, {ELEMENTS} FROM popular_resources WHERE resource_type = 'sigma_workbook'",
         )
     )
@@ -225,7 +225,7 @@ def test_nothing_at_all_can_be_reported(tmp_path: Path) -> None:
     written = write_report(LocalStorage(tmp_path), "Usage")
     data = unpacked(written.path.read_text(encoding="utf-8"))
     assert data["workbooks"]["name"] == data["users"]["user"] == []
-    assert "Impressions of the last 28 days, at most 0 a day" in preview(read_headlines(tmp_path / DATABASE_NAME))
+    assert "complete days up to 2026-11-19, at most 0 a day; " in preview(read_headlines(tmp_path / DATABASE_NAME))
 
 
 def test_copies_and_removal(folder: Path, tmp_path: Path) -> None:
@@ -289,10 +289,15 @@ def test_the_command_writes_copies_and_opens_it(tmp_path: Path) -> None:
 
 def test_the_preview_shows_the_headline_figures(folder: Path) -> None:
     text = preview(read_headlines(folder / DATABASE_NAME))
-    ((now, before),) = rows(folder, "SELECT value, previous_value FROM usage_summary WHERE metric = 'impressions_14d'")
-    assert f"As of {AS_OF}" in text
-    assert f"| Impressions, 14 days | {now:,.0f} | {before:,.0f} ({now / before - 1:+.0%}) |" in text
-    assert re.search(r"`[▁▂▃▄▅▆▇█]{28}`$", text)
+    columns = "value, complete_value, previous_complete_value"
+    ((now, complete, before),) = rows(folder, f"SELECT {columns} FROM usage_summary WHERE metric = 'impressions_14d'")
+    last = date.fromisoformat(AS_OF) - timedelta(days=1)
+    assert f"As of {AS_OF}. What is compared are complete days: those up to {last}, with as many before." in text
+    assert f"| | up to {AS_OF} | up to {last} | before |" in text
+    compared = f"{complete:,.0f} | {before:,.0f} ({complete / before - 1:+.1%})"
+    assert f"| Impressions, 14 days | {now:,.0f} | {compared} |" in text
+    # One of the days was not captured.
+    assert re.search(r"· was not captured:\n\n`[▁▂▃▄▅▆▇█]{19}·[▁▂▃▄▅▆▇█]{8}`$", text)
     # In the words of the page.
     page = (folder / REPORT_NAME).read_text(encoding="utf-8")
     labels = re.findall(r"^\| (\w[^|(]*)(?: \(([^)]*)\))? \|", text, re.MULTILINE)

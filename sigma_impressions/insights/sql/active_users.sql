@@ -1,16 +1,14 @@
 -- How active each user of the 60 days is, and each member who may use Sigma (docs/insights.md).
 -- Reads:      users_and_members, what_is_known
 -- Makes:      published.active_users
--- Parameters: $as_of, $first_event_date
+-- Parameter:  $as_of
 CREATE TABLE published.active_users AS
 SELECT
     $as_of::DATE AS as_of_date,
     u.user_email,
     u.tier,
-    -- Unless something was captured before the 14 days, nobody can be told from those who were there before.
-    coalesce(
-        u.first_impression_at::DATE > $as_of::DATE - 14 AND $first_event_date::DATE <= $as_of::DATE - 14, FALSE
-    ) AS is_new,
+    -- Unless the 14 days before were captured too, nobody can be told from those who were there before.
+    coalesce(u.first_impression_at::DATE > $as_of::DATE - 14 AND k.captured_since <= $as_of::DATE - 27, FALSE) AS is_new,
     u.impressions_60d,
     u.impressions_14d,
     u.active_days_60d,

@@ -1,4 +1,4 @@
--- The users as of the dates that the summary is compared with.
+-- The users as of the dates that the summary compares.
 -- Reads:      user_activity (as of earlier dates)
 -- Parameter:  $compared, the dates
 CREATE OR REPLACE TEMP TABLE earlier_activity AS

@@ -1,4 +1,4 @@
--- The resources as of the dates that the summary is compared with.
+-- The resources as of the dates that the summary compares.
 -- Reads:      resource_impressions (as of earlier dates)
 -- Parameter:  $compared, the dates
 CREATE OR REPLACE TEMP TABLE earlier_resources AS

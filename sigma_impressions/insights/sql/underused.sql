@@ -1,4 +1,4 @@
--- The underused resources as of the published date and those that the summary is compared with (docs/insights.md).
+-- The underused resources as of the published date and those that the summary compares (docs/insights.md).
 -- A resource is as old as Sigma says, and has been there at least since a snapshot first held it, unless that is the
 -- first snapshot of all. Its viewers are at most its users and, for each view of nobody, one more.
 -- Reads:      stated_resources, published.resource_history

@@ -1,8 +1,8 @@
 -- Impressions, active users and active workbooks of every day of the window (docs/insights.md).
 -- The days on which a user was active are the bits of one number, day 0 being the first that a month of the window
 -- holds: so a user's week or month is one look at that number.
--- Reads:      counted_days (event_date, impressions, distinct_users), daily_totals, earlier_active_days,
---             published.daily_impressions, resources
+-- Reads:      counted_days (event_date, impressions, distinct_users), captured_days (event_date), daily_totals,
+--             earlier_active_days, published.daily_impressions, resources, what_is_known
 -- Makes:      published.usage_by_day
 -- Parameter:  $as_of
 CREATE TABLE published.usage_by_day AS
@@ -49,9 +49,13 @@ SELECT
     coalesce(c.distinct_users, 0)::BIGINT AS active_users,
     coalesce(a.weekly_active_users, 0)::BIGINT AS weekly_active_users,
     coalesce(a.monthly_active_users, 0)::BIGINT AS monthly_active_users,
-    coalesce(w.active_workbooks, 0)::BIGINT AS active_workbooks
+    coalesce(w.active_workbooks, 0)::BIGINT AS active_workbooks,
+    p.event_date IS NOT NULL AS is_captured,
+    coalesce(d.event_date <= k.last_complete_day, FALSE) AS is_complete
 FROM days AS d
+CROSS JOIN what_is_known AS k
 LEFT JOIN active AS a USING (day_no)
 LEFT JOIN counted_days AS c USING (event_date)
 LEFT JOIN workbooks AS w USING (event_date)
+LEFT JOIN captured_days AS p USING (event_date)
 ORDER BY d.event_date

@@ -1,57 +1,59 @@
--- The headline figures, each with the same one before: of 14 or 60 days earlier, where it is known (docs/insights.md).
--- Those of members have none before, and say why they are not known.
--- Reads:      counted_days (event_date, impressions), daily_totals, published.daily_impressions, ever_seen,
---             stated_resources, underused, user_tiers, resources, users_and_members, what_is_known
+-- The headline figures as of the date and, to be compared, as of the last complete day C and as of 14 or 60 days before
+-- C, where all days that they count were captured (docs/insights.md). Those of members are not compared, and say why
+-- they are not known.
+-- Reads:      counted_days (event_date, impressions), captured_days (event_date), daily_totals,
+--             published.daily_impressions, ever_seen, stated_resources, underused, user_tiers, resources,
+--             users_and_members, what_is_known
 -- Makes:      published.usage_summary
--- Parameters: $as_of, $first_event_date, $top_share
+-- Parameters: $as_of, $top_share
 CREATE TABLE published.usage_summary AS
-WITH impressions AS (
+WITH known AS (
+    SELECT last_complete_day AS c, $as_of::DATE AS d, captured_since
+    FROM what_is_known
+),
+
+impressions AS (
     SELECT
-        coalesce(sum(impressions) FILTER (WHERE event_date > $as_of::DATE - 14), 0) AS now_14d,
-        coalesce(
-            sum(impressions) FILTER (WHERE event_date BETWEEN $as_of::DATE - 27 AND $as_of::DATE - 14), 0
-        ) AS before_14d,
-        coalesce(sum(impressions) FILTER (WHERE event_date > $as_of::DATE - 60), 0) AS now_60d,
-        coalesce(
-            sum(impressions) FILTER (WHERE event_date BETWEEN $as_of::DATE - 119 AND $as_of::DATE - 60), 0
-        ) AS before_60d
-    FROM counted_days
+        coalesce(sum(i.impressions) FILTER (WHERE i.event_date > k.d - 14), 0) AS now_14d,
+        coalesce(sum(i.impressions) FILTER (WHERE i.event_date BETWEEN k.c - 13 AND k.c), 0) AS complete_14d,
+        coalesce(sum(i.impressions) FILTER (WHERE i.event_date BETWEEN k.c - 27 AND k.c - 14), 0) AS previous_14d,
+        coalesce(sum(i.impressions) FILTER (WHERE i.event_date > k.d - 60), 0) AS now_60d,
+        coalesce(sum(i.impressions) FILTER (WHERE i.event_date BETWEEN k.c - 59 AND k.c), 0) AS complete_60d,
+        coalesce(sum(i.impressions) FILTER (WHERE i.event_date BETWEEN k.c - 119 AND k.c - 60), 0) AS previous_60d
+    FROM counted_days AS i
+    CROSS JOIN known AS k
 ),
 
 users AS (
     SELECT
-        count(DISTINCT user_email) FILTER (WHERE event_date > $as_of::DATE - 14) AS now_14d,
-        count(DISTINCT user_email) FILTER (
-            WHERE event_date BETWEEN $as_of::DATE - 27 AND $as_of::DATE - 14
-        ) AS before_14d
-    FROM daily_totals
-    WHERE event_date > $as_of::DATE - 28
+        count(DISTINCT t.user_email) FILTER (WHERE t.event_date > k.d - 14) AS now_14d,
+        count(DISTINCT t.user_email) FILTER (WHERE t.event_date BETWEEN k.c - 13 AND k.c) AS complete_14d,
+        count(DISTINCT t.user_email) FILTER (WHERE t.event_date BETWEEN k.c - 27 AND k.c - 14) AS previous_14d
+    FROM daily_totals AS t
+    CROSS JOIN known AS k
 ),
 
 active_workbooks AS (
     SELECT
-        count(DISTINCT workbook_url_id) FILTER (WHERE event_date > $as_of::DATE - 14) AS now_14d,
-        count(DISTINCT workbook_url_id) FILTER (
-            WHERE event_date BETWEEN $as_of::DATE - 27 AND $as_of::DATE - 14
-        ) AS before_14d
-    FROM published.daily_impressions
-    WHERE
-        event_date > $as_of::DATE - 28
-        AND workbook_url_id NOT IN (SELECT workbook_url_id FROM resources WHERE resource_type = 'sigma_data_model')
+        count(DISTINCT i.workbook_url_id) FILTER (WHERE i.event_date > k.d - 14) AS now_14d,
+        count(DISTINCT i.workbook_url_id) FILTER (WHERE i.event_date BETWEEN k.c - 13 AND k.c) AS complete_14d,
+        count(DISTINCT i.workbook_url_id) FILTER (WHERE i.event_date BETWEEN k.c - 27 AND k.c - 14) AS previous_14d
+    FROM published.daily_impressions AS i
+    CROSS JOIN known AS k
+    WHERE i.workbook_url_id NOT IN (SELECT workbook_url_id FROM resources WHERE resource_type = 'sigma_data_model')
 ),
 
+-- Unless the 14 days before were captured, nobody can be told from those who were there before.
 new_users AS (
     SELECT
-        count(*) FILTER (
-            WHERE first_impression_at::DATE > $as_of::DATE - 14 AND $first_event_date::DATE <= $as_of::DATE - 14
-        ) AS now_14d,
-        count(*) FILTER (
-            WHERE first_impression_at::DATE BETWEEN $as_of::DATE - 27 AND $as_of::DATE - 14
-        ) AS before_14d
-    FROM ever_seen
+        count(*) FILTER (WHERE e.first_impression_at::DATE > k.d - 14 AND k.captured_since <= k.d - 27) AS now_14d,
+        count(*) FILTER (WHERE e.first_impression_at::DATE BETWEEN k.c - 13 AND k.c) AS complete_14d,
+        count(*) FILTER (WHERE e.first_impression_at::DATE BETWEEN k.c - 27 AND k.c - 14) AS previous_14d
+    FROM ever_seen AS e
+    CROSS JOIN known AS k
 ),
 
--- As of the published date, and as of those that it is compared with.
+-- As of the published date, and as of those that are compared.
 as_of_dates AS (
     SELECT $as_of::DATE AS as_of_date
     UNION
@@ -99,10 +101,18 @@ stated AS (
     LEFT JOIN tiers AS t USING (as_of_date)
 ),
 
-by_metric AS (
+unpivoted AS (
     UNPIVOT stated
     ON workbooks, used_workbooks_60d, underused_workbooks, lapsed_users, share_of_top_10_percent_users
     INTO NAME metric VALUE value
+),
+
+by_metric AS (
+    SELECT
+        *,
+        CASE metric WHEN 'workbooks' THEN 0 ELSE 60 END AS days,
+        CASE metric WHEN 'used_workbooks_60d' THEN 60 ELSE 14 END AS later
+    FROM unpivoted
 ),
 
 people AS (
@@ -149,41 +159,102 @@ of_members AS (
     FROM people AS p CROSS JOIN why_not AS w
 ),
 
--- Of each figure: the figure before, and the first day that must have been captured for it to be known.
+-- Of each figure: how many days it counts, or has to know, and how many days later than the one before it is stated;
+-- `kept_from` is the first day of what it is counted from.
 figures AS (
-    SELECT 'impressions_14d' AS metric, now_14d AS value, before_14d AS previous_value, $as_of::DATE - 27 AS known_from
+    SELECT
+        'impressions_14d' AS metric,
+        now_14d AS value,
+        complete_14d AS complete_value,
+        previous_14d AS previous_complete_value,
+        14 AS days,
+        14 AS later,
+        '-infinity'::DATE AS kept_from
     FROM impressions
     UNION ALL
-    SELECT 'impressions_60d', now_60d, before_60d, $as_of::DATE - 119
+    SELECT 'impressions_60d', now_60d, complete_60d, previous_60d, 60, 60, '-infinity'::DATE
     FROM impressions
     UNION ALL
-    SELECT 'active_users_14d', now_14d, before_14d, $as_of::DATE - 27
+    SELECT 'active_users_14d', now_14d, complete_14d, previous_14d, 14, 14, $as_of::DATE - 59
     FROM users
     UNION ALL
-    SELECT 'active_workbooks_14d', now_14d, before_14d, $as_of::DATE - 27
+    SELECT 'active_workbooks_14d', now_14d, complete_14d, previous_14d, 14, 14, $as_of::DATE - 59
     FROM active_workbooks
     UNION ALL
-    SELECT 'new_users_14d', now_14d, before_14d, $as_of::DATE - 28
+    SELECT 'new_users_14d', now_14d, complete_14d, previous_14d, 28, 14, '-infinity'::DATE
     FROM new_users
     UNION ALL
-    SELECT n.metric, n.value, b.value, b.as_of_date - 59
+    SELECT
+        n.metric,
+        n.value,
+        c.value,
+        b.value,
+        n.days,
+        n.later,
+        '-infinity'::DATE
     FROM by_metric AS n
-    LEFT JOIN by_metric AS b
-        ON
-            n.metric = b.metric
-            AND b.as_of_date = $as_of::DATE - CASE WHEN n.metric = 'used_workbooks_60d' THEN 60 ELSE 14 END
-    WHERE n.as_of_date = $as_of::DATE
+    CROSS JOIN known AS k
+    LEFT JOIN by_metric AS c ON n.metric = c.metric AND c.as_of_date = k.c
+    LEFT JOIN by_metric AS b ON n.metric = b.metric AND b.as_of_date = k.c - n.later
+    WHERE n.as_of_date = k.d
+),
+
+checked AS (
+    SELECT
+        f.*,
+        k.c,
+        k.c - f.days + 1 AS first_day,
+        k.c - f.later - f.days + 1 AS first_day_before,
+        (SELECT count(*) FROM captured_days WHERE event_date BETWEEN first_day AND k.c) AS captured,
+        (
+            SELECT count(*) FROM captured_days WHERE event_date BETWEEN first_day_before AND k.c - f.later
+        ) AS captured_before,
+        (SELECT count(*) FROM captured_days WHERE event_date BETWEEN first_day_before AND k.c) AS captured_in_all
+    FROM figures AS f
+    CROSS JOIN known AS k
+),
+
+compared AS (
+    SELECT
+        *,
+        CASE WHEN captured = days AND first_day >= kept_from THEN complete_value END AS complete,
+        CASE WHEN captured_before = days AND first_day_before >= kept_from THEN previous_complete_value END AS previous
+    FROM checked
 )
 
 SELECT
     $as_of::DATE AS as_of_date,
     metric,
     value::DOUBLE AS value,
-    CASE WHEN $first_event_date::DATE <= known_from THEN previous_value::DOUBLE END AS previous_value,
+    c AS last_complete_day,
+    complete::DOUBLE AS complete_value,
+    previous::DOUBLE AS previous_complete_value,
+    CASE
+        WHEN complete IS NOT NULL AND previous IS NOT NULL THEN NULL
+        WHEN c IS NULL THEN 'No export file has been read, so no day is complete.'
+        WHEN captured < days OR captured_before < days
+            THEN format(
+                'Of the {} days from {} to {}, {} were not captured.',
+                days + later,
+                first_day_before::VARCHAR,
+                c::VARCHAR,
+                days + later - captured_in_all
+            )
+        WHEN first_day_before < kept_from THEN format('The last complete day, {}, is too long ago.', c::VARCHAR)
+        ELSE format('There are no tables as of {} and as of {}.', (c - later)::VARCHAR, c::VARCHAR)
+    END AS not_compared_because,
     NULL AS unknown_because
-FROM figures
+FROM compared
 UNION ALL
-SELECT $as_of::DATE, metric, CASE WHEN unknown_because IS NULL THEN value END, NULL, unknown_because
+SELECT
+    $as_of::DATE,
+    metric,
+    CASE WHEN unknown_because IS NULL THEN value END,
+    NULL,
+    NULL,
+    NULL,
+    'Members are known as of the newest snapshot only.',
+    unknown_because
 FROM of_members
 ORDER BY list_position(
     [

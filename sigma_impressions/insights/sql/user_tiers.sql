@@ -1,4 +1,4 @@
--- The users as of the published date and those that the summary is compared with, each with a tier (docs/insights.md).
+-- The users as of the published date and those that the summary compares, each with a tier (docs/insights.md).
 -- `row_rank` tells users of equal rank apart.
 -- Reads:      user_activity (of the as-of date), earlier_activity
 -- Parameters: $power_user_days, $regular_user_days

@@ -47,8 +47,13 @@ def _between_exports(files: pl.DataFrame) -> pl.DataFrame:
 
 def _inside_exports(files: pl.DataFrame) -> pl.DataFrame:
     """The days between those that one file tells of: its event dates, and its file date."""
-    told = files.select("file_id", day=pl.concat_list("event_dates", "file_date")).explode("day").unique()
-    following = told.sort("file_id", "day").with_columns(next=pl.col("day").shift(-1).over("file_id"))
-    apart = (pl.col("next") - pl.col("day")).dt.total_days()
-    gaps = following.filter(apart.is_between(2, LONGEST_GAP)).select("day", "next").unique()
-    return gaps.select(day=pl.date_ranges("day", "next", closed="none")).explode("day").drop_nulls()
+    told = [files.select("file_id", days=days) for days in ("event_dates", pl.concat_list("event_dates", "file_date"))]
+    return pl.concat([_between(days.explode("days").drop_nulls().unique()) for days in told])
+
+
+def _between(told: pl.DataFrame) -> pl.DataFrame:
+    """The days between the `days` of each file, where these are not too far apart."""
+    gaps = told.sort("file_id", "days").with_columns(next=pl.col("days").shift(-1).over("file_id"))
+    apart = (pl.col("next") - pl.col("days")).dt.total_days()
+    narrow = gaps.filter(apart.is_between(2, LONGEST_GAP)).select("days", "next").unique()
+    return narrow.select(day=pl.date_ranges("days", "next", closed="none")).explode("day")

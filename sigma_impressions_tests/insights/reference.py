@@ -9,6 +9,7 @@ from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 from sigma_impressions.insights.thresholds import InsightRules
+from sigma_impressions_tests.metrics.captured import Captured
 from sigma_impressions_tests.metrics.reference import Impression, match, users_of
 
 Resource = dict[str, Any]
@@ -31,11 +32,36 @@ class View:
         return day_of(self.impression.at)
 
 
+def captured_days(files: list[Captured], viewed: set[date], as_of: date) -> set[date]:
+    """The days whose views would be in the files, if there had been any; `viewed` are those with views."""
+    first = min(viewed | {file.file_date for file in files}, default=as_of)
+    days = [first + timedelta(days=age) for age in range((as_of - first).days + 1)]
+    return {day for day in days if _is_captured(day, files, viewed)}
+
+
+def _is_captured(day: date, files: list[Captured], viewed: set[date]) -> bool:
+    if day in viewed:
+        return True
+    if {day, day + timedelta(days=1)} <= {file.file_date for file in files}:
+        return True
+    for file in files:
+        told = {*file.days, file.file_date}
+        before, after = [one for one in told if one < day], [one for one in told if one > day]
+        if before and after and (min(after) - max(before)).days <= 14:
+            return True
+    return False
+
+
+def last_complete_day(files: Iterable[Captured], as_of: date) -> date | None:
+    newest = max((file.last_modified for file in files if file.last_modified), default=None)
+    return newest and min(as_of, day_of(newest) - timedelta(days=1))
+
+
 class Insights:
     """The insight tables as of a day.
 
     `resources` gives those of an as-of date, `first_seen` when a snapshot held one (by type, workbook and element)
-    first, `stated` the earlier as-of dates that have tables.
+    first, `stated` the earlier as-of dates that have tables, `files` the export files that were read.
     """
 
     def __init__(
@@ -47,9 +73,10 @@ class Insights:
         as_of: date,
         rules: InsightRules,
         stated: Iterable[date],
+        files: list[Captured],
     ) -> None:
         self._as_of, self._rules, self._resources, self._first_seen = as_of, rules, resources, first_seen
-        self._stated = set(stated)
+        self._stated = {*stated, as_of}
         self._views = []
         for impression in impressions:
             if day_of(impression.at) <= as_of:
@@ -57,7 +84,14 @@ class Insights:
                 self._views.append(View(impression, workbook, resource_is_known))
         models = [r for r in resources(as_of) if r["resource_type"] == "sigma_data_model"]
         self._data_models = {model["workbook_url_id"] for model in models}
-        self._first_day = min((view.day for view in self._views), default=as_of)
+        self._complete = last_complete_day(files, as_of)
+        self._captured = captured_days(files, {view.day for view in self._views}, as_of)
+        self._captured_since = None
+        later = as_of
+        for day in sorted(self._captured, reverse=True):
+            if (later - day).days > 14:
+                break
+            self._captured_since = later = day
 
     # --- what the tables are made from
 
@@ -89,8 +123,34 @@ class Insights:
     def _active_workbooks(self, views: Iterable[View]) -> int:
         return len({view.workbook for view in views} - self._data_models)
 
-    def _is_captured_before(self, day: date) -> bool:
-        return self._first_day < day
+    # --- complete days
+
+    def _are_captured(self, first: date, last: date) -> bool:
+        return all(first + timedelta(days=age) in self._captured for age in range((last - first).days + 1))
+
+    def _before_complete(self, days: int) -> date:
+        assert self._complete
+        return self._complete - timedelta(days=days)
+
+    def _compared(self, views: Iterable[View]) -> dict[str, Any]:
+        """The impressions of 14 complete days and of those before, and how they differ."""
+        figures = []
+        views = list(views)
+        for end in (0, 14):
+            is_known = (
+                self._complete
+                and self._before_complete(end + 13) >= self._back(59)
+                and self._are_captured(self._before_complete(end + 13), self._before_complete(end))
+            )
+            days = (self._before_complete(end + 13), self._before_complete(end)) if is_known else None
+            figures.append(count(view for view in views if days[0] <= view.day <= days[1]) if days else None)
+        now, before = figures
+        return {
+            "last_complete_day": self._complete,
+            "complete_impressions_14d": now,
+            "previous_complete_impressions_14d": before,
+            "trend_14d": now / before - 1 if now is not None and before else None,
+        }
 
     # --- the tables
 
@@ -99,18 +159,18 @@ class Insights:
         rows = []
         for resource in present:
             of_60 = self._window(resource, self._as_of, 60)
-            now = count(self._window(resource, self._as_of, 14))
-            before = count(self._window(resource, self._back(14), 14))
+            compared = self._compared(self._of(resource, self._views))
             rows.append(
                 {
                     "as_of_date": self._as_of,
                     **key(resource),
                     "total_impressions_60d": count(of_60),
                     "distinct_impressions_users_60d": len(users(of_60)),
-                    "total_impressions_14d": now,
-                    "previous_impressions_14d": before,
-                    "trend_14d": now / before - 1 if before else None,
-                    "movement": movement(now, before),
+                    "total_impressions_14d": count(self._window(resource, self._as_of, 14)),
+                    **compared,
+                    "movement": movement(
+                        compared["complete_impressions_14d"], compared["previous_complete_impressions_14d"]
+                    ),
                     "last_impression_at": self._last(resource),
                 }
             )
@@ -182,7 +242,7 @@ class Insights:
                     "as_of_date": self._as_of,
                     "user_email": user,
                     "tier": self._tier(user, self._as_of),
-                    "is_new": day_of(self._first(user)) > self._back(14) and self._is_captured_before(self._back(13)),
+                    "is_new": day_of(self._first(user)) > self._back(14) and self._knows_new_users(),
                     "impressions_60d": count(views),
                     "impressions_14d": count(last_14),
                     "active_days_60d": len({view.day for view in views}),
@@ -198,6 +258,9 @@ class Insights:
             )
         return rows
 
+    def _knows_new_users(self) -> bool:
+        return self._captured_since is not None and self._captured_since <= self._back(27)
+
     def usage_by_day(self) -> list[dict[str, Any]]:
         rows = []
         for day in (self._back(age) for age in reversed(range(60))):
@@ -211,42 +274,60 @@ class Insights:
                     "weekly_active_users": len(users(self._between(day - timedelta(days=6), day))),
                     "monthly_active_users": len(users(self._between(day - timedelta(days=29), day))),
                     "active_workbooks": self._active_workbooks(views),
+                    "is_captured": day in self._captured,
+                    "is_complete": self._complete is not None and day <= self._complete,
                 }
             )
         return rows
 
     def usage_summary(self) -> list[dict[str, Any]]:
-        rows: list[tuple[str, float, float | None]] = []
-        for name, days, figure in (
-            ("impressions_14d", 14, count),
-            ("impressions_60d", 60, count),
-            ("active_users_14d", 14, lambda views: len(users(views))),
-            ("active_workbooks_14d", 14, self._active_workbooks),
-        ):
-            now, before = (
-                figure(self._between(self._back(end + days - 1), self._back(end)))  # type: ignore[no-untyped-call]
-                for end in (0, days)
+        def windows(days: int, figure: Callable[[list[View]], int]) -> Callable[[date], int]:
+            return lambda end: figure(self._between(end - timedelta(days=days - 1), end))
+
+        def new_users(end: date) -> int:
+            firsts = [day_of(self._first(user)) for user in users(self._views)]
+            return sum(end - timedelta(days=13) <= day <= end for day in firsts)
+
+        # How many days it counts, or has to know, how much later it is stated than the one before, and whether the
+        # published database must have the days, or there must be tables of the dates.
+        figures: list[tuple[str, int, int, bool, bool, Callable[[date], float]]] = [
+            ("impressions_14d", 14, 14, False, False, windows(14, count)),
+            ("impressions_60d", 60, 60, False, False, windows(60, count)),
+            ("active_users_14d", 14, 14, True, False, windows(14, lambda views: len(users(views)))),
+            ("active_workbooks_14d", 14, 14, True, False, windows(14, self._active_workbooks)),
+            ("workbooks", 0, 14, False, True, lambda as_of: len(self._workbooks(as_of))),
+            ("used_workbooks_60d", 60, 60, False, True, self._used_workbooks),
+            ("underused_workbooks", 60, 14, False, True, self._underused_workbooks),
+            ("lapsed_users", 60, 14, False, True, self._lapsed_users),
+            ("share_of_top_10_percent_users", 60, 14, False, True, self._share_of_top),
+            ("new_users_14d", 28, 14, False, False, new_users),
+        ]
+        rows = []
+        for name, days, later, in_window, of_tables, figure in figures:
+            compared = []
+            for back in (0, later):
+                end = self._complete and self._before_complete(back)
+                first = end and end - timedelta(days=days - 1)
+                is_known = (
+                    end
+                    and first
+                    and self._are_captured(first, end)
+                    and (not in_window or first >= self._back(59))
+                    and (not of_tables or end in self._stated)
+                )
+                compared.append(figure(end) if end and is_known else None)
+            value = figure(self._as_of) if name != "new_users_14d" or self._knows_new_users() else 0
+            rows.append(
+                {
+                    "as_of_date": self._as_of,
+                    "metric": name,
+                    "value": value,
+                    "last_complete_day": self._complete,
+                    "complete_value": compared[0],
+                    "previous_complete_value": compared[1],
+                }
             )
-            rows.append((name, now, before if self._is_captured_before(self._back(2 * days - 2)) else None))
-        for name, back, state in (
-            ("workbooks", 14, lambda as_of: len(self._workbooks(as_of))),
-            ("used_workbooks_60d", 60, self._used_workbooks),
-            ("underused_workbooks", 14, self._underused_workbooks),
-            ("lapsed_users", 14, self._lapsed_users),
-            ("share_of_top_10_percent_users", 14, self._share_of_top),
-        ):
-            then = self._back(back)
-            is_known = then in self._stated and self._is_captured_before(then - timedelta(days=58))
-            rows.append((name, state(self._as_of), state(then) if is_known else None))
-        firsts = [day_of(self._first(user)) for user in users(self._views)]
-        new, new_before = (
-            sum(self._back(end + 13) <= day <= self._back(end) for day in firsts)
-            if self._is_captured_before(self._back(end + 13))
-            else None
-            for end in (0, 14)
-        )
-        rows.append(("new_users_14d", new or 0, new_before))
-        return [{"as_of_date": self._as_of, "metric": m, "value": v, "previous_value": p} for m, v, p in rows]
+        return rows
 
     def _workbooks(self, as_of: date) -> list[Resource]:
         return [
@@ -274,7 +355,9 @@ class Insights:
         return sum(totals[:top]) / sum(totals) if totals else 0.0
 
 
-def movement(now: int, before: int) -> str:
+def movement(now: int | None, before: int | None) -> str:
+    if now is None or before is None:
+        return "unknown"
     if not before:
         return "new" if now else "none"
     if not now:

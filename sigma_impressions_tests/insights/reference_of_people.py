@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable
-from datetime import date, datetime, timedelta
+from datetime import date, datetime
 from typing import Any
 
 from sigma_impressions_tests.insights.reference import Insights, Resource, View, count, day_of, users
@@ -14,18 +13,11 @@ DAYS = (14, 30, 60)
 
 
 class InsightsOfPeople(Insights):
-    """With members, and the time at which the newest export file was last modified."""
+    """With members."""
 
-    def __init__(self, *given: Any, members: list[Member], last_modified: datetime | None, **named: Any) -> None:
+    def __init__(self, *given: Any, members: list[Member], **named: Any) -> None:
         super().__init__(*given, **named)
         self._members = members
-        self._complete = last_modified and min(self._as_of, day_of(last_modified) - timedelta(days=1))
-        self._captured_since = None
-        later = self._as_of
-        for day in sorted({view.day for view in self._views}, reverse=True):
-            if (later - day).days > 14:
-                break
-            self._captured_since = later = day
 
     # --- members
 
@@ -147,7 +139,7 @@ class InsightsOfPeople(Insights):
         if not self._members:
             figures = dict.fromkeys(figures)
         added = [
-            {"as_of_date": self._as_of, "metric": name, "value": value, "previous_value": None}
+            {"as_of_date": self._as_of, "metric": name, "value": value, "complete_value": None}
             for name, value in figures.items()
         ]
         return super().usage_summary() + added
@@ -178,25 +170,6 @@ class InsightsOfPeople(Insights):
                 }
             )
         return rows
-
-    # --- complete days
-
-    def _compared(self, views: Iterable[View]) -> dict[str, Any]:
-        """The impressions of 14 complete days and of those before, and how they differ."""
-        now = before = None
-        if self._complete and self._complete - timedelta(days=13) >= self._back(59):
-            views = list(views)
-            first = self._complete - timedelta(days=13)
-            now = count(view for view in views if first <= view.day <= self._complete)
-            earliest = first - timedelta(days=14)
-            if self._captured_since and earliest >= max(self._captured_since, self._back(59)):
-                before = count(view for view in views if earliest <= view.day < first)
-        return {
-            "last_complete_day": self._complete,
-            "complete_impressions_14d": now,
-            "previous_complete_impressions_14d": before,
-            "trend_14d": now / before - 1 if now is not None and before else None,
-        }
 
     # --- teams
 

@@ -26,7 +26,7 @@ from sigma_impressions.upstream.contract import conform
 from sigma_impressions.upstream.snapshots import capture_snapshot
 from sigma_impressions_tests.insights.reference import Resource
 from sigma_impressions_tests.insights.reference_of_people import InsightsOfPeople
-from sigma_impressions_tests.metrics.captured import capture
+from sigma_impressions_tests.metrics.captured import Captured, capture, capture_files
 from sigma_impressions_tests.metrics.reference import Row, count_once
 
 pytestmark = pytest.mark.slow
@@ -127,7 +127,9 @@ def _rounded(value: Any) -> Any:
     return round(value, 9) if isinstance(value, float) else value
 
 
-EARLIER_DATES = [AS_OF - timedelta(days=days) for days in (1, 14, 40, 60, 75, 100, 130, 180)]
+EARLIER_DATES = [AS_OF - timedelta(days=days) for days in (1, 14, 15, 40, 61, 75, 100, 130, 180)]
+ROBOT = [Row(ago(age), "robot", "Old", None) for age in range(0, 200, 14)]
+"""Views so near each other that all days between them are captured."""
 
 
 @pytest.mark.slow
@@ -135,24 +137,28 @@ EARLIER_DATES = [AS_OF - timedelta(days=days) for days in (1, 14, 40, 60, 75, 10
 @given(
     rows=st.lists(ROWS, min_size=5, max_size=60),
     stated=st.sets(st.sampled_from(EARLIER_DATES), max_size=5),
+    captured=st.sampled_from([[], ROBOT]),
     rules=st.sampled_from([InsightRules(), InsightRules(1, 3, 2), InsightRules(3, 2, 1)]),
 )
-def test_tables_equal_the_reference(rows: list[Row], stated: set[date], rules: InsightRules) -> None:
+def test_tables_equal_the_reference(
+    rows: list[Row], captured: list[Row], stated: set[date], rules: InsightRules
+) -> None:
+    file = Captured("f1", [*rows, *captured], AS_OF, ago(0))
     with tempfile.TemporaryDirectory() as folder:
         tables = tables_of(Path(folder))
-        capture(tables, "f1", rows)
+        capture_files(tables, [file])
         refresh(tables, AS_OF, *stated)
         # A history that is published as of an earlier day must not know what came later.
         for as_of in {AS_OF} | (stated & {AS_OF - timedelta(days=14)}):
             shown = found(publish_database(tables, as_of, rules=rules).path)
             before = {day for day in stated if day < as_of}
             wanted = InsightsOfPeople(
-                *(count_once([rows]), resources, first_seen()),
+                *(count_once([file.rows]), resources, first_seen()),
                 as_of=as_of,
                 rules=rules,
                 stated=before,
+                files=[file],
                 members=[],
-                last_modified=None,
             )
             for name in INSIGHT_TABLES:
                 expected, given_rows = getattr(wanted, name)(), shown[name]
@@ -189,7 +195,7 @@ def stored(tmp_path_factory: pytest.TempPathFactory) -> Path:
     users = ["ann@example.com", "bob@example.com"]
     rows = [Row(ago(age), user, "Sales", "chart") for age in (0, 3, 90) for user in users]
     rows += [Row(ago(2), "ann@example.com", "Grown", None), Row(ago(150), "cyd@example.com", "Old", None)]
-    capture(tables, "f1", [*rows, Row(ago(90), "ann@example.com", "Sales", "table")])
+    capture(tables, "f1", [*rows, Row(ago(90), "ann@example.com", "Sales", "table")], last_modified=ago(0))
     refresh(tables, AS_OF, AS_OF - timedelta(days=100))
     return tables.root
 
@@ -244,7 +250,7 @@ def test_data_models_are_ranked_by_themselves_and_are_no_workbooks(tables: Table
     shown = found(publish_database(tables).path)
     (model,) = [row for row in shown["popular_resources"] if row["resource_type"] == "sigma_data_model"]
     figures = ("total_impressions_60d", "rank_by_impressions", "percentile_by_impressions", "movement")
-    assert [model[name] for name in figures] == [3, 1, 0, "new"]
+    assert [model[name] for name in figures] == [3, 1, 0, "unknown"]
     underused = {(row["resource_type"], row["workbook_url_id"]) for row in shown["underused_resources"]}
     assert ("sigma_data_model", "Model") in underused
     # Sales and Grown were viewed as workbooks; so were those two, of the four that are not archived, in 60 days.
@@ -262,8 +268,8 @@ def test_they_are_published_anew_when_what_they_show_has_changed(tables: Tables)
     rules = InsightRules(power_user_days=9)
     assert publish_database(tables, rules=rules).is_new
     assert not publish_database(tables, rules=rules).is_new
-    # A figure to compare with.
-    refresh(tables, AS_OF - timedelta(days=14))
+    # A figure to compare with, of 14 days before the last complete day.
+    refresh(tables, AS_OF - timedelta(days=15))
     assert publish_database(tables, rules=rules).is_new
     # Views long before the window.
     capture(tables, "late", [Row(ago(170), "dan@example.com", "Young", None)])

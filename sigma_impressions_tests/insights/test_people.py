@@ -28,7 +28,7 @@ from sigma_impressions.upstream.snapshots import capture_snapshot
 from sigma_impressions_tests.insights.reference import Resource
 from sigma_impressions_tests.insights.reference_of_people import InsightsOfPeople, Member
 from sigma_impressions_tests.insights.test_insight_tables import AS_OF, _rounded, ago, element, refresh, workbook
-from sigma_impressions_tests.metrics.captured import capture
+from sigma_impressions_tests.metrics.captured import Captured, capture, capture_files
 from sigma_impressions_tests.metrics.reference import Row, count_once
 
 pytestmark = pytest.mark.slow
@@ -176,7 +176,8 @@ def test_tables_about_people_equal_the_reference(
         tables = Tables(Path(folder))
         snapshot = conform(pl.DataFrame(resources, infer_schema_length=None), "the test")
         capture_snapshot(tables, snapshot, "here", FIRST_SNAPSHOT)
-        capture(tables, "f1", rows, last_modified=last_modified)
+        file = Captured("f1", rows, AS_OF, last_modified)
+        capture_files(tables, [file])
         refresh(tables, AS_OF, as_of)
         shown = published(tables, members, as_of)
     seen = {(r["resource_type"], r["workbook_url_id"], r.get("element_id")): FIRST_SNAPSHOT for r in resources}
@@ -187,8 +188,8 @@ def test_tables_about_people_equal_the_reference(
         as_of=as_of,
         rules=DEFAULT_RULES,
         stated=[],
+        files=[file],
         members=members,
-        last_modified=last_modified,
     )
     for name in ("user_activity", "active_users", "usage_summary", *INSIGHT_TABLES[5:]):
         expected, found = getattr(wanted, name)(), shown[name]

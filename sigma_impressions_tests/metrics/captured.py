@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import UTC, date, datetime
 
 import polars as pl
@@ -29,10 +30,29 @@ def capture(
     last_modified: datetime | None = None,
 ) -> None:
     """Register a file that holds the rows."""
-    origin = {"file_date": file_date, "file_id": file_id, "capture_id": f"capture of {file_id}"}
+    capture_files(tables, [Captured(file_id, rows, file_date, last_modified)])
+
+
+@dataclass(frozen=True)
+class Captured:
+    """An export file that was read, with the rows that it holds."""
+
+    file_id: str
+    rows: list[Row]
+    file_date: date
+    last_modified: datetime | None
+
+    @property
+    def days(self) -> list[date]:
+        """The event dates that it holds, in order."""
+        return sorted({row.request_time.date() for row in self.rows})
+
+
+def capture_files(tables: Tables, files: list[Captured]) -> None:
+    """Register files that hold rows."""
     accepted = [
         {
-            **origin,
+            **_origin(file),
             "row_number": number,
             "request_time": row.request_time,
             "event_date": row.request_time.date(),
@@ -42,25 +62,34 @@ def capture(
             "count": row.count,
             "event_id": row.event_id,
         }
-        for number, row in enumerate(rows, 1)
+        for file in files
+        for number, row in enumerate(file.rows, 1)
     ]
     if accepted:
         frame = pl.DataFrame(accepted, schema=NORMALIZED_IMPRESSIONS.schema, infer_schema_length=None)
         append_rows(tables.open(NORMALIZED_IMPRESSIONS), frame)
-    registered = {
-        **origin,
-        "key": f"exports/{file_id}.csv",
-        "version": "1",
-        "last_modified": last_modified,
-        "status": "read",
-        "rows": len(rows),
-        "accepted": len(rows),
-        "rejected": 0,
-        "skipped": 0,
-        "event_dates": sorted({row.request_time.date() for row in rows}),
-        "captured_at": datetime.now(UTC),
-    }
-    append_rows(tables.open(EXPORT_FILES), pl.DataFrame([registered], schema=EXPORT_FILES.schema))
+    registered = [
+        {
+            **_origin(file),
+            "key": f"exports/{file.file_id}.csv",
+            "version": "1",
+            "last_modified": file.last_modified,
+            "status": "read",
+            "rows": len(file.rows),
+            "accepted": len(file.rows),
+            "rejected": 0,
+            "skipped": 0,
+            "event_dates": file.days,
+            "captured_at": datetime.now(UTC),
+        }
+        for file in files
+    ]
+    if registered:
+        append_rows(tables.open(EXPORT_FILES), pl.DataFrame(registered, schema=EXPORT_FILES.schema))
+
+
+def _origin(file: Captured) -> dict[str, date | str]:
+    return {"file_date": file.file_date, "file_id": file.file_id, "capture_id": f"capture of {file.file_id}"}
 
 
 def published_users(tables: Tables, as_of: date) -> pl.DataFrame:

@@ -169,6 +169,10 @@ class Figures:
     impressions_60d: int
     unmatched_impressions_60d: int
     users_60d: int
+    last_complete_day: date | None
+    complete_impressions_14d: int | None
+    previous_complete_impressions_14d: int | None
+    not_compared_because: str | None
     resources: int
     unused_resources: int
     members: int | None
@@ -182,7 +186,7 @@ class Figures:
         """The figures as part of a JSON object; null where there are none."""
         if figures is None:
             return dict.fromkeys(field.name for field in fields(cls))
-        return {**asdict(figures), "as_of": str(figures.as_of)}
+        return {name: str(said) if isinstance(said, date) else said for name, said in asdict(figures).items()}
 
 
 def figures_of(tables: Tables, started: datetime) -> Figures:
@@ -203,6 +207,10 @@ def figures_of(tables: Tables, started: datetime) -> Figures:
         impressions_60d=held["matched"] + held["unmatched"],
         unmatched_impressions_60d=held["unmatched"],
         users_60d=held["users"],
+        last_complete_day=held["last_complete_day"],
+        complete_impressions_14d=held["complete_impressions_14d"],
+        previous_complete_impressions_14d=held["previous_complete_impressions_14d"],
+        not_compared_because=held["not_compared_because"],
         resources=held["resources"],
         unused_resources=held["unused_resources"],
         members=held["members"],
@@ -220,7 +228,8 @@ def print_summary(console: Console, figures: Figures, opened_with: str) -> None:
         *_captured_lines(figures),
         ("As of", f"{figures.as_of}"),
         (f"Impressions, {LONGEST_WINDOW} days", f"{matched} by {figures.users_60d:,} users"),
-        ("Resources", f"{figures.resources:,} ({figures.unused_resources:,} without an impression)"),
+        ("Complete days", _compared(figures)),
+        ("Resources", f"{figures.resources:,} ({figures.unused_resources:,} without an impression of their own)"),
     ]
     if figures.members is not None:
         never = figures.never_seen_members
@@ -231,7 +240,7 @@ def print_summary(console: Console, figures: Figures, opened_with: str) -> None:
         places.append(("Its copy here", figures.local_database))
     console.print()
     _print_lines(console, lines)
-    _print_top(console, Path(figures.local_database))
+    _print_top(console, Path(figures.local_database), figures.as_of)
     console.print()
     _print_lines(console, places)
 
@@ -253,20 +262,36 @@ def _captured_lines(figures: Figures) -> list[tuple[str, str]]:
     ]
 
 
+def _compared(figures: Figures) -> str:
+    """The impressions of 14 complete days against those before, in words."""
+    now, before = figures.complete_impressions_14d, figures.previous_complete_impressions_14d
+    if now is None or before is None:
+        return f"not compared: {figures.not_compared_because}"
+    if before == 0:
+        change = "none"
+    elif now == before:
+        change = "as many"
+    else:
+        change = f"{abs(now / before - 1):.1%} {'more' if now > before else 'fewer'} than {before:,}"
+    return f"{now:,} impressions in the 14 days up to {figures.last_complete_day}; {change} in the 14 before"
+
+
 def _print_lines(console: Console, lines: Sequence[tuple[str, str]]) -> None:
     for label, said in lines:
         say(console, f"{label:<22}{said}")
 
 
-def _print_top(console: Console, database: Path) -> None:
+def _print_top(console: Console, database: Path, as_of: date) -> None:
     top = top_workbooks(database)
     if top.is_empty():
         return
-    table = RichTable(title="Most viewed workbooks, 30 days", title_justify="left", box=None, pad_edge=False)
+    table = RichTable(box=None, pad_edge=False)
     table.add_column("workbook", max_width=60, no_wrap=True)
     table.add_column("impressions", justify="right")
     table.add_column("users", justify="right")
     for name, impressions, users in top.iter_rows():
         table.add_row(Text(value(name)), f"{impressions:,}", f"{users:,}")
     console.print()
+    # Not as the title of the table, which would be no wider than that.
+    say(console, f"Most viewed workbooks, with their elements, 30 days up to {as_of}", "italic")
     console.print(table)

@@ -58,7 +58,8 @@ def test_the_summary_of_a_run(tmp_path: Path) -> None:
         "Rows                  0: 0 accepted, 0 rejected, 0 skipped",
         "As of                 2026-11-20",
         "Impressions, 60 days  0 (0 unmatched) by 0 users",
-        "Resources             2 (2 without an impression)",
+        "Complete days         not compared: No export file has been read, so no day is complete.",
+        "Resources             2 (2 without an impression of their own)",
         *places,
     ]
     moment = datetime(2026, 11, 20, 9, tzinfo=UTC)
@@ -69,8 +70,9 @@ def test_the_summary_of_a_run(tmp_path: Path) -> None:
         "Rows                  3: 3 accepted, 0 rejected, 0 skipped",
         "As of                 2026-11-20",
         "Impressions, 60 days  1,012 (10 unmatched) by 2 users",
-        "Resources             2 (1 without an impression)",
-        "Most viewed workbooks, 30 days",
+        "Complete days         not compared: No export file has been read, so no day is complete.",
+        "Resources             2 (1 without an impression of their own)",
+        "Most viewed workbooks, with their elements, 30 days up to 2026-11-20",
         "workbook                impressions  users",
         "Sales of all countries        1,002      2",
         *places,

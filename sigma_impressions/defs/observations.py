@@ -19,8 +19,8 @@ WorkbookKey = Callable[[Mapping[str, Any]], dg.AssetKey | None]
 """The asset key of a workbook, given its row of `workbook_usage`; None if it has no asset."""
 
 _FIGURES = (
-    *(f"total_impressions_{days}d" for days in WINDOW_DAYS),
-    *(f"distinct_users_{days}d" for days in WINDOW_DAYS),
+    *(f"total_impressions_with_elements_{days}d" for days in WINDOW_DAYS),
+    *(f"distinct_impressions_users_with_elements_{days}d" for days in WINDOW_DAYS),
     "rank",
 )
 

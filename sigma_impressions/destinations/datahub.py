@@ -23,6 +23,7 @@ from sigma_impressions.lake.tables import Tables, retry_conflicts
 from sigma_impressions.quiet import without_debug_lines
 from sigma_impressions.upstream.contract import WORKBOOK
 from sigma_impressions.waiting import waiting_for
+from sigma_impressions.windows import LONGEST_WINDOW
 
 PLATFORM: Final = "sigma"
 """The platform of DataHub's Sigma source, part of every URN."""
@@ -92,7 +93,10 @@ def _export(tables: Tables, datahub: DataHub, sent: Path, report: Callable[[str]
 
 
 def _report(usage: EntityUsage, datahub: DataHub, aspects: int, report: Callable[[str], None]) -> None:
-    report(f"{datahub.target}: {aspects} usage statistics as of {usage.as_of} of {usage.rows}")
+    report(
+        f"{datahub.target}: {aspects} usage statistics as of {usage.as_of} of {usage.rows}: views of each of "
+        f"{LONGEST_WINDOW} days and of all captured days, a workbook's with those of its elements"
+    )
     if usage.unnamed:
         report(
             f"{usage.unnamed} workbooks have no workbook_id, which DataHub names them by, and are left out; let the "

@@ -110,7 +110,7 @@ def deployment(
 def test_a_workbook_asset_shows_its_usage(browser: Browser, deployment: Deployment, sigma: FakeSigma) -> None:
     page = browser.new_page(viewport={"width": 1600, "height": 1250})
     open_page(page, f"{deployment.url}/assets/Lead_Funnel?view=overview")
-    figures = page.get_by_text("total_impressions_30d", exact=True)
+    figures = page.get_by_text("total_impressions_with_elements_30d", exact=True)
     expect(figures.first).to_be_visible(timeout=60_000)
     row = page.get_by_role("row").filter(has=figures)
     expect(row.first).to_contain_text("41")

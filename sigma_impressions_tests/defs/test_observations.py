@@ -80,7 +80,8 @@ def test_the_assets_of_dagster_sigma_show_their_usage(tmp_path: Path) -> None:
         wanted = organization.workbooks[1]["workbookId"]
         (key,) = [spec.key for spec in specs if spec.metadata["dagster_sigma/workbook_id"] == wanted]
         first = seen[key.to_user_string()]
-        assert (first["total_impressions_30d"], first["distinct_users_60d"], first["rank"]) == (40, 1, 1)
+        assert (first["total_impressions_with_elements_30d"], first["rank"]) == (40, 1)
+        assert first["distinct_impressions_users_with_elements_60d"] == 1
         assert first["workbook"] == organization.workbooks[1]["url"]
         assert first["last_impression_at"] == 1795161600.0
         assert {name for name, figures in seen.items() if "last_impression_at" not in figures} == {"Workbook_2"}
@@ -109,7 +110,7 @@ def test_of_workbooks_with_one_key_the_most_viewed_one_counts(tmp_path: Path) ->
         entry["name"] = "Sales"
     database = publish(tmp_path / "usage.duckdb", organization, {0: 3, 1: 5})
     with dg.DagsterInstance.ephemeral() as instance:
-        assert observe(instance, database)["Sales"]["total_impressions_60d"] == 5
+        assert observe(instance, database)["Sales"]["total_impressions_with_elements_60d"] == 5
 
 
 def test_only_a_web_address_is_a_link(tmp_path: Path) -> None:

@@ -11,12 +11,12 @@ SELECT
     r.workbook_url_id,
     r.name,
     r.url,
-    r.total_impressions_with_elements_14d AS total_impressions_14d,
-    r.total_impressions_with_elements_30d AS total_impressions_30d,
-    r.total_impressions_with_elements_60d AS total_impressions_60d,
-    r.distinct_impressions_users_with_elements_14d AS distinct_users_14d,
-    r.distinct_impressions_users_with_elements_30d AS distinct_users_30d,
-    r.distinct_impressions_users_with_elements_60d AS distinct_users_60d,
+    r.total_impressions_with_elements_14d,
+    r.total_impressions_with_elements_30d,
+    r.total_impressions_with_elements_60d,
+    r.distinct_impressions_users_with_elements_14d,
+    r.distinct_impressions_users_with_elements_30d,
+    r.distinct_impressions_users_with_elements_60d,
     l.last_impression_at,
     rank() OVER (
         ORDER BY r.total_impressions_with_elements_30d DESC, r.total_impressions_with_elements_60d DESC

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import dagster as dg
 import polars as pl
 
 from sigma_impressions.defs.checks import ERROR, Check, largest
 from sigma_impressions.defs.metadata import EXAMPLES, table_of
+from sigma_impressions.insights.complete_days import last_complete_day
 from sigma_impressions.metrics.conservation import unbalanced, uncovered
 from sigma_impressions.metrics.weekdays import compared_days, unusual_days
 from sigma_impressions.upkeep.future import Future
@@ -72,9 +73,11 @@ def files_are_covered(key: dg.AssetKey, event_dates: pl.DataFrame) -> dg.AssetCh
     )
 
 
-def days_are_usual(key: dg.AssetKey, event_dates: pl.DataFrame, most_percent: int) -> dg.AssetCheckResult:
-    """Whether the last complete days are like the same weekday of earlier weeks."""
-    compared = compared_days(event_dates, datetime.now(UTC).date())
+def days_are_usual(
+    key: dg.AssetKey, event_dates: pl.DataFrame, export_files: pl.DataFrame, most_percent: int
+) -> dg.AssetCheckResult:
+    """Whether the last complete days are like the same weekday of earlier weeks; for the rows of both registries."""
+    compared = compared_days(event_dates, last_complete_day(export_files, datetime.now(UTC).date() - timedelta(days=1)))
     unusual = unusual_days(compared, most_percent)
     return USUAL.result(
         key,

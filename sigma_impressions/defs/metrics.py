@@ -23,6 +23,7 @@ from sigma_impressions.lake.schemas import (
     AS_OF_DATES,
     DAILY_IMPRESSIONS,
     EVENT_DATES,
+    EXPORT_FILES,
     METRIC_TABLES,
     NORMALIZED_IMPRESSIONS,
     RESOURCE_IMPRESSIONS,
@@ -112,6 +113,7 @@ def build_metric_assets(
             refreshed = refresh_daily_impressions(stored, settings.overlapping_exports, query_limits(settings))
         touched = {*days, *refreshed.built, *refreshed.dropped}
         event_dates = stored.read(EVENT_DATES).collect()
+        export_files = stored.read(EXPORT_FILES).select("status", "last_modified").collect()
         note_days(context, daily_key, partitions, touched, _daily_figures(event_dates, touched, refreshed.built))
         log_of(context).info(f"{len(refreshed.built)} event dates rebuilt, {refreshed.current} up to date")
         late = late_files(stored)
@@ -131,7 +133,7 @@ def build_metric_assets(
             },
             check_results=[
                 checks.files_are_covered(daily_key, event_dates.filter(pl.col("event_date").is_in(list(touched)))),
-                checks.days_are_usual(daily_key, event_dates, settings.daily_change_percent),
+                checks.days_are_usual(daily_key, event_dates, export_files, settings.daily_change_percent),
             ],
         )
 

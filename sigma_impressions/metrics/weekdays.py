@@ -7,7 +7,7 @@ from datetime import date, timedelta
 import polars as pl
 
 COMPARED_DAYS = 7
-"""Days that are compared, the newest complete one and those before it."""
+"""Days that are compared, the newest complete one with impressions and those before it."""
 
 EARLIER_WEEKS = 4
 LEAST_WEEKS = 2
@@ -17,14 +17,16 @@ LEAST_IMPRESSIONS = 100
 """A day is only compared if it, or what was expected of it, has as many: fewer change by chance."""
 
 
-def compared_days(event_dates: pl.DataFrame, today: date) -> pl.DataFrame:
+def compared_days(event_dates: pl.DataFrame, last_complete_day: date | None) -> pl.DataFrame:
     """The newest complete days with what was expected of them: event_date, impressions, expected, change_percent.
 
     `event_dates` has the columns event_date and impressions. Expected is the median of the same weekday of the
-    earlier weeks; a day without impressions between the first and the newest one counts as 0. `today` is not yet
-    complete. `change_percent` is null where nothing was expected.
+    earlier weeks; a day without impressions between the first and the newest one counts as 0. `change_percent` is null
+    where nothing was expected.
     """
-    known = event_dates.filter(pl.col("event_date") < today).select("event_date", "impressions")
+    known = event_dates.filter(pl.col("event_date") <= pl.lit(last_complete_day, pl.Date)).select(
+        "event_date", "impressions"
+    )
     if known.is_empty():
         return known.with_columns(expected=pl.lit(None, pl.Float64), change_percent=pl.lit(None, pl.Float64))
     first, newest = known.select(first=pl.col("event_date").min(), newest=pl.col("event_date").max()).row(0)

@@ -30,6 +30,7 @@ from sigma_impressions.defs.metric_checks import (
     MATCHED,
     USUAL,
     clocks_are_right,
+    days_are_usual,
     files_are_covered,
     impressions_are_conserved,
     impressions_are_matched,
@@ -359,17 +360,26 @@ def _days(impressions: dict[int, int], usual: int = 1000, days: int = 29) -> pl.
     ],
 )
 def test_days_are_compared_with_their_weekday_of_earlier_weeks(impressions: dict[int, int], unusual: list[int]) -> None:
-    found = unusual_days(compared_days(_days(impressions), TODAY), 70)
+    found = unusual_days(compared_days(_days(impressions), TODAY - timedelta(days=1)), 70)
     assert sorted((TODAY - day).days for day in found["event_date"]) == unusual
 
 
 @pytest.mark.parametrize("days", [0, 1, 2, 10])
 def test_days_without_earlier_weeks_are_not_compared(days: int) -> None:
-    assert compared_days(_days({}, days=days), TODAY).is_empty()
+    assert compared_days(_days({}, days=days), TODAY - timedelta(days=1)).is_empty()
+
+
+def test_a_day_that_is_not_exported_to_its_end_is_not_compared() -> None:
+    begun = _days({1: 100})
+    assert unusual_days(compared_days(begun, TODAY - timedelta(days=2)), 70).is_empty()
+    assert compared_days(begun, None).is_empty()
+    # The exports of yesterday end at noon.
+    files = pl.DataFrame({"status": ["read"], "last_modified": [NOW - timedelta(days=1)]})
+    assert days_are_usual(dg.AssetKey("daily"), begun, files, 70).passed
 
 
 def test_days_of_few_impressions_are_not_compared() -> None:
-    assert compared_days(_days({1: 1}, usual=99), TODAY).is_empty()
+    assert compared_days(_days({1: 1}, usual=99), TODAY - timedelta(days=1)).is_empty()
 
 
 def test_staleness_is_noticed_without_a_run_and_whatever_was_run_last(

@@ -124,7 +124,7 @@ _MEANINGS: Mapping[Table, Mapping[str, str]] = {
             "distinct users behind `total_impressions_with_elements_*`; a user of the workbook and of its elements "
             "counts once"
         ),
-        "total_impressions_prior_14d": "impressions in D−27 … D−14, for the trend",
+        "total_impressions_prior_14d": "impressions in D−27 … D−14; D itself may be a part of a day",
         "anonymous_impressions_60d": "those of `total_impressions_with_elements_60d` that are of nobody",
     },
     USER_ACTIVITY: {

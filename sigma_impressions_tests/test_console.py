@@ -9,6 +9,7 @@ import re
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import fields
 from datetime import UTC, date, datetime
 from pathlib import Path
 
@@ -17,7 +18,7 @@ import pyte
 import pytest
 from rich.console import Console
 
-from sigma_impressions.console import Progress, UnderWay, figures_of, print_summary
+from sigma_impressions.console import Figures, Progress, UnderWay, _compared, figures_of, print_summary
 from sigma_impressions.defs.logs import OURS
 from sigma_impressions.lake.tables import Tables
 from sigma_impressions.metrics.as_of import refresh_metrics
@@ -83,6 +84,24 @@ def test_the_summary_of_a_run(tmp_path: Path) -> None:
     capture_members(tables, as_stored(found, None), "here", moment)
     said = "Licences              1 members may use Sigma, too few days of views to tell who never came"
     assert said in summary(tables)
+
+
+@pytest.mark.parametrize(
+    ("now", "before", "said"),
+    [
+        (107, 100, "107 impressions in the 14 days up to 2026-11-19; 7.0% more than 100 in the 14 before"),
+        (1_000, 1_002, "1,000 impressions in the 14 days up to 2026-11-19; 0.2% fewer than 1,002 in the 14 before"),
+        (5, 5, "5 impressions in the 14 days up to 2026-11-19; as many in the 14 before"),
+        (5, 0, "5 impressions in the 14 days up to 2026-11-19; none in the 14 before"),
+        (5, None, "not compared: Only 3 of them."),
+        (None, 5, "not compared: Only 3 of them."),
+    ],
+)
+def test_complete_days_are_compared_in_words(now: int | None, before: int | None, said: str) -> None:
+    compared = {"complete_impressions_14d": now, "previous_complete_impressions_14d": before}
+    known = {"last_complete_day": date(2026, 11, 19), "not_compared_because": "Only 3 of them.", **compared}
+    unknown = dict.fromkeys(field.name for field in fields(Figures))
+    assert _compared(Figures(**{**unknown, **known})) == said  # type: ignore[arg-type]
 
 
 def shown(line: object, width: int = 100) -> str:

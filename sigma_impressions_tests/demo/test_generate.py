@@ -100,6 +100,15 @@ def test_late_events_are_only_in_the_later_export() -> None:
     assert late > 0
 
 
+def test_the_demo_compares_as_if_its_last_complete_day_had_been_exported_whole() -> None:
+    days = [LAST_DAY - timedelta(days=age) for age in range(34)]
+    events = {day: generate._events(day, generate.DEFAULT_SEED) for day in days}
+    for last in days[:7]:
+        now, before = (sum(events[last - timedelta(days=back + age)].height for age in range(14)) for back in (0, 14))
+        late = events[last].filter(pl.col("exportable_at") > taken(last + timedelta(days=1))).height
+        assert abs((now - late) / before - now / before) < 0.001
+
+
 @given(day=DAYS)
 @settings(max_examples=10)
 def test_the_file_date_is_in_the_key(day: date) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from datetime import date, datetime, timedelta
 from pathlib import Path
@@ -133,7 +133,7 @@ def test_captured_and_complete_days_equal_the_reference(files: list[Captured]) -
 
 
 @pytest.mark.slow
-@settings(max_examples=4, deadline=None, suppress_health_check=list(HealthCheck), phases=[Phase.generate])
+@settings(max_examples=3, deadline=None, suppress_health_check=list(HealthCheck), phases=[Phase.generate])
 @given(
     files=exports(),
     back=st.sampled_from([0, 0, 0, 1, 14]),
@@ -168,3 +168,85 @@ def test_what_compares_periods_equals_the_reference(
     for row in shown["usage_summary"]:
         is_compared = row["complete_value"] is not None and row["previous_complete_value"] is not None
         assert (row["not_compared_because"] is None) is is_compared
+
+
+def daily(ages: Iterable[int], views: Callable[[int], int]) -> list[Captured]:
+    """Exports of whole days, taken in the night after each; of the days that are so long ago, with so many views."""
+    return [
+        Captured(f"{age}", [Row(ago(age), "ann@x.org", "Sales", None, views(age))][: views(age)], *_at(night(age)))
+        for age in ages
+    ]
+
+
+def night(age: int) -> datetime:
+    """The small hours behind a day."""
+    return ago(age - 1).replace(hour=2)
+
+
+def published(folder: Path, files: list[Captured]) -> dict[str, list[dict[str, Any]]]:
+    tables = Tables(folder)
+    capture_snapshot(tables, conform(pl.DataFrame(RESOURCES), "the test"), "here", SNAPSHOT)
+    capture_files(tables, files)
+    refresh(tables, AS_OF)
+    return found(publish_database(tables, AS_OF).path)
+
+
+def sales(shown: dict[str, list[dict[str, Any]]]) -> list[Any]:
+    """What is compared of the one workbook that is viewed."""
+    columns = ("complete_impressions_14d", "previous_complete_impressions_14d", "trend_14d", "movement")
+    (row,) = [row for row in shown["popular_resources"] if row["workbook_url_id"] == "Sales" and not row["element_id"]]
+    return [row[column] for column in columns]
+
+
+def impressions(shown: dict[str, list[dict[str, Any]]]) -> dict[str, Any]:
+    return next(row for row in shown["usage_summary"] if row["metric"] == "impressions_14d")
+
+
+@pytest.mark.slow
+def test_a_part_of_a_day_is_compared_with_nothing(tmp_path: Path) -> None:
+    files = daily(range(1, 40), lambda _: 10)
+    begun = Captured("0", [Row(ago(0).replace(hour=1), "ann@x.org", "Sales", None, 1)], *_at(ago(0).replace(hour=2)))
+    shown = published(tmp_path, [*files, begun])
+    assert sales(shown) == [140, 140, 0, "steady"]
+    row = impressions(shown)
+    assert (row["value"], row["complete_value"], row["previous_complete_value"]) == (131, 140, 140)
+    assert (row["last_complete_day"], row["not_compared_because"]) == (AS_OF - timedelta(days=1), None)
+    assert [(day["is_captured"], day["is_complete"]) for day in shown["usage_by_day"][-2:]] == [
+        (True, True),
+        (True, False),
+    ]
+
+
+@pytest.mark.slow
+def test_nobody_at_weekends_is_no_hole_and_an_export_that_is_missing_is_one(tmp_path: Path) -> None:
+    def views(age: int) -> int:
+        return 10 if ago(age).isoweekday() < 6 else 0
+
+    # A Thursday, 15 days ago.
+    shown = published(tmp_path, daily([age for age in range(1, 40) if age != 15], views))
+    assert sales(shown) == [100, None, None, "unknown"]
+    assert impressions(shown)["not_compared_because"] == (
+        "Only 27 of the 28 days from 2026-10-23 to 2026-11-19 were captured."
+    )
+    without = [day for day in shown["usage_by_day"][-39:-1] if not day["impressions"]]
+    assert len(without) == 11
+    assert [day["event_date"] for day in without if not day["is_captured"]] == [AS_OF - timedelta(days=15)]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("ages", "compared"),
+    [
+        # Nothing was captured before: nothing is new.
+        (range(1, 28), [140, None, None, "unknown"]),
+        # Exports have stopped: nothing is gone, as long as the last whole weeks are among the 60 days.
+        (range(32, 60), [140, 140, 0, "steady"]),
+        (range(33, 61), [140, None, None, "unknown"]),
+    ],
+)
+def test_nothing_moves_for_want_of_data(tmp_path: Path, ages: range, compared: list[Any]) -> None:
+    shown = published(tmp_path, daily(ages, lambda _: 10))
+    assert sales(shown) == compared
+    row = impressions(shown)
+    assert row["last_complete_day"] == AS_OF - timedelta(days=min(ages))
+    assert {row["movement"] for row in shown["popular_resources"]} <= {"unknown", "none", "steady"}

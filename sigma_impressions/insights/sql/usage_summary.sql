@@ -234,11 +234,11 @@ SELECT
         WHEN c IS NULL THEN 'No export file has been read, so no day is complete.'
         WHEN captured < days OR captured_before < days
             THEN format(
-                'Of the {} days from {} to {}, {} were not captured.',
+                'Only {} of the {} days from {} to {} were captured.',
+                captured_in_all,
                 days + later,
                 first_day_before::VARCHAR,
-                c::VARCHAR,
-                days + later - captured_in_all
+                c::VARCHAR
             )
         WHEN first_day_before < kept_from THEN format('The last complete day, {}, is too long ago.', c::VARCHAR)
         ELSE format('There are no tables as of {} and as of {}.', (c - later)::VARCHAR, c::VARCHAR)

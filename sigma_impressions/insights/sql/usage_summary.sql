@@ -31,6 +31,7 @@ users AS (
         count(DISTINCT t.user_email) FILTER (WHERE t.event_date BETWEEN k.c - 27 AND k.c - 14) AS previous_14d
     FROM daily_totals AS t
     CROSS JOIN known AS k
+    WHERE t.event_date >= least(k.d - 13, k.c - 27)
 ),
 
 active_workbooks AS (
@@ -40,7 +41,9 @@ active_workbooks AS (
         count(DISTINCT i.workbook_url_id) FILTER (WHERE i.event_date BETWEEN k.c - 27 AND k.c - 14) AS previous_14d
     FROM published.daily_impressions AS i
     CROSS JOIN known AS k
-    WHERE i.workbook_url_id NOT IN (SELECT workbook_url_id FROM resources WHERE resource_type = 'sigma_data_model')
+    WHERE
+        i.event_date >= least(k.d - 13, k.c - 27)
+        AND i.workbook_url_id NOT IN (SELECT workbook_url_id FROM resources WHERE resource_type = 'sigma_data_model')
 ),
 
 -- Unless the 14 days before were captured, nobody can be told from those who were there before.

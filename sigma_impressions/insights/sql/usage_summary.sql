@@ -244,7 +244,7 @@ SELECT
                 c::VARCHAR
             )
         WHEN first_day_before < kept_from THEN format('The last complete day, {}, is too long ago.', c::VARCHAR)
-        ELSE format('There are no tables as of {} and as of {}.', (c - later)::VARCHAR, c::VARCHAR)
+        ELSE format('The tables as of {} or as of {} are not computed.', (c - later)::VARCHAR, c::VARCHAR)
     END AS not_compared_because,
     NULL AS unknown_because
 FROM compared

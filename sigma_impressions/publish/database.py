@@ -14,7 +14,7 @@ import polars as pl
 
 from sigma_impressions import metrics
 from sigma_impressions.errors import DatabaseUnreadable, InputsChanged, NothingComputed
-from sigma_impressions.exports.manifest import IS_RECENT
+from sigma_impressions.exports.manifest import IS_CAPTURED, IS_RECENT
 from sigma_impressions.insights.complete_days import last_complete_day
 from sigma_impressions.insights.history import History, read_history
 from sigma_impressions.insights.insight_tables import create_insights
@@ -49,6 +49,7 @@ from sigma_impressions.metrics.grouping import Grouped
 from sigma_impressions.metrics.handover import Inputs, taken
 from sigma_impressions.publish import QUERIES
 from sigma_impressions.publish.compact import create_compact
+from sigma_impressions.publish.daily_users import create_daily_users
 from sigma_impressions.publish.resource_users import create_resource_users
 from sigma_impressions.upstream.members_stored import NO_MEMBERS, member_snapshot, members_of
 from sigma_impressions.windows import window
@@ -64,7 +65,7 @@ OLDEST_CLIENT = "1.2.0"
 OWNER_READS, GROUP_READS = 0o400, 0o440
 """The modes that the published database may have."""
 
-PUBLICATION_VERSION = 6
+PUBLICATION_VERSION = 7
 """Raised when the database shows the same inputs in another way, so that it is made anew."""
 
 
@@ -285,6 +286,7 @@ def _build(
         QUERIES.execute(connection, "exported_and_earlier_ids")
         metrics.QUERIES.execute(connection, "resource_ids", "resource_numbers")
         create_compact(connection, "daily_impressions")
+        create_daily_users(connection, as_of)
         files = _export_files(contents.registry, as_of)
         connection.register("files", files.to_arrow())
         ordered = "files ORDER BY file_date, key, captured_at"
@@ -298,8 +300,14 @@ def _build(
         create_insights(connection, contents.history, contents.registry, contents.event_dates, contents.rules)
         connection.execute(
             "CREATE TABLE published.publication AS "
-            "SELECT $as_of::DATE AS as_of_date, $now::TIMESTAMPTZ AS published_at, $made_from AS made_from",
-            {"as_of": as_of, "now": datetime.now(UTC), "made_from": contents.made_from},
+            "SELECT $as_of::DATE AS as_of_date, $now::TIMESTAMPTZ AS published_at, $made_from AS made_from, "
+            "$captured_files::BIGINT AS captured_files",
+            {
+                "as_of": as_of,
+                "now": datetime.now(UTC),
+                "made_from": contents.made_from,
+                "captured_files": contents.registry.filter(IS_CAPTURED).height,
+            },
         )
         connection.commit()
         counts = connection.execute(

@@ -1,11 +1,10 @@
--- Who viewed each known workbook, or an element of it, known or not, in the 60 days up to the as-of date.
+-- Who viewed each workbook, or an element of it, in the 60 days up to the as-of date, whether Sigma knows it or not.
 -- Both have numbers too, in the order of their names: these are grouped much faster.
 -- Reads:      viewed_by_user, resource_numbers, user_numbers
 CREATE OR REPLACE TEMP TABLE workbook_users AS
 WITH workbooks AS (
     SELECT DISTINCT workbook_no, workbook_url_id
     FROM resource_numbers
-    WHERE workbook_is_known
 ),
 
 by_number AS (
@@ -17,7 +16,7 @@ by_number AS (
         sum(v.impressions_60d::DOUBLE)::BIGINT AS impressions_60d
     FROM viewed_by_user AS v
     INNER JOIN resource_numbers AS n USING (resource_no)
-    WHERE v.user_no IS NOT NULL AND n.workbook_is_known
+    WHERE v.user_no IS NOT NULL
     GROUP BY n.workbook_no, v.user_no
 )
 

@@ -22,7 +22,7 @@ from rich.table import Table as RichTable
 from rich.text import Text
 
 from sigma_impressions.defs.logs import OURS
-from sigma_impressions.exports.manifest import REFUSED, UNREADABLE
+from sigma_impressions.exports.manifest import IS_CAPTURED, REFUSED, UNREADABLE
 from sigma_impressions.findings import Finding
 from sigma_impressions.lake.schemas import EXPORT_FILES
 from sigma_impressions.lake.tables import Tables
@@ -149,7 +149,7 @@ def captured_between(tables: Tables, started: datetime, ended: datetime) -> dict
     counts = {name: int(rows[name].sum()) for name in counted}
     statuses = Counter(rows["status"])
     unreadable, refused = statuses[UNREADABLE], statuses[REFUSED]
-    in_all = files.filter(pl.col("status") != UNREADABLE).height
+    in_all = files.filter(IS_CAPTURED).height
     return {"files": rows.height - unreadable, "refused": refused, "unreadable": unreadable, "in_all": in_all, **counts}
 
 

@@ -12,7 +12,7 @@ import polars as pl
 from sigma_impressions.defs.checks import ERROR, WARN, Check, largest
 from sigma_impressions.defs.metadata import EXAMPLES, table_of
 from sigma_impressions.errors import DamagedError
-from sigma_impressions.exports.manifest import IS_RECENT, REFUSED, UNREADABLE
+from sigma_impressions.exports.manifest import IS_RECENT, REFUSED, REMEDIES, UNREADABLE
 from sigma_impressions.exports.reading.headers import is_of_header, likely_columns
 from sigma_impressions.lake.inventory import Damage
 from sigma_impressions.lake.schemas import REJECTED_ROWS
@@ -141,15 +141,8 @@ def readable(key: dg.AssetKey, files: pl.DataFrame) -> dg.AssetCheckResult:
     refused, unreadable = (files.filter(pl.col("status") == status) for status in (REFUSED, UNREADABLE))
     said = [
         f"{bad.height} of {files.height} files {what}, for example {bad['key'][0]}: {bad['reason'][0]}. "
-        f"{bad['detail'][0].removesuffix('.') + '. ' if bad['detail'][0] else ''}{remedy}"
-        for bad, what, remedy in (
-            (
-                refused,
-                "were refused",
-                "Mend the export in Sigma and export the days again; after a change of settings, scan the days again.",
-            ),
-            (unreadable, "could not be read", "Make them readable, and scan their days again."),
-        )
+        f"{bad['detail'][0].removesuffix('.') + '. ' if bad['detail'][0] else ''}{REMEDIES[status]}"
+        for bad, what, status in ((refused, "were refused", REFUSED), (unreadable, "could not be read", UNREADABLE))
         if bad.height
     ]
     shown = pl.concat([refused, unreadable]).sort("file_date", descending=True).head(EXAMPLES)

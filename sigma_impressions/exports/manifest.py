@@ -30,6 +30,15 @@ REFUSED = "refused"
 NOT_CAPTURED = (MISSING, UNREADABLE)
 """The statuses of files that are registered and not captured."""
 
+IS_CAPTURED = ~pl.col("status").is_in(NOT_CAPTURED)
+"""Whether a file is captured: read, or refused with a reason."""
+
+REMEDIES = {
+    REFUSED: "Mend the export in Sigma and export the days again; after a change of settings, scan the days again.",
+    UNREADABLE: "Make them readable, and scan their days again.",
+}
+"""What to do about files of a status."""
+
 IS_RECENT = pl.col("file_date") > pl.col("file_date").max() - timedelta(days=LONGEST_WINDOW)
 """Whether a file is of the last 60 file dates, up to the newest one that there is."""
 

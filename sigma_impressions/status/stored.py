@@ -9,10 +9,8 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
-import polars as pl
-
 from sigma_impressions.check.disk import disks_of, folders_of_a_run
-from sigma_impressions.exports.manifest import MISSING, NOT_CAPTURED, REFUSED, UNREADABLE
+from sigma_impressions.exports.manifest import IS_CAPTURED, MISSING, REFUSED, UNREADABLE
 from sigma_impressions.exports.source import refuse_other
 from sigma_impressions.lake.schemas import ALL_TABLES, EXPORT_FILES, RAW_EXPORT_FILES
 from sigma_impressions.lake.scratch import temporary_folder
@@ -56,7 +54,7 @@ def read_captured(tables: Tables) -> Captured:
     listed = scan(manifest).select("file_id", "last_modified").collect() if manifest else RAW_EXPORT_FILES.no_rows()
     files = scan(registry).collect() if registry else EXPORT_FILES.no_rows()
     statuses = Counter(files["status"])
-    captured = files.filter(~pl.col("status").is_in(NOT_CAPTURED))
+    captured = files.filter(IS_CAPTURED)
     newest = captured.sort("file_date", "captured_at").tail(1)
     return Captured(
         files=captured.height,

@@ -12,39 +12,12 @@ from typing import TYPE_CHECKING, Any
 import polars as pl
 
 from sigma_impressions.errors import ReportError
-from sigma_impressions.lake import engine
 from sigma_impressions.publish.database import missing_database, opened
 from sigma_impressions.report import QUERIES
-from sigma_impressions.upstream.contract import WORKBOOK
+from sigma_impressions.report.content import Content, read_content
 
 if TYPE_CHECKING:
     import duckdb
-
-WORKBOOK_COLUMNS = (
-    *("resource_type", "workbook_url_id", "element_id", "name", "path", "url", "owner_email"),
-    *("total_impressions_60d", "distinct_impressions_users_60d"),
-    *("complete_impressions_14d", "previous_complete_impressions_14d", "trend_14d", "movement"),
-    *("rank_by_impressions", "percentile_by_impressions", "last_impression_at"),
-)
-"""The columns of `popular_resources` that the report reads."""
-
-UNDERUSED_COLUMNS = (
-    *("resource_type", "workbook_url_id", "element_id", "name", "workbook_name", "path", "url", "owner_email"),
-    *("updated_at", "age_days", "total_impressions_60d", "last_impression_at"),
-    *("reason_code", "reason", "is_archived"),
-)
-"""The columns of `underused_resources` that the report reads."""
-
-_LEAST_USED_FIRST = (
-    "total_impressions_60d, age_days DESC NULLS LAST, workbook_name, element_id NULLS FIRST, workbook_url_id"
-)
-
-USER_COLUMNS = (
-    *("user_email", "tier", "is_new", "impressions_60d", "impressions_14d", "active_days_60d"),
-    *("distinct_workbooks_60d", "rank", "share_of_impressions", "cumulative_share"),
-    *("first_impression_at", "last_impression_at"),
-)
-"""The columns of `active_users` that the report reads."""
 
 
 @dataclass(frozen=True)
@@ -87,18 +60,17 @@ class Publication:
 class Usage:
     """A published result as the report shows it.
 
-    `days` holds every day of the window, oldest first. `workbooks` and their `elements` are those of
-    `popular_resources`, by rank, without data models; a workbook's column `days` holds its impressions on these days.
+    `days` holds every day of the window, oldest first; `users_60d` are those with an impression in it.
+    `not_compared_because` says why the impressions of 14 days are not compared, if they are not.
     """
 
     publication: Publication
     summary: Mapping[str, Figure]
+    not_compared_because: str | None
     days: pl.DataFrame
-    workbooks: pl.DataFrame
-    elements: pl.DataFrame
-    underused: pl.DataFrame
-    users: pl.DataFrame
+    users_60d: int
     quality: Quality
+    content: Content
 
 
 @dataclass(frozen=True)
@@ -128,9 +100,7 @@ def read_headlines(database: Path) -> Headlines:
         days = connection.execute(
             "SELECT CASE WHEN is_captured THEN impressions END FROM usage_by_day WHERE is_complete ORDER BY event_date"
         ).fetchall()
-        ((last_complete_day, not_compared_because),) = connection.execute(
-            "SELECT last_complete_day, not_compared_because FROM usage_summary WHERE metric = 'impressions_14d'"
-        ).fetchall()
+        last_complete_day, not_compared_because = _compared(connection)
         return Headlines(
             _publication(connection),
             _summary(connection),
@@ -143,32 +113,27 @@ def read_headlines(database: Path) -> Headlines:
 def read_usage(database: Path) -> Usage:
     """All that the report shows, of one published database. Raises `ReportError`."""
     with _connected(database) as connection:
-        popular = _table(
-            connection, "popular_resources", WORKBOOK_COLUMNS, "rank_by_impressions, name, workbook_url_id, element_id"
-        )
-        workbooks = popular.filter(pl.col("resource_type") == WORKBOOK)
-        workbooks = workbooks.join(QUERIES.frame(connection, "workbook_days"), "workbook_url_id", "left")
+        ((users,),) = connection.execute("SELECT count(*) FROM user_activity").fetchall()
+        _, not_compared_because = _compared(connection)
         return Usage(
             _publication(connection),
             _summary(connection),
-            _table(connection, "usage_by_day", ("*",), "event_date"),
-            workbooks,
-            popular.filter(pl.col("element_id").is_not_null()).join(workbooks, "workbook_url_id", "semi"),
-            _table(connection, "underused_resources", UNDERUSED_COLUMNS, _LEAST_USED_FIRST),
-            # Without the members who have not viewed anything.
-            _table(connection, "active_users WHERE impressions_60d > 0", USER_COLUMNS, "rank, user_email"),
+            not_compared_because,
+            QUERIES.frame(connection, "days"),
+            users,
             Quality(
                 QUERIES.frame(connection, "files").row(0, named=True),
                 QUERIES.frame(connection, "files_not_counted"),
                 QUERIES.frame(connection, "rejected_reasons"),
                 QUERIES.frame(connection, "unmatched"),
             ),
+            read_content(connection),
         )
 
 
 @contextmanager
 def _connected(database: Path) -> Iterator[duckdb.DuckDBPyConnection]:
-    """Read a database. Raises `ReportError` if there is none, or if one of the tables is not in it."""
+    """Read a database. Raises `ReportError` if there is none, or if one of the tables or columns is not in it."""
     import duckdb
 
     if not database.is_file():
@@ -176,7 +141,7 @@ def _connected(database: Path) -> Iterator[duckdb.DuckDBPyConnection]:
     with opened(database) as connection:
         try:
             yield connection
-        except duckdb.CatalogException:
+        except (duckdb.CatalogException, duckdb.BinderException):
             raise ReportError(
                 f"{database} was published by another version, which did not know the report. sigma-impressions run "
                 "publishes it anew."
@@ -195,7 +160,9 @@ def _summary(connection: duckdb.DuckDBPyConnection) -> dict[str, Figure]:
     return {metric: Figure(*figures) for metric, *figures in found}
 
 
-def _table(connection: duckdb.DuckDBPyConnection, name: str, columns: tuple[str, ...], ordered_by: str) -> pl.DataFrame:
-    return engine.frame(
-        connection.sql(f"SELECT {', '.join(columns)} FROM {name} ORDER BY {ordered_by}").to_arrow_table()
-    )
+def _compared(connection: duckdb.DuckDBPyConnection) -> tuple[date | None, str | None]:
+    """The last complete day, and why the impressions of 14 days are not compared, if they are not."""
+    (found,) = connection.execute(
+        "SELECT last_complete_day, not_compared_because FROM usage_summary WHERE metric = 'impressions_14d'"
+    ).fetchall()
+    return found

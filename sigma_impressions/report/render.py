@@ -16,14 +16,15 @@ import jinja2
 import polars as pl
 from markupsafe import Markup
 
-from sigma_impressions.report.charts import concentration_chart, daily_chart, lines_chart
-from sigma_impressions.report.payload import link, pack
+from sigma_impressions.exports.manifest import REFUSED, REMEDIES, UNREADABLE
+from sigma_impressions.report.payload import pack
 from sigma_impressions.report.read import Figure, Usage
 
-WEEKDAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
-TIERS = ("power", "regular", "occasional", "lapsed")
-MOVERS = 8
-"""Risers and fallers shown of each."""
+SCRIPTS = (
+    *("format", "dom", "data", "tally", "choices", "csv", "charts", "grid"),
+    *("overview", "workbooks", "moving", "underused", "people", "groups", "details", "start"),
+)
+"""The parts of the script of the page, in their order."""
 
 LISTED = 50
 """Files not counted, and unmatched workbooks and elements, shown at most."""
@@ -46,12 +47,11 @@ def render(usage: Usage, title: str, identity: str) -> str:
         "words": lambda text: text.replace("_", " "),
     }
     environment.globals["none"] = Figure(0, None)
-    script, style = (_asset(name) for name in ("report.js", "report.css"))
-    is_partial = usage.publication.published_at.astimezone(UTC).date() <= usage.publication.as_of
+    script, style = "\n".join(_asset(f"{name}.js") for name in SCRIPTS), _asset("report.css")
+    packed = pack(usage)
     return environment.get_template("report.html.j2").render(
         usage=usage,
         as_of=usage.publication.as_of,
-        is_partial=is_partial,
         title=title,
         identity=identity,
         # Our own files: as they are. Their digests are the only ones that the page lets run.
@@ -59,20 +59,11 @@ def render(usage: Usage, title: str, identity: str) -> str:
         style=Markup(style),
         script_digest=_digest(script),
         style_digest=_digest(style),
-        packed=pack(usage),
-        weekdays=usual_week(usage.days.head(-1) if is_partial else usage.days),
-        weekday_names=WEEKDAYS,
-        tiers=_tiers(usage.users),
-        risers=_movers(usage.workbooks, ("riser", "new")),
-        fallers=_movers(usage.workbooks, ("faller", "gone")),
+        packed=packed.tables,
+        facts=packed.facts,
+        not_counted=_not_counted(usage.quality.not_counted),
         unmatched=_unmatched(usage.quality.unmatched),
         listed=LISTED,
-        impressions_charts=[daily_chart(usage.days, "impressions", width, 230) for width in (1080, 360)],
-        users_charts=[
-            lines_chart(usage.days, ("monthly_active_users", "weekly_active_users", "active_users"), width, height)
-            for width, height in ((700, 262), (360, 230))
-        ],
-        concentration=concentration_chart(usage.users["cumulative_share"], 360, 190),
     )
 
 
@@ -84,45 +75,19 @@ def _digest(text: str) -> str:
     return f"sha256-{base64.b64encode(sha256(text.encode()).digest()).decode()}"
 
 
-def usual_week(days: pl.DataFrame) -> list[dict[str, Any]]:
-    """The mean impressions and active users of each weekday, from Monday, with the share of the busiest one.
-
-    `days` are complete days, in order. Those before the first impression are not usual: nothing was captured yet.
-    """
-    known = days.filter(pl.col("impressions").cum_sum() > 0)
-    means = known.group_by("weekday").agg(pl.col("impressions", "active_users").mean()).sort("weekday")
-    most = means["impressions"].max() or 1
-    return means.with_columns(share=pl.col("impressions") / most).to_dicts()
-
-
-def _tiers(users: pl.DataFrame) -> list[dict[str, Any]]:
-    """Users and impressions of each tier, the most active tier first, with their shares of all."""
-    counted = users.group_by("tier").agg(users=pl.len(), impressions=pl.col("impressions_60d").sum())
-    everybody = max(users.height, 1)
-    views = max(int(users["impressions_60d"].sum()), 1)
-    every = pl.DataFrame({"tier": TIERS, "label": [tier.capitalize() for tier in TIERS]})
-    return (
-        every.join(counted, on="tier", how="left", maintain_order="left")
-        .with_columns(pl.col("users", "impressions").fill_null(0))
-        .with_columns(share=pl.col("users") / everybody, impressions_share=pl.col("impressions") / views)
-        .to_dicts()
-    )
-
-
-def _movers(workbooks: pl.DataFrame, movements: tuple[str, ...]) -> list[dict[str, Any]]:
-    """The workbooks that moved most, in impressions of 14 days, which are compared with the 14 days before."""
-    recent, previous = pl.col("complete_impressions_14d"), pl.col("previous_complete_impressions_14d")
-    moved = workbooks.filter(pl.col("movement").is_in(movements))
-    shown = moved.sort((recent - previous).abs(), descending=True, maintain_order=True).head(MOVERS)
-    most = pl.max_horizontal(recent, previous)
-    return shown.select(
-        "movement",
-        name=pl.coalesce("name", "workbook_url_id"),
-        url=link(),
-        recent=recent,
-        previous=previous,
-        share=most / most.max(),
-    ).to_dicts()
+def _not_counted(files: pl.DataFrame) -> list[dict[str, Any]]:
+    """The files that were not counted, by what happened to them, with what to do about it."""
+    by_status = ((status, files.filter(pl.col("status") == status)) for status in (REFUSED, UNREADABLE))
+    return [
+        {
+            "status": status,
+            "remedy": REMEDIES[status],
+            "files": of_status.height,
+            "newest": of_status.head(LISTED).to_dicts(),
+        }
+        for status, of_status in by_status
+        if of_status.height
+    ]
 
 
 def _unmatched(rows: pl.DataFrame) -> dict[str, Any]:

@@ -26,7 +26,7 @@ from sigma_impressions.report.read import Publication, read_publication, read_us
 
 REPORT_NAME = "usage_report.html"
 
-REPORT_VERSION = 2
+REPORT_VERSION = 3
 """Raised when the report shows the same database in another way, so that it is made anew."""
 
 _HEAD_BYTES = 4096

@@ -296,10 +296,13 @@ def test_without_members_it_is_said_that_there_are_none(tables: Tables) -> None:
     assert [row["folder"] for row in shown["folder_usage"]] == ["A", "A/B"]
 
 
-def test_the_report_has_only_those_who_viewed_something(tables: Tables) -> None:
+def test_the_report_has_those_who_never_came_behind_those_who_viewed_something(tables: Tables) -> None:
     with with_members(PEOPLE):
         path = database.publish_database(tables).path
-    assert read_usage(path).users["user_email"].to_list() == ["robot", "ann@x.org"]
+    usage = read_usage(path)
+    people = usage.content.people["user_email"].to_list()
+    assert (usage.users_60d, people[:2]) == (2, ["robot", "ann@x.org"])
+    assert "never@x.org" in people[2:]
 
 
 def test_a_day_is_complete_when_a_later_file_was_read() -> None:

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import gzip
-import json
 import re
 from dataclasses import replace
 from datetime import date, timedelta
@@ -14,21 +11,21 @@ from typing import Any
 
 import dagster as dg
 import duckdb
-import polars as pl
 import pytest
 
 from sigma_impressions.defs.report import build_report_assets
 from sigma_impressions.defs.sigma_source import SigmaSource
 from sigma_impressions.errors import ReportError
+from sigma_impressions.exports.manifest import REMEDIES
 from sigma_impressions.lake.storage import LocalStorage
 from sigma_impressions.publish.database import DATABASE_NAME
 from sigma_impressions.report import render
 from sigma_impressions.report.preview import preview
-from sigma_impressions.report.read import read_headlines, read_usage
-from sigma_impressions.report.render import usual_week
+from sigma_impressions.report.read import read_headlines
 from sigma_impressions.report.write import REPORT_NAME, copy_report, remove_report, write_report
 from sigma_impressions_tests.commands import environment, sigma_impressions
 from sigma_impressions_tests.report.published import AS_OF, BAD_URL, HOSTILE, publish
+from sigma_impressions_tests.report.unpacked import Unpacked
 
 WORKBOOKS, ELEMENTS, USERS = 40, 4, 60
 
@@ -45,18 +42,6 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def page(folder: Path) -> str:
     return (folder / REPORT_NAME).read_text(encoding="utf-8")
-
-
-def unpacked(page: str) -> dict[str, Any]:
-    """The rows that the page holds, as the script of the page reads them."""
-    found = re.search(r'<script type="text/plain" id="packed">([A-Za-z0-9+/=]+)</script>', page)
-    assert found is not None
-    data: dict[str, Any] = json.loads(gzip.decompress(base64.b64decode(found[1])))
-    return data
-
-
-def column(data: dict[str, Any], table: str, name: str, pool: str = "texts") -> list[str | None]:
-    return [None if place is None else data[pool][place] for place in data[table][name]]
 
 
 def rows(folder: Path, query: str) -> list[tuple[Any, ...]]:
@@ -76,78 +61,17 @@ class Elements(HTMLParser):
         self.found.append((tag, dict(attrs)))
 
 
-def test_the_rows_are_those_of_the_database(folder: Path, page: str) -> None:
-    data = unpacked(page)
-    books = data["workbooks"]
-    assert sorted(
-        zip(
-            column(data, "workbooks", "name"),
-            books["impressions"],
-            books["users"],
-            books["recent"],
-            column(data, "workbooks", "movement"),
-            [sum(days or [0]) for days in books["days"]],
-            books["elements"],
-            strict=True,
-        )
-    ) == sorted(
-        rows(
-            folder,
-            "SELECT name, total_impressions_60d, distinct_impressions_users_60d, complete_impressions_14d, movement, "
-            f"total_impressions_60d, {ELEMENTS} FROM popular_resources WHERE resource_type = 'sigma_workbook'",
-        )
-    )
-    # The elements follow the order of their workbooks.
-    owners = [name for name in column(data, "workbooks", "name") for _ in range(ELEMENTS)]
-    elements = zip(owners, column(data, "elements", "name"), data["elements"]["impressions"], strict=True)
-    assert sorted(elements) == sorted(
-        rows(
-            folder,
-            "SELECT workbook_name, name, total_impressions_60d FROM popular_resources "
-            "WHERE resource_type = 'sigma_element'",
-        )
-    )
-    underused = zip(
-        column(data, "underused", "name"),
-        column(data, "underused", "owner"),
-        column(data, "underused", "reason"),
-        data["underused"]["age"],
-        data["underused"]["archived"],
-        strict=True,
-    )
-    assert sorted(underused) == sorted(
-        rows(folder, "SELECT name, owner_email, reason, age_days, is_archived::INTEGER FROM underused_resources")
-    )
-    users = zip(column(data, "users", "user"), column(data, "users", "tier"), data["users"]["impressions"], strict=True)
-    assert sorted(users) == sorted(rows(folder, "SELECT user_email, tier, impressions_60d FROM active_users"))
-
-
-def test_data_models_are_underused_content_and_no_workbooks(tmp_path: Path) -> None:
-    database = publish(tmp_path / DATABASE_NAME, 8, 1, 5)
-    usage = read_usage(database)
-    with duckdb.connect(str(database)) as connection:
-        for table in ("popular_resources", "underused_resources"):
-            kind = "CASE WHEN element_id IS NULL THEN 'sigma_data_model' ELSE resource_type END AS resource_type"
-            model = f"{kind}, 'model of ' || workbook_url_id AS workbook_url_id"
-            connection.execute(f"INSERT INTO {table} SELECT * REPLACE ({model}) FROM {table}")
-    with_models = read_usage(database)
-    for name in ("workbooks", "elements"):
-        columns = ("workbook_url_id", "element_id", "total_impressions_60d")
-        shown, before = (getattr(each, name).select(columns).rows() for each in (with_models, usage))
-        assert sorted(shown, key=str) == sorted(before, key=str)
-    assert "sigma_data_model" in set(with_models.underused["resource_type"])
-
-
 def test_names_end_no_element_and_start_no_script(page: str) -> None:
     elements = Elements(page).found
-    # The page's own two: what is packed, and the program.
-    assert [attributes.get("type") for tag, attributes in elements if tag == "script"] == ["text/plain", None]
+    # The page's own: what is packed, and the program.
+    scripts = [attributes.get("type") for tag, attributes in elements if tag == "script"]
+    assert scripts == ["text/plain", "text/plain", None]
     assert {"img", "iframe", "object", "embed", "link", "base", "form"}.isdisjoint(tag for tag, _ in elements)
     for _, attributes in elements:
         assert not any(name.startswith("on") for name in attributes)
         assert "src" not in attributes
         assert "style" not in attributes
-    # Among the risers and the refused files there are hostile names, as text.
+    # In the title and among the refused files there are hostile names, as text.
     assert "&lt;script&gt;alert(1)&lt;/script&gt;" in page
     assert "{{ 7 * 7 }}" in page
 
@@ -155,10 +79,11 @@ def test_names_end_no_element_and_start_no_script(page: str) -> None:
 def test_only_web_addresses_are_links(page: str) -> None:
     targets = [attributes["href"] for tag, attributes in Elements(page).found if tag == "a"]
     assert all(target and target.startswith(("#", "https://app.sigmacomputing.com/")) for target in targets)
-    data = unpacked(page)
-    assert all(link.startswith("https://") for link in data["links"])
-    assert BAD_URL not in page + json.dumps(data)
-    assert column(data, "workbooks", "url", "links")[column(data, "workbooks", "name").index(HOSTILE[1])] is None
+    held = Unpacked.of_page(page)
+    assert all(link.startswith("https://") for link in held.links)
+    assert BAD_URL not in page + "".join(held.texts)
+    # The name is that of elements too.
+    assert held.texts_of("workbooks", "url")[held.texts_of("workbooks", "name").index(HOSTILE[1])] is None
 
 
 def test_the_page_may_reach_nothing(page: str) -> None:
@@ -209,22 +134,11 @@ def test_without_a_database_it_says_what_to_do(tmp_path: Path) -> None:
         write_report(LocalStorage(tmp_path), "Usage")
 
 
-def test_a_usual_week_begins_with_the_first_export() -> None:
-    dates = [date(2026, 11, 2) + timedelta(days=n) for n in range(19)]
-    views = [0, 0, 0, 30, 40, 0, 0, *([10, 20, 30, 40, 50, 0, 0] * 2)][:19]
-    days = pl.DataFrame({"event_date": dates, "impressions": views, "active_users": [1] * 19}).with_columns(
-        weekday=pl.col("event_date").dt.weekday()
-    )
-    week = {row["weekday"]: row["impressions"] for row in usual_week(days)}
-    assert week == {1: 10, 2: 20, 3: 30, 4: (30 + 40 + 40) / 3, 5: (40 + 50 + 50) / 3, 6: 0, 7: 0}
-    assert usual_week(days.head(3)) == []
-
-
 def test_nothing_at_all_can_be_reported(tmp_path: Path) -> None:
     publish(tmp_path / DATABASE_NAME, 0, 0, 0)
     written = write_report(LocalStorage(tmp_path), "Usage")
-    data = unpacked(written.path.read_text(encoding="utf-8"))
-    assert data["workbooks"]["name"] == data["users"]["user"] == []
+    held = Unpacked.of_page(written.path.read_text(encoding="utf-8"))
+    assert held.texts_of("workbooks", "name") == held.texts_of("people", "user") == list(held.facts()) == []
     assert "complete days up to 2026-11-19, at most 0 a day; " in preview(read_headlines(tmp_path / DATABASE_NAME))
 
 
@@ -296,15 +210,83 @@ def test_the_preview_shows_the_headline_figures(folder: Path) -> None:
     assert f"| | up to {AS_OF} | up to {last} | before |" in text
     compared = f"{complete:,.0f} | {before:,.0f} ({complete / before - 1:+.1%})"
     assert f"| Impressions, 14 days | {now:,.0f} | {compared} |" in text
-    # One of the days was not captured.
-    assert re.search(r"· was not captured:\n\n`[▁▂▃▄▅▆▇█]{19}·[▁▂▃▄▅▆▇█]{8}`$", text)
+    assert re.search(r"`[▁▂▃▄▅▆▇█]{28}`$", text)
     # In the words of the page.
     page = (folder / REPORT_NAME).read_text(encoding="utf-8")
     labels = re.findall(r"^\| (\w[^|(]*)(?: \(([^)]*)\))? \|", text, re.MULTILINE)
-    assert len(labels) == 7
+    assert len(labels) == 9
     for label, note in labels:
         assert f"<dt>{label}</dt>" in page
         assert not note or f'<p class="note">{note}</p>' in page
+
+
+def test_the_preview_tells_a_day_that_was_not_captured_from_one_without_views(tmp_path: Path) -> None:
+    text = preview(read_headlines(publish(tmp_path / DATABASE_NAME, 20, 2, 40, not_captured=[50])))
+    assert re.search(r"· was not captured:\n\n`[▁▂▃▄▅▆▇█]{19}·[▁▂▃▄▅▆▇█]{8}`$", text)
+
+
+COMPLETE = "In the 14 complete days to 19 Nov 2026, {users} people viewed {workbooks} workbooks {now:,} times"
+
+
+@pytest.mark.parametrize(
+    ("not_captured", "complete", "said"),
+    [
+        ([], 59, f"{COMPLETE}, "),
+        ([40], 59, f"{COMPLETE}."),
+        ([50], 59, "In the 14 days to 20 Nov 2026, of which not all are captured completely, "),
+        ([], None, "In the 14 days to 20 Nov 2026, of which not all are captured completely, "),
+    ],
+)
+def test_the_first_sentence_is_of_complete_days(
+    tmp_path: Path, not_captured: list[int], complete: int | None, said: str
+) -> None:
+    publish(tmp_path / DATABASE_NAME, 20, 2, 40, not_captured=not_captured, complete=complete)
+    page = " ".join(write_report(LocalStorage(tmp_path), "Usage").path.read_text(encoding="utf-8").split())
+    lead = re.sub("<[^>]+>", "", page[page.index('id="lead"') : page.index("<dl")]).removeprefix('id="lead">')
+    ((now, before, users, workbooks),) = rows(
+        tmp_path,
+        "SELECT coalesce(sum(impressions) FILTER (event_date > c - 14), 0), "
+        "coalesce(sum(impressions) FILTER (event_date <= c - 14), 0), "
+        "count(DISTINCT user_email) FILTER (event_date > c - 14), "
+        "count(DISTINCT workbook_url_id) FILTER (event_date > c - 14 AND workbook_url_id NOT IN "
+        "(SELECT workbook_url_id FROM sigma_resources WHERE resource_type = 'sigma_data_model')) "
+        "FROM daily_users, (SELECT max(event_date) AS c FROM usage_by_day WHERE is_complete) "
+        "WHERE event_date BETWEEN c - 27 AND c",
+    )
+    assert lead.startswith(said.format(users=users, workbooks=workbooks, now=now))
+    if said.endswith(", ") and complete and not not_captured:
+        assert f"{abs(now / before - 1):.1%} {'more' if now > before else 'less'} than in the 14 days before." in lead
+    assert ("It is not compared" in lead) == bool(not_captured or complete is None)
+
+
+def test_data_quality_says_which_period_and_what_to_do(tmp_path: Path) -> None:
+    database = publish(tmp_path / DATABASE_NAME, 20, 2, 40, not_captured=[50, 51])
+    with duckdb.connect(str(database)) as connection:
+        said = "gone" + " and gone" * 100
+        connection.execute(
+            "UPDATE export_files SET status = 'unreadable', reason = 'not found', detail = $said, rows = 0, "
+            "accepted = 0, rejected = 0, skipped = 0 WHERE file_date = DATE '2026-11-10'",
+            {"said": said},
+        )
+        connection.execute("UPDATE export_files SET status = 'missing', rows = 0 WHERE file_date = DATE '2026-11-09'")
+    page = " ".join(write_report(LocalStorage(tmp_path), "Usage").path.read_text(encoding="utf-8").split())
+    quality = re.sub("<[^>]+>", "", page[page.index('id="quality"') :])
+    # 60 less the two days; one vanished, one cannot be read.
+    assert "Export files captured56of the file dates 22 Sep 2026 to 20 Nov 2026" in quality
+    assert "71 in all" in quality
+    assert "3 refused, 1 could not be read, 1 vanished before they were read" in quality
+    assert f"not found: {said}" in quality
+    for status, remedy in REMEDIES.items():
+        assert f"{'could not be read' if status == 'unreadable' else status} {remedy}" in quality
+    ((impressions, unmatched, users),) = rows(
+        tmp_path,
+        "SELECT (SELECT sum(impressions) FROM daily_impressions), (SELECT sum(total_impressions_60d) "
+        "FROM unmatched_impressions), (SELECT count(*) FROM user_activity)",
+    )
+    assert f"Impressions, 60 days{impressions:,}{unmatched:,} unmatched" in quality
+    assert f"by {users:,} users, up to 20 Nov 2026" in quality
+    assert "Days not captured, 60 days2of 60 days" in quality
+    assert "The last complete day is 19 Nov 2026." in quality
 
 
 def test_the_preview_tells_of_licences_where_members_are_known(folder: Path) -> None:

@@ -10,11 +10,23 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, BrowserContext, Page, Request, expect, sync_playwright
+
+from sigma_impressions.lake.storage import LocalStorage
+from sigma_impressions.publish.database import DATABASE_NAME
+from sigma_impressions.report.write import write_report
+from sigma_impressions_tests.report.published import publish
 
 ARTEFACTS = Path(__file__).parents[2] / "artefacts"
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 DESK: Any = {"viewport": {"width": 1280, "height": 900}}
+PHONE: Any = {
+    "viewport": {"width": 390, "height": 844},
+    "device_scale_factor": 2,
+    "is_mobile": True,
+    "has_touch": True,
+}
 FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update"]
 ASSETS = (
     "raw_export_files",
@@ -56,6 +68,23 @@ def open_page(page: Page, url: str) -> None:
             time.sleep(1)
 
 
+def report_of(folder: Path, *size: int, title: str = "Acme", **options: Any) -> Path:
+    """The report of a made-up database, beside it."""
+    publish(folder / DATABASE_NAME, *size, **options)
+    return write_report(LocalStorage(folder), title).path
+
+
+def violations(page: Page) -> list[str]:
+    """What axe-core finds that is serious or critical."""
+    found = Axe().run(page).response["violations"]
+    return [
+        f"{rule['id']}: {node['html'][:200]}"
+        for rule in found
+        if rule["impact"] in ("serious", "critical")
+        for node in rule["nodes"]
+    ]
+
+
 class Seen:
     """Opens reports, and notes what must not happen: messages of the console, errors, dialogs and requests."""
 
@@ -64,7 +93,8 @@ class Seen:
         self.contexts: list[BrowserContext] = []
         self.faults: list[str] = []
 
-    def open(self, report: Path, **options: Any) -> Page:
+    def open(self, report: Path, address: str = "", **options: Any) -> Page:
+        """The page of a report, at an address within it, once everything is shown."""
         context = self.browser.new_context(**{**DESK, **options})
         self.contexts.append(context)
         page = context.new_page()
@@ -72,7 +102,7 @@ class Seen:
         page.on("pageerror", lambda error: self.faults.append(str(error)))
         page.on("dialog", lambda dialog: self.faults.append(dialog.message))
         context.on("request", lambda request: self._note(request, report))
-        page.goto(report.as_uri())
+        page.goto(f"{report.as_uri()}#{address}" if address else report.as_uri())
         expect(page.locator("html[data-ready]")).to_have_count(1, timeout=30_000)
         return page
 

@@ -186,7 +186,7 @@ def test_texts_from_outside_are_only_read(
     expect(page.get_by_text("**bold**").first).to_be_visible()
     inert("the tick of a sensor")
     page.goto((deployment.folder / "data" / "usage_report.html").as_uri())
-    expect(page.get_by_text("**bold**").first).to_be_visible()
+    expect(page.locator("main").get_by_text("**bold**").first).to_be_visible()
     inert("the report")
     page.close()
     assert tracker.requests == []

@@ -15,7 +15,7 @@ from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 
-from bench import discovery, growth, listing, normalize, publication, small_files, waits, windows
+from bench import discovery, growth, listing, normalize, publication, report, small_files, waits, windows
 
 RESULTS = Path(__file__).with_name("RESULTS.md")
 
@@ -28,6 +28,7 @@ SECTIONS: dict[str, Callable[..., Iterator[str]]] = {
     "discovery": discovery.lines,
     "publication": publication.lines,
     "waits": waits.lines,
+    "report": report.lines,
 }
 """By name, in the order of the document: a function of a folder for its files, and whether the largest are asked for.
 

@@ -79,7 +79,9 @@ class Reference:
             """
             CREATE OR REPLACE TEMP TABLE chosen_people AS
             FROM active_users
-            WHERE ($team IS NULL OR list_contains(teams, $team)) AND ($type IS NULL OR account_type = $type)
+            WHERE ($team IS NULL AND $type IS NULL)
+                OR (may_use_sigma AND ($team IS NULL OR list_contains(teams, $team))
+                    AND ($type IS NULL OR account_type = $type))
             """,
             {"team": choice.team, "type": choice.type},
         )

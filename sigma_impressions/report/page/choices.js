@@ -48,7 +48,8 @@ class Choice {
     );
   }
 
-  /* Which people are chosen, by their number; null if all are, and nobody in particular too. */
+  /* Which people are chosen, by their number; null if all are, and nobody in particular too. Of a team and of an account
+     type are those who may use Sigma, as in the tables of teams and licences. */
   people(data) {
     if (!this.isOfPeople) return null;
     const team = this.team === null ? null : data.teams.indexOf(this.team);
@@ -56,6 +57,7 @@ class Choice {
     const found = new Uint8Array(data.peopleCount + 2);
     for (let row = 0; row < data.peopleCount; row += 1) {
       found[row] =
+        data.people.licensed[row] === 1 &&
         (team === null || (data.people.teams[row] ?? []).includes(team)) &&
         (this.type === null || type(row) === this.type);
     }

@@ -164,7 +164,7 @@ function shareBar(outer, inner, classes) {
 }
 
 /* A small line of days; `label` says what it is of. Days that were not captured are gaps. */
-function sparkline(values, captured, what = "Impressions per day") {
+function sparkline(values, isKnown, what = "Impressions per day") {
   const most = Math.max(1, ...values);
   const step = 120 / Math.max(1, values.length - 1);
   const svg = drawn("svg", {
@@ -176,8 +176,8 @@ function sparkline(values, captured, what = "Impressions per day") {
   });
   const runs = [];
   values.forEach((value, place) => {
-    if (!captured[place]) return;
-    if (!place || !captured[place - 1]) runs.push([]);
+    if (!isKnown[place]) return;
+    if (!place || !isKnown[place - 1]) runs.push([]);
     runs.at(-1).push([(place * step).toFixed(1), (29 - (value / most) * 27).toFixed(1)]);
   });
   for (const run of runs) {

@@ -70,6 +70,8 @@ class Data {
     this.link = (column) => (row) => (column[row] === null ? null : links[column[row]]);
     this.teams = meta.teams.map((team) => texts[team]);
     this.complete = completeDays(meta);
+    /* The days that a line may be drawn through. */
+    this.isKnown = meta.days.captured.map((isCaptured, place) => isCaptured && meta.days.complete[place]);
     const [state, kind] = [this.text(workbooks.state), this.text(workbooks.kind)];
     this.isPresent = range(this.workbookCount).map((row) => state(row) === "present");
     this.isModel = range(this.workbookCount).map((row) => kind(row) === "data_model");

@@ -82,7 +82,7 @@ class Workbooks {
           label: "60 days",
           kind: "days",
           less: true,
-          cell: (row) => sparkline(data.daysOf(view.tally.pairsOf(row)), data.meta.days.captured),
+          cell: (row) => sparkline(data.daysOf(view.tally.pairsOf(row)), data.isKnown),
         },
         column.date("last", "Last viewed", (row) => workbooks.last[row], { less: true, hint: "By anybody, ever" }),
       ],

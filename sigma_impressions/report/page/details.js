@@ -120,6 +120,17 @@ class Details {
     );
   }
 
+  /* How many workbooks these are: the current ones as the tables count them, and the others. */
+  counted(rows) {
+    const { isPresent, isModel } = this.view.data;
+    const current = rows.filter((row) => isPresent[row] && !isModel[row]).length;
+    const others = rows.length - current;
+    return (
+      counted(current, "current workbook") +
+      (others ? `, and ${number(others)} more: data models, archived, deleted or unknown ones` : "")
+    );
+  }
+
   /* What opens below a team, folder or owner: its days, workbooks and people. */
   group(pairs, name, only, people = null, workbooks = null) {
     const { tally, data } = this.view;
@@ -144,7 +155,7 @@ class Details {
         name,
       ),
       detail(
-        counted(found.length, "workbook"),
+        this.counted(found.map(([row]) => row)),
         "workbooks",
         [["Workbook"], [`Impressions, ${tally.period} days`, true], ["Last viewed", true, true]],
         found,

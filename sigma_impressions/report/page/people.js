@@ -261,7 +261,7 @@ class People {
         this.text.user(row),
       ),
       detail(
-        `${counted(viewed.length, "workbook")} in ${tally.period} days`,
+        `In ${tally.period} days ${this.view.details.counted(viewed.map(({ workbook }) => workbook))}`,
         "workbooks",
         [["Workbook"], ["Impressions", true], ["Active days", true], ["Last viewed", true, true]],
         viewed,

@@ -169,7 +169,7 @@ def test_a_demo_that_is_interrupted_at_any_moment(number: signal.Signals, code: 
         env = environment(tmp_path / str(tenths), {}, new_instance=True)
         with at_terminal(["demo", "--no-ui", "--days", "7"], env=env, cwd=tmp_path) as terminal:
             with pytest.raises(AssertionError, match=r"waited|ended before"):
-                terminal.wait_for("never", tenths / 10)
+                terminal.wait_for("what no demo says", tenths / 10)
             os.kill(terminal.process.pid, number)
             ended = terminal.ended()
             if ended == 0:

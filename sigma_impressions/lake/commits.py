@@ -27,6 +27,7 @@ from sigma_impressions.lake.storage import clear_errors
 from sigma_impressions.lake.tables import (
     WORK_FOLDER,
     StoredTable,
+    clear_log_errors,
     files_of,
     former_columns,
     kept,
@@ -276,7 +277,7 @@ def _commit(handle: StoredTable, actions: _Actions, properties: CommitProperties
     At the end the commit stays, whatever happens to the machine: a registry may name what it holds.
     """
     with kept(handle):
-        with clear_errors(handle.storage, f"writing to {handle.storage.uri(handle.table.name)}"):
+        with clear_log_errors(handle.storage, handle.table, "writing to"):
             handle.create_write_transaction(
                 list(actions),
                 mode="append",

@@ -30,7 +30,7 @@ from sigma_impressions.lake.schemas import (
     SNAPSHOTS,
     Table,
 )
-from sigma_impressions.lake.tables import Tables, files_of, retry_conflicts, scan
+from sigma_impressions.lake.tables import Tables, files_of, require_newest_entry, retry_conflicts, scan
 
 _ROUNDS = 10
 """What is given up may show more that is lost with it, as snapshots of as-of dates; more rounds would be a fault."""
@@ -44,7 +44,7 @@ def drop_damaged(tables: Tables, report: Callable[[str], None]) -> int:
     dropped = 0
     for table in ALL_TABLES:
         try:
-            tables.open(table)
+            require_newest_entry(tables.open(table))
         except DamagedError:
             place = tables.storage.set_aside(table.name)
             report(f"{table.name}: its log is broken; everything of it was moved to {place}")

@@ -375,18 +375,36 @@ def retry_conflicts(attempt: Callable[[], T], backoff: Backoff = _CONFLICTS) -> 
     return attempt()
 
 
-_BROKEN_LOG = "metadata or protocol|Json error|contiguous commit|Invalid Checkpoint|Gap between|Parquet error"
+_BROKEN_LOG = (
+    "metadata or protocol|Json error|contiguous commit|Invalid Checkpoint|Gap between|Parquet error|"
+    "Invalid table version"
+)
 """What Delta Lake says of a log whose entries are missing or cut; all that it cannot do has the same class."""
 
 
 @contextmanager
-def clear_log_errors(storage: Storage, table: Table) -> Iterator[None]:
-    """As `clear_errors`, for opening a table: a log that is broken becomes a `DamagedError`."""
+def clear_log_errors(storage: Storage, table: Table, doing: str = "opening") -> Iterator[None]:
+    """As `clear_errors`, for opening or changing a table: a log that is broken becomes a `DamagedError`."""
     location = storage.uri(table.name)
     try:
-        with clear_errors(storage, f"opening {location}", but=_BROKEN_LOG):
+        with clear_errors(storage, f"{doing} {location}", but=_BROKEN_LOG):
             yield
     except DeltaError as error:
         if re.search(_BROKEN_LOG, str(error)) is None:
             raise
-        raise DamagedError(f"the log of {location} (_delta_log) lacks entries, or has broken ones") from None
+        raise _broken_log(location) from None
+
+
+def require_newest_entry(handle: StoredTable) -> None:
+    """Raise `DamagedError` if a table has no entry of its newest version, which only a checkpoint holds.
+
+    It can be read then, but not changed.
+    """
+    location = handle.storage.uri(handle.table.name)
+    with clear_log_errors(handle.storage, handle.table):
+        if not handle.history(1):
+            raise _broken_log(location)
+
+
+def _broken_log(location: str) -> DamagedError:
+    return DamagedError(f"the log of {location} (_delta_log) lacks entries, or has broken ones")

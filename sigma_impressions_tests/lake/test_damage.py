@@ -19,6 +19,7 @@ from sigma_impressions.lake.inventory import require_intact
 from sigma_impressions.lake.repair import drop_damaged
 from sigma_impressions.lake.schemas import (
     ALL_TABLES,
+    DATA_FILES,
     EXPORT_FILES,
     RESOURCE_IMPRESSIONS,
     UNMATCHED_IMPRESSIONS,
@@ -167,12 +168,16 @@ def check_damage(world: World, right: dict[str, Any], folder: Path, seed: int) -
     if choose.random() < 0.5:
         # What was captured before may not be in the bucket any more.
         hurt.bucket.objects.clear()
+    return run_and_give_up(hurt, right, path.relative_to(hurt.folder).parts[0], f"seed {seed}: {path} {how}")
+
+
+def run_and_give_up(hurt: World, right: dict[str, Any], table: str, what: str) -> str:
+    """One more run over a storage of which a table is damaged, and what is lost given up; what came of it."""
     before = (hurt.folder / DATABASE_NAME).read_bytes()
-    what = f"seed {seed}: {path.relative_to(hurt.folder)} {how}"
     try:
         one_more_run(hurt)
     except DamagedError as error:
-        assert path.relative_to(hurt.folder).parts[0] in str(error), f"{what}: {error}"
+        assert table in str(error), f"{what}: {error}"
         assert (hurt.folder / DATABASE_NAME).read_bytes() == before, what
     else:
         assert hurt.numbers() == right, what
@@ -192,6 +197,17 @@ def test_whatever_file_is_damaged_nothing_wrong_is_published(
         found.add(check_damage(world, right, tmp_path / str(seed), seed))
         shutil.rmtree(tmp_path / str(seed))
     assert found == {"right", "named"} or len(seeds) < 10
+
+
+def test_an_entry_that_only_a_checkpoint_holds_is_missed_when_the_table_changes(
+    world: World, right: dict[str, Any], tmp_path: Path
+) -> None:
+    """Delta Lake reads such a table, and changes it never again."""
+    hurt = world.copy(tmp_path / "storage")
+    handle = Tables(hurt.folder).open(DATA_FILES)
+    handle.create_checkpoint()
+    (hurt.folder / DATA_FILES.name / "_delta_log" / f"{handle.version():020}.json").unlink()
+    assert run_and_give_up(hurt, right, DATA_FILES.name, "the newest entry") == "named"
 
 
 # --- Power loss -----------------------------------------------------------------------------------------------------

@@ -112,13 +112,25 @@ def assert_shown(shown: dict[str, Any], reference: Reference) -> None:
     known = {metric: value for metric, value in shown["cards"].items() if value is not None}
     assert known == {metric: str(int(value)) for metric, value in reference.figures().items()}
     assert len(shown["cards"]) == 8
-    _assert_overview(shown, reference)
+    assert_overview(shown, reference)
     _assert_workbooks(shown, reference)
     _assert_people(shown, reference)
     _assert_groups(shown, reference)
 
 
-def _assert_overview(shown: dict[str, Any], reference: Reference) -> None:
+def assert_figures(page: Page, reference: Reference, chosen: Iterable[Choice]) -> None:
+    """Under each choice a report shows what the database beside it gives."""
+    show_many(page)
+    for choice in chosen:
+        page.evaluate(GO, choice.address)
+        reference.choose(choice)
+        try:
+            assert_shown(page.evaluate(EXTRACT), reference)
+        except AssertionError as error:
+            raise AssertionError(f"{choice}: {error}") from error
+
+
+def assert_overview(shown: dict[str, Any], reference: Reference) -> None:
     now, before = reference.lead()
     if reference.complete is None:
         assert "of which not all are captured completely" in shown["lead"]
@@ -275,30 +287,15 @@ def test_whatever_is_known(known: str, seen: Seen, tmp_path: Path) -> None:
     report = report_of(tmp_path, 24, 2, 30, **KNOWN[known])
     reference = Reference(report.with_name(DATABASE_NAME))
     page = seen.open(report)
-    show_many(page)
-    for choice in (
-        Choice(14),
-        Choice(60, folder="Acme/Sales"),
-        *([Choice(team="Finance")] if reference.has_members else []),
-    ):
-        page.evaluate(GO, choice.address)
-        reference.choose(choice)
-        assert_shown(page.evaluate(EXTRACT), reference)
+    of_team = [Choice(team="Finance")] if reference.has_members else []
+    assert_figures(page, reference, [Choice(14), Choice(60, folder="Acme/Sales"), *of_team])
     assert page.locator(".bars rect").count() + page.locator("#impressions-chart .missing rect").count() >= 120
     no_teams = expect(page.get_by_text("Teams are not shown"))
     no_teams.to_be_hidden() if reference.has_members else no_teams.to_be_visible()
 
 
 def test_every_figure_of_every_choice_is_that_of_the_database(seen: Seen, report: Path, reference: Reference) -> None:
-    page = seen.open(report)
-    show_many(page)
-    for choice in choices(reference, 30):
-        page.evaluate(GO, choice.address)
-        reference.choose(choice)
-        try:
-            assert_shown(page.evaluate(EXTRACT), reference)
-        except AssertionError as error:
-            raise AssertionError(f"{choice}: {error}") from error
+    assert_figures(seen.open(report), reference, choices(reference, 30))
 
 
 DETAIL = """() => [...document.querySelectorAll("tr.elements .detail")].map(part => ({

@@ -16,9 +16,11 @@ from playwright.sync_api import Browser, Page, expect
 
 from sigma_impressions.demo.generate import PREFIX
 from sigma_impressions.demo.run import BUCKET
+from sigma_impressions.publish.database import DATABASE_NAME
 from sigma_impressions.report.write import REPORT_NAME
 from sigma_impressions_tests.browser.conftest import ARTEFACTS, ASSETS, Seen, open_page
-from sigma_impressions_tests.browser.test_report import assert_figures
+from sigma_impressions_tests.browser.reference import Choice, Reference
+from sigma_impressions_tests.browser.test_report_choices import EXTRACT, assert_overview
 from sigma_impressions_tests.commands import environment
 from sigma_impressions_tests.graphql import runs_of_the_job, source_of
 
@@ -115,4 +117,6 @@ def test_the_list_of_runs_shows_their_days(page: Page, demo: Demo) -> None:
 
 
 def test_the_report_has_the_figures_of_the_database(seen: Seen, demo: Demo) -> None:
-    assert_figures(seen, demo.report)
+    reference = Reference(demo.report.with_name(DATABASE_NAME))
+    reference.choose(Choice())
+    assert_overview(seen.open(demo.report).evaluate(EXTRACT), reference)

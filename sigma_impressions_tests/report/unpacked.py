@@ -25,7 +25,7 @@ class Unpacked:
         self.texts: list[str] = packed["texts"]
         self.links: list[str] = packed["links"]
         self.teams = [self.texts[place] for place in self.meta["teams"]]
-        self._tables = packed
+        self.tables: dict[str, Any] = packed
         self._facts = _inflated(facts)
 
     @classmethod
@@ -35,7 +35,7 @@ class Unpacked:
 
     def numbers(self, table: str, column: str) -> list[Any]:
         """A column as it is packed."""
-        values: list[Any] = self._tables[table][column]
+        values: list[Any] = self.tables[table][column]
         return values
 
     def texts_of(self, table: str, column: str) -> list[str | None]:

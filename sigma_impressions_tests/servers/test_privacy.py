@@ -43,7 +43,7 @@ from sigma_impressions.publish.database import published_database
 from sigma_impressions.users import PSEUDONYM, Pseudonyms
 from sigma_impressions_tests.commands import environment
 from sigma_impressions_tests.conftest import RemoteStorage, S3Bucket
-from sigma_impressions_tests.report.test_report import unpacked as rows_of_report
+from sigma_impressions_tests.report.unpacked import Unpacked
 from sigma_impressions_tests.servers.processes import sigma_impressions
 from sigma_impressions_tests.servers.results import DATABASE, TODAY, fill, settings
 from sigma_impressions_tests.upkeep.test_edit_users import DESCRIBED, FORMS, MIXED_UP, OTHERS, typed
@@ -137,7 +137,7 @@ def unpacked(path: Path) -> str:
         with closing(sqlite3.connect(path)) as connection:
             return "\n".join(connection.iterdump())
     if path.suffix == ".html":
-        return json.dumps(rows_of_report(path.read_text(encoding="utf-8")), ensure_ascii=False)
+        return json.dumps(Unpacked.of_page(path.read_text(encoding="utf-8")).tables, ensure_ascii=False)
     return ""
 
 

@@ -153,6 +153,18 @@ class Reference:
             """
         )
 
+    def underused_workbooks(self) -> list[Row]:
+        """Of each chosen one, in words: name, owner, reason, impressions, last viewed, last changed, age."""
+        return self.rows(
+            """
+            SELECT coalesce(name, workbook_url_id), coalesce(owner, '–'), reason, format('{:,}', total_impressions_60d),
+                coalesce(last_impression_at::DATE::VARCHAR, '–'), coalesce(updated_at::DATE::VARCHAR, '–'),
+                coalesce(format('{:,}', age_days), '–')
+            FROM chosen_underused
+            WHERE resource_type = 'sigma_workbook'
+            """
+        )
+
     def workbooks(self) -> list[Row]:
         """Of each current workbook: its name, impressions and users of the period, now and before."""
         return self._by_workbook("is_present AND NOT is_model")

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import random
-from collections import Counter
+from calendar import day_abbr
+from collections import Counter, defaultdict
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ from sigma_impressions_tests.browser.reference import Choice, Reference
 
 pytestmark = pytest.mark.slow
 
-GRIDS = ("workbooks", "owners-of-underused", "people", "teams", "folders", "owners")
+GRIDS = ("workbooks", "underused", "owners-of-underused", "people", "teams", "folders", "owners")
 
 GO = """async address => {
     const shown = new Promise(resolve => addEventListener("hashchange", () => setTimeout(resolve), { once: true }));
@@ -114,6 +115,7 @@ def assert_shown(shown: dict[str, Any], reference: Reference) -> None:
     assert len(shown["cards"]) == 8
     assert_overview(shown, reference)
     _assert_workbooks(shown, reference)
+    same([row[1:8] for row in shown["grids"]["underused"]["rows"]], reference.underused_workbooks())
     _assert_people(shown, reference)
     _assert_groups(shown, reference)
 
@@ -149,6 +151,20 @@ def assert_overview(shown: dict[str, Any], reference: Reference) -> None:
         known = [views, users, *since(week, 7, place), *since(month, 30, place), books]
         expected.append([str(day), *map(number, known if captured else [None] * 5)])
     assert [[row[0], *row[2:7]] for row in shown["days"]] == expected
+    assert shown["week"] == (_usual_week(reference) or [["No complete day yet"]])
+
+
+def _usual_week(reference: Reference) -> list[list[str]]:
+    """The means of each weekday, halves rounded up, over the days that are captured and complete."""
+    usual: dict[int, list[tuple[int, int]]] = defaultdict(list)
+    complete = reference.column("SELECT is_complete FROM usage_by_day ORDER BY event_date")
+    for (day, captured, views, users, *_), is_complete in zip(reference.days(), complete, strict=True):
+        if captured and is_complete:
+            usual[day.weekday()].append((views, users))
+    return [
+        [day_abbr[which], "", *(number(int(sum(values) / len(days) + 0.5)) for values in zip(*days, strict=True))]
+        for which, days in sorted(usual.items())
+    ]
 
 
 def _assert_workbooks(shown: dict[str, Any], reference: Reference) -> None:

@@ -110,7 +110,7 @@ def unused_files(tables: Tables) -> set[Path]:
     return held - {Path(uri) for table in ALL_TABLES for uri in tables.open(table).file_uris()}
 
 
-@pytest.mark.parametrize(("steps", "kills_of_each"), [(2, 1), pytest.param(5, 5, marks=pytest.mark.soak)])
+@pytest.mark.parametrize(("steps", "kills_of_each"), [(1, 1), pytest.param(5, 5, marks=pytest.mark.soak)])
 @pytest.mark.slow
 def test_killed_runs_leave_the_last_complete_result_and_are_made_good(
     steps: int, kills_of_each: int, s3_bucket: Any, tmp_path: Path
@@ -176,7 +176,7 @@ def test_a_killed_run_of_the_command_line_blocks_no_later_one(s3_bucket: Any, tm
     assert_same(contents(calm.storage), contents(killed.storage))
 
 
-@pytest.mark.parametrize("rounds", [2, pytest.param(10, marks=pytest.mark.soak)])
+@pytest.mark.parametrize("rounds", [1, pytest.param(10, marks=pytest.mark.soak)])
 @pytest.mark.slow
 def test_three_processes_at_once_end_in_the_tables_of_one(rounds: int, s3_bucket: Any, tmp_path: Path) -> None:
     rng = random.Random(3)

@@ -191,6 +191,7 @@ def test_a_storage_location_that_cannot_be_written(what: str, project: Path) -> 
     assert found.message == f"{data} {says.get(what, 'is a link that leads nowhere, to nowhere')}"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("uri", ["s3://tables/here", "gs://tables/here"])
 def test_a_cache_that_cannot_be_written(uri: str, project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     cache = project / "cache"

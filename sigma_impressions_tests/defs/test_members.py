@@ -21,6 +21,8 @@ from sigma_impressions.upkeep.edit_users import forget_stored
 from sigma_impressions.upstream.members_stored import members_as_of
 from sigma_impressions_tests.upstream.organizations import large_organization
 
+pytestmark = pytest.mark.slow
+
 BUCKET = {"SIGMA_IMPRESSIONS_BUCKET_URI": "s3://bucket/exports"}
 API = {
     "SIGMA_CLIENT_ID": "id",

@@ -19,6 +19,8 @@ from sigma_impressions.upstream.members_stored import members_as_of
 from sigma_impressions.upstream.snapshots import capture_snapshot
 from sigma_impressions.users import Pseudonyms
 
+pytestmark = pytest.mark.slow
+
 NOW = datetime(2026, 11, 20, 6, tzinfo=UTC)
 
 

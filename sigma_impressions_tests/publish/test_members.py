@@ -18,6 +18,8 @@ from sigma_impressions.upstream.members_stored import as_stored, capture_members
 from sigma_impressions_tests.commands import without_settings
 from sigma_impressions_tests.publish.test_handover import AS_OF, computed
 
+pytestmark = pytest.mark.slow
+
 NOW = datetime(AS_OF.year, AS_OF.month, AS_OF.day, 9, tzinfo=UTC)
 
 

@@ -33,6 +33,8 @@ SIZES = st.fixed_dictionaries(
     }
 )
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:

@@ -1,5 +1,6 @@
--- Usage of the workbooks of each folder and owner. Nobody is among the impressions and no viewer.
--- Reads:      workbook_groups, present_workbooks, workbook_users
+-- Usage of the workbooks of each folder and owner, as it is published of both. Nobody is among the impressions and no
+-- viewer.
+-- Reads:      workbook_groups, present_workbooks, workbook_users, what_is_known
 CREATE OR REPLACE TEMP TABLE group_usage AS
 WITH figures AS (
     SELECT
@@ -43,10 +44,17 @@ counted AS (
 )
 
 SELECT
-    f.* EXCLUDE (top_workbook),
+    f.* EXCLUDE (top_workbook, complete_impressions_14d, previous_complete_impressions_14d),
     coalesce(c.viewers_14d, 0) AS viewers_14d,
     coalesce(c.viewers_30d, 0) AS viewers_30d,
     coalesce(c.viewers_60d, 0) AS viewers_60d,
-    f.top_workbook
+    f.top_workbook.url_id AS top_workbook_url_id,
+    f.top_workbook.name AS top_workbook_name,
+    f.top_workbook.impressions AS top_workbook_impressions_60d,
+    k.last_complete_day,
+    f.complete_impressions_14d,
+    f.previous_complete_impressions_14d,
+    f.complete_impressions_14d::DOUBLE / nullif(f.previous_complete_impressions_14d, 0) - 1 AS trend_14d
 FROM figures AS f
 LEFT JOIN counted AS c USING (group_no)
+CROSS JOIN what_is_known AS k

@@ -51,7 +51,7 @@ from sigma_impressions.publish import QUERIES
 from sigma_impressions.publish.compact import create_compact
 from sigma_impressions.publish.daily_users import create_daily_users
 from sigma_impressions.publish.resource_users import create_resource_users
-from sigma_impressions.upstream.members_stored import NO_MEMBERS, member_snapshot, members_of
+from sigma_impressions.upstream.members_stored import member_snapshot, members_of
 from sigma_impressions.windows import window
 
 if TYPE_CHECKING:
@@ -293,8 +293,7 @@ def _build(
         _create(connection, EXPORT_FILES.name, f"SELECT * EXCLUDE (capture_id) FROM {ordered}")
         engine.view(connection, tables.newest(REJECTED_ROWS), "file_date", files["file_date"].unique())
         QUERIES.execute(connection, "published_rejected_rows")
-        members = NO_MEMBERS if contents.member_snapshot is None else members_of(tables, contents.member_snapshot)
-        connection.register("known_members", members.to_arrow())
+        connection.register("known_members", members_of(tables, contents.member_snapshot).to_arrow())
         _create(connection, SIGMA_MEMBERS.name, "SELECT * FROM known_members ORDER BY member_id")
         connection.execute("CREATE TEMP VIEW members AS FROM published.sigma_members")
         create_insights(connection, contents.history, contents.registry, contents.event_dates, contents.rules)

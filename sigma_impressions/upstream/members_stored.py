@@ -22,8 +22,6 @@ from sigma_impressions.lake.tables import Tables
 from sigma_impressions.upstream.carry_over import oldest_needed
 from sigma_impressions.users import Pseudonyms, canonical, pseudonymous_rows, without_addresses
 
-NO_MEMBERS = pl.DataFrame(schema=MEMBER_COLUMNS)
-
 
 @dataclass(frozen=True)
 class CapturedMembers:
@@ -45,12 +43,13 @@ def member_snapshot(tables: Tables, as_of: date) -> str | None:
 
 def members_as_of(tables: Tables, as_of: date) -> pl.DataFrame:
     """The members as of the end of a day, with the columns `MEMBER_COLUMNS`; none without any snapshot."""
-    snapshot_id = member_snapshot(tables, as_of)
-    return NO_MEMBERS if snapshot_id is None else members_of(tables, snapshot_id)
+    return members_of(tables, member_snapshot(tables, as_of))
 
 
-def members_of(tables: Tables, snapshot_id: str) -> pl.DataFrame:
-    """The members of a snapshot, with the columns `MEMBER_COLUMNS`, sorted by their ID."""
+def members_of(tables: Tables, snapshot_id: str | None) -> pl.DataFrame:
+    """The members of a snapshot, with the columns `MEMBER_COLUMNS`, sorted by their ID; none of no snapshot."""
+    if snapshot_id is None:
+        return pl.DataFrame(schema=MEMBER_COLUMNS)
     return snapshot_rows(tables, SIGMA_MEMBERS, snapshot_id).select(*MEMBER_COLUMNS).sort("member_id")
 
 

@@ -39,10 +39,6 @@ _SET_BACK = (*_TIMES_OF_FILES, (EVENT_DATES, "event_date", ("detail_dropped_at",
 """Tables whose rows stay, with what tells the rows apart, and the times that are compared with others."""
 
 
-_SNAPSHOTS = (RESOURCE_SNAPSHOTS, MEMBER_SNAPSHOTS)
-"""The registries of snapshots, as `Future` has them."""
-
-
 @dataclass(frozen=True)
 class Future:
     """What the tables hold of a time later than `now`.
@@ -98,14 +94,13 @@ def left_in_future(tables: Tables, now: datetime, objects: Iterable[StoredObject
     as_of_dates = tables.registry(AS_OF_DATES)["as_of_date"]
     files = [tables.read(table).filter(_is_later(times, now)).select(name) for table, name, times in _TIMES_OF_FILES]
     resources, members = (
-        tuple(_snapshots(tables.registry(registry), now)["taken_at"].sort()) for registry in _SNAPSHOTS
+        tuple(_snapshots(tables.registry(registry), now)["taken_at"].sort())
+        for registry in (RESOURCE_SNAPSHOTS, MEMBER_SNAPSHOTS)
     )
-    held = (
-        tuple(as_of_dates.filter(as_of_dates > latest(now).astimezone(UTC).date()).sort()),
-        resources,
-        pl.concat(files).collect().n_unique(),
-    )
-    return Future(now, *held, newest_written(objects) if any((*held, members)) else None, members)
+    later = tuple(as_of_dates.filter(as_of_dates > latest(now).astimezone(UTC).date()).sort())
+    later_files = pl.concat(files).collect().n_unique()
+    is_any = any((later, resources, members, later_files))
+    return Future(now, later, resources, later_files, newest_written(objects) if is_any else None, members)
 
 
 def drop_future(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import tempfile
+from collections.abc import Iterable
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -107,12 +108,12 @@ def refresh(tables: Tables, *as_of_dates: date) -> None:
     refresh_metrics(tables, as_of_dates)
 
 
-def found(database: Path) -> dict[str, list[dict[str, Any]]]:
-    """The insight tables of a published database, in their order."""
+def found(database: Path, names: Iterable[str] = INSIGHT_TABLES) -> dict[str, list[dict[str, Any]]]:
+    """The rows of tables of a published database, in their order: by default the insight tables."""
     tables = {}
     with duckdb.connect(str(database), read_only=True) as connection:
         connection.execute("SET TimeZone = 'UTC'")
-        for name in INSIGHT_TABLES:
+        for name in names:
             relation = connection.sql(f"FROM {name}")
             tables[name] = [dict(zip(relation.columns, row, strict=True)) for row in relation.fetchall()]
     return tables

@@ -28,6 +28,7 @@ from sigma_impressions.upstream.snapshots import capture_snapshot
 from sigma_impressions_tests.insights.reference import Resource
 from sigma_impressions_tests.insights.reference_of_people import InsightsOfPeople, Member
 from sigma_impressions_tests.insights.test_insight_tables import AS_OF, _rounded, ago, element, refresh, workbook
+from sigma_impressions_tests.insights.test_insight_tables import found as rows_of
 from sigma_impressions_tests.metrics.captured import Captured, capture, capture_files
 from sigma_impressions_tests.metrics.reference import Row, count_once
 
@@ -74,15 +75,8 @@ def member(member_id: str, user_email: str | None, **more: Any) -> Member:
 
 def published(tables: Tables, members: list[Member], as_of: date = AS_OF) -> dict[str, list[dict[str, Any]]]:
     """The insight tables, and `user_activity`, as of a day."""
-    found = {}
     with with_members(members):
-        path = database.publish_database(tables, as_of).path
-    with duckdb.connect(str(path), read_only=True) as connection:
-        connection.execute("SET TimeZone = 'UTC'")
-        for name in TABLES:
-            relation = connection.sql(f"FROM {name}")
-            found[name] = [dict(zip(relation.columns, row, strict=True)) for row in relation.fetchall()]
-    return found
+        return rows_of(database.publish_database(tables, as_of).path, TABLES)
 
 
 TIMES = st.sampled_from([None, *(ago(days) for days in (-3, 2, 13, 14, 20, 40, 59, 60, 100, 300))])

@@ -21,7 +21,7 @@ from sigma_impressions.insights.insight_tables import INSIGHT_TABLES
 from sigma_impressions.insights.thresholds import DEFAULT_RULES
 from sigma_impressions.lake.schemas import MEMBER_COLUMNS
 from sigma_impressions.lake.tables import Tables
-from sigma_impressions.publish import database
+from sigma_impressions.publish import build, database
 from sigma_impressions.report.read import read_usage
 from sigma_impressions.upstream.contract import conform
 from sigma_impressions.upstream.snapshots import capture_snapshot
@@ -42,7 +42,7 @@ ADDRESSES = ("ann@x.org", "bob@x.org", "cyd@x.org", "ζoë@x.org", "embed-7")
 @contextmanager
 def with_members(members: list[Member]) -> Iterator[None]:
     """Let what is published have these members."""
-    create = database.create_insights
+    create = build.create_insights
 
     def create_with_members(connection: duckdb.DuckDBPyConnection, *args: Any) -> None:
         ((is_view,),) = connection.execute(
@@ -53,7 +53,7 @@ def with_members(members: list[Member]) -> Iterator[None]:
         create(connection, *args)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(database, "create_insights", create_with_members)
+        patch.setattr(build, "create_insights", create_with_members)
         yield
 
 

@@ -18,7 +18,8 @@ import pytest
 from sigma_impressions.lake.tables import Tables
 from sigma_impressions.metrics.as_of import refresh_metrics
 from sigma_impressions.metrics.daily import refresh_daily_impressions
-from sigma_impressions.publish.database import OLDEST_CLIENT, publish_database
+from sigma_impressions.publish.build import OLDEST_CLIENT
+from sigma_impressions.publish.database import publish_database
 from sigma_impressions_tests.metrics.captured import capture, discover
 from sigma_impressions_tests.metrics.reference import Row
 

@@ -14,7 +14,7 @@ import pytest
 from sigma_impressions.lake.tables import Tables
 from sigma_impressions.metrics.as_of import refresh_metrics
 from sigma_impressions.metrics.daily import refresh_daily_impressions
-from sigma_impressions.publish import database
+from sigma_impressions.publish import build, database
 from sigma_impressions.publish.daily_users import create_daily_users
 from sigma_impressions_tests.metrics.captured import capture, discover
 from sigma_impressions_tests.metrics.reference import Row
@@ -66,7 +66,7 @@ def counted(rows: list[Row]) -> Days:
 
 
 def published(tables: Tables, monkeypatch: pytest.MonkeyPatch, **bounds: int) -> Days:
-    monkeypatch.setattr(database, "create_daily_users", partial(create_daily_users, **bounds))
+    monkeypatch.setattr(build, "create_daily_users", partial(create_daily_users, **bounds))
     database.remove_database(tables.storage)
     with duckdb.connect(str(database.publish_database(tables).path), read_only=True) as connection:
         rows = connection.execute(

@@ -25,6 +25,8 @@
         SigmaRefused              no        an answer that another attempt would not change
       ReportError                 yes     the usage report
       DataHubError                yes     DataHub
+      WarehouseError              yes     the warehouse
+      WarehouseChanged            no      tables in the warehouse that others have changed
       AlertsNotSent               yes     the webhook of the alerts
       ObjectStoreError            yes     the S3 server of the demo
 
@@ -208,6 +210,14 @@ class ReportError(OperatorError):
 
 class DataHubError(OperatorError):
     """DataHub does not take the usage."""
+
+
+class WarehouseError(OperatorError):
+    """The warehouse does not take the tables."""
+
+
+class WarehouseChanged(OperatorError, again=False):
+    """Others have changed the tables in the warehouse; nothing is written over it."""
 
 
 class AlertsNotSent(OperatorError):

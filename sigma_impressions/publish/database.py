@@ -26,7 +26,7 @@ from sigma_impressions.lake.tables import WORK_FOLDER, Tables
 from sigma_impressions.metrics.handover import Inputs, taken
 from sigma_impressions.publish import QUERIES
 from sigma_impressions.publish.build import build
-from sigma_impressions.publish.contents import AllContents
+from sigma_impressions.publish.contents import AllContents, Contents
 
 if TYPE_CHECKING:
     import duckdb
@@ -104,6 +104,20 @@ def what_is_published(tables: Tables) -> Published | None:
     target = tables.root / DATABASE_NAME
     existing = _existing(target) if fetch_database(tables.storage) is not None else None
     return None if existing is None else Published(target, existing[0][0], False, existing[1])
+
+
+def copy_if_published(storage: Storage, contents: Contents, file: Path) -> bool:
+    """Copy the database of this machine to `file` if it holds just these contents; whether it does."""
+    target = storage.local / DATABASE_NAME
+    wanted = (contents.as_of, contents.made_from)
+    for path in (target, file):
+        existing = _existing(path)
+        if existing is None or existing[0] != wanted:
+            return False
+        if path is target:
+            # Another may be published meanwhile, so that the copy is looked at, too.
+            shutil.copyfile(target, file)
+    return True
 
 
 def newest_as_of(tables: Tables, today: date) -> date:

@@ -1,0 +1,81 @@
+"""What goes wrong between dlt and a warehouse, as a sentence that holds no secret and nothing of what was sent."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Final
+
+from sigma_impressions.errors import OperatorError, WarehouseError
+
+_SAID: Final = (
+    (r"password authentication failed|Incorrect username or password|no password supplied", "refuses the user or the password"),
+    (r"Connection refused|could not translate host|Name or service not known|timeout expired|No route to host", "cannot be reached"),
+    (r"database \"[^\"]*\" does not exist", "has no database of this name"),
+    (r"permission denied|InsufficientPrivilege|not authorized|Access Denied", "does not permit it"),
+    (r"No space left|DiskFull", "has no space left"),
+    (r"server closed the connection|connection already closed|terminating connection", "has closed the connection"),
+    (r"Conflicting lock|Could not set lock", "is open in another program"),
+)
+"""What databases say, and what of it is passed on: their own text repeats hosts, users, and the rows themselves."""
+
+
+@contextmanager
+def clear_failures(shown: str, destination: str, doing: str) -> Iterator[None]:
+    """Turn what dlt and the driver of a destination raise into a `WarehouseError`."""
+    try:
+        yield
+    except OperatorError:
+        raise
+    except Exception as error:
+        causes = list(_causes(error))
+        # Of the rows' own making: another process has rebuilt what was read.
+        for cause in causes:
+            if isinstance(cause, OperatorError):
+                raise cause from None
+        raise WarehouseError(f"{shown}: {doing} failed. {_reason(causes, destination)}") from error
+
+
+def refused_destination(destination: str) -> WarehouseError:
+    """The error about a destination that cannot replace a day."""
+    return WarehouseError(
+        f"dlt's destination {destination} cannot replace the rows of a day, so that restated days would stand there "
+        "twice. Name a database in SIGMA_IMPRESSIONS_WAREHOUSE; files are written by sigma-impressions export tables"
+    )
+
+
+def _causes(error: BaseException) -> Iterator[BaseException]:
+    """The error and what led to it, the outermost first."""
+    seen: set[int] = set()
+    waiting: list[BaseException | None] = [error]
+    while waiting:
+        found = waiting.pop(0)
+        if found is None or id(found) in seen:
+            continue
+        seen.add(id(found))
+        yield found
+        inner = [getattr(found, name, None) for name in ("exception", "client_exception", "dbapi_exception")]
+        waiting += [one for one in inner if isinstance(one, BaseException)]
+        waiting += [found.__cause__, found.__context__]
+
+
+def _reason(causes: list[BaseException], destination: str) -> str:
+    kinds = [type(cause).__name__ for cause in causes]
+    variable = f"DESTINATION__{destination.upper()}__CREDENTIALS"
+    where = f"{variable}, or [destination.{destination}.credentials] in .dlt/secrets.toml"
+    if "MissingDependencyException" in kinds:
+        return f"Its driver is not installed: pip install 'dlt[{destination}]'"
+    if any("ConfigFieldMissing" in kind or "Configuration" in kind for kind in kinds):
+        return f"Its credentials are not complete. Set {where}; dlt's documentation names the fields"
+    if any("UnknownDestination" in kind for kind in kinds):
+        return "dlt knows no such destination. Check SIGMA_IMPRESSIONS_WAREHOUSE"
+    texts = " ".join(f"{type(cause).__name__} {cause}" for cause in causes)
+    for pattern, said in _SAID:
+        if re.search(pattern, texts, re.IGNORECASE):
+            return f"The warehouse {said}. Check {where}; the next run sends what is missing"
+    state = next((f", SQLSTATE {code}" for cause in causes if (code := getattr(cause, "pgcode", None))), "")
+    return (
+        f"The reason is of the kind {kinds[-1]}{state}; its text may hold what was sent, and is not shown. Check {where}, "
+        "and the log of the warehouse; the next run sends what is missing"
+    )

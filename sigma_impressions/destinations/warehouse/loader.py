@@ -1,0 +1,242 @@
+"""dlt: how rows and their registry come into a warehouse, and what is read from it."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter, defaultdict
+from collections.abc import Callable, Collection, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import date, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from sigma_impressions.destinations.warehouse.days import Part
+from sigma_impressions.destinations.warehouse.failures import clear_failures, refused_destination
+from sigma_impressions.destinations.warehouse.tables import REGISTRY, TABLES, WarehouseTable
+from sigma_impressions.errors import WarehouseError, missing_extra
+from sigma_impressions.quiet import without_debug_lines
+from sigma_impressions.waiting import waiting_for
+
+if TYPE_CHECKING:
+    import dlt
+    import pyarrow as pa
+
+PIPELINE: Final = "sigma_impressions"
+"""The name under which dlt keeps its schema in the dataset."""
+
+_DLT: Final = {
+    # As Dagster's own: nobody is told that this runs.
+    "RUNTIME__DLTHUB_TELEMETRY": "false",
+    # It would hold back Ctrl-C until a whole load is done; a load that was cut off is begun again.
+    "RUNTIME__INTERCEPT_SIGNALS": "false",
+    # What goes wrong is raised; the rest says that types are as they are.
+    "RUNTIME__LOG_LEVEL": "CRITICAL",
+    # Else the users of the last load would stay in a second dataset.
+    "LOAD__TRUNCATE_STAGING_DATASET": "true",
+    "LOAD__WORKERS": "4",
+}
+"""Settings of dlt that are not its defaults; the environment has the last word but for the first."""
+
+_FORMS: Final = {"postgres": "csv"}
+"""How rows are written for destinations that would take longer with Parquet, or need a driver more for it."""
+
+Columns = Mapping[str, frozenset[str]]
+"""The columns of each table."""
+
+
+@dataclass(frozen=True)
+class Warehouse:
+    """Where the tables go: the name of one of dlt's destinations, and of the dataset (a schema, in most)."""
+
+    destination: str
+    dataset: str
+
+    def __str__(self) -> str:
+        return f"{self.destination}, dataset {self.dataset}"
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """What the registry of the warehouse says of a part: what it was made from, its rows, and of which storage."""
+
+    fingerprint: str
+    rows: int
+    storage_id: str
+
+
+class Loader:
+    """A warehouse through dlt, whose files lie in a folder of this export alone; made by `opened_loader`."""
+
+    def __init__(self, pipeline: dlt.Pipeline, warehouse: Warehouse) -> None:
+        self._pipeline, self._warehouse = pipeline, warehouse
+
+    def loaded(self) -> dict[Part, Loaded]:
+        """What the registry of the warehouse names; nothing before the first load."""
+        rows = self._query(f"SELECT table_name, day, fingerprint, row_count, storage_id FROM {{{REGISTRY}}}", REGISTRY)
+        return {
+            Part(table, _day(day)): Loaded(fingerprint, count, storage)
+            for table, day, fingerprint, count, storage in rows
+        }
+
+    def counts(self, table: WarehouseTable) -> dict[date | None, int]:
+        """How many rows the table has of each day, or in all; nothing if it is not there."""
+        of_day = table.day or "NULL"
+        grouped = f" GROUP BY {table.day}" if table.day else ""
+        found = self._query(f"SELECT {of_day}, COUNT(*) FROM {{{table.name}}}{grouped}", table.name)
+        return {_day(day): count for day, count in found}
+
+    def columns(self) -> tuple[Columns, Columns]:
+        """The columns that were loaded into each table, and those that it has; both without tables that have none."""
+        names = [*TABLES, REGISTRY]
+        schema = self._pipeline.default_schema if self._pipeline.default_schema_name else None
+        known = {name: schema.get_table_columns(name) for name in names if name in schema.tables} if schema else {}
+        with self._failures("looking at its tables"), self._pipeline.destination_client() as client:
+            if not client.is_storage_initialized():
+                return {}, {}
+            found = dict(client.get_storage_tables(names))
+        return _names(known), _names(found)
+
+    def load(self, rows: Mapping[WarehouseTable, Callable[[], Iterator[pa.Table]]]) -> Counter[Part]:
+        """Load tables: the days that their rows are of are replaced, a table without days as a whole.
+
+        How many rows there are of each part that has any.
+        """
+        counted: Counter[Part] = Counter()
+        self._run([_resource(table, make, counted) for table, make in rows.items()])
+        return counted
+
+    def register(self, loaded: Mapping[Part, Loaded], now: datetime) -> None:
+        """Add what was loaded to the registry, which names none of these parts."""
+        import dlt
+
+        rows = [
+            {
+                "table_name": part.table,
+                "day": part.day,
+                "fingerprint": of_part.fingerprint,
+                "row_count": of_part.rows,
+                "storage_id": of_part.storage_id,
+                "loaded_at": now,
+            }
+            for part, of_part in loaded.items()
+        ]
+        columns: Any = {"day": {"data_type": "date"}}
+        self._run([dlt.resource(rows, name=REGISTRY, write_disposition="append", columns=columns)])
+
+    def unregister(self, parts: Collection[Part]) -> None:
+        """Take parts out of the registry, before they are replaced or deleted: what is cut off then counts as missing."""
+        days: defaultdict[str, list[date | None]] = defaultdict(list)
+        for table, day in parts:
+            days[table].append(day)
+        conditions = [f"table_name = '{table}' AND {_is_one_of('day', of_table)}" for table, of_table in days.items()]
+        if conditions:
+            self._delete(REGISTRY, " OR ".join(f"({condition})" for condition in conditions))
+
+    def delete(self, table: WarehouseTable, days: Collection[date]) -> None:
+        """Delete the rows of some days; a load without rows of a day would leave those that are there."""
+        if days and table.day:
+            self._delete(table.name, _is_one_of(table.day, days))
+
+    def _delete(self, table: str, condition: str) -> None:
+        self._execute(f"DELETE FROM {{{table}}} WHERE {condition}", table)
+
+    def _run(self, resources: list[Any]) -> None:
+        from dlt.common.destination import TLoaderFileFormat  # noqa: F401
+
+        form: Any = self._form
+        with self._failures("loading"), waiting_for(f"{self._warehouse}: loading"):
+            self._pipeline.run(resources, loader_file_format=form)
+
+    @property
+    def _form(self) -> str | None:
+        supported = self._pipeline.destination.capabilities().supported_loader_file_formats
+        form = _FORMS.get(self._warehouse.destination, "parquet")
+        return form if form in supported else None
+
+    def _query(self, query: str, table: str) -> list[tuple[Any, ...]]:
+        return self._execute(query, table) or []
+
+    def _execute(self, statement: str, table: str) -> list[tuple[Any, ...]] | None:
+        """Execute a statement about one table, which it names in braces; None if the table is not there."""
+        from dlt.destinations.exceptions import DatabaseUndefinedRelation
+
+        with self._failures("asking it"), self._pipeline.sql_client() as client:
+            named = statement.replace(f"{{{table}}}", client.make_qualified_table_name(table))
+            try:
+                return client.execute_sql(named) or None
+            except DatabaseUndefinedRelation:
+                return None
+
+    def _failures(self, doing: str) -> Any:
+        return clear_failures(str(self._warehouse), self._warehouse.destination, doing)
+
+
+_REPLACED_BY_KEY: Any = {"disposition": "merge", "strategy": "delete-insert"}
+
+
+@contextmanager
+def opened_loader(warehouse: Warehouse, folder: Path) -> Iterator[Loader]:
+    """A loader that keeps dlt's files in `folder`, which is to be removed afterwards: they hold what is loaded.
+
+    Raises `WarehouseError` if dlt, or the driver of the destination, is not installed, if the destination cannot
+    replace a day, or does not let us in.
+    """
+    os.environ.update({name: text for name, text in _DLT.items() if name == next(iter(_DLT)) or name not in os.environ})
+    try:
+        import dlt
+    except ModuleNotFoundError:
+        raise WarehouseError(missing_extra("The export to a warehouse", "dlt", "warehouse")) from None
+    without_debug_lines()
+    with clear_failures(str(warehouse), warehouse.destination, "opening"):
+        pipeline = dlt.pipeline(
+            PIPELINE,
+            pipelines_dir=str(folder),
+            destination=warehouse.destination,
+            dataset_name=warehouse.dataset,
+        )
+        strategies = pipeline.destination.capabilities().supported_merge_strategies or []
+        if "delete-insert" not in strategies:
+            raise refused_destination(warehouse.destination)
+        with waiting_for(f"{warehouse}: reading its schema"):
+            pipeline.sync_destination()
+    yield Loader(pipeline, warehouse)
+
+
+def _resource(table: WarehouseTable, make: Callable[[], Iterator[pa.Table]], counted: Counter[Part]) -> Any:
+    import dlt
+
+    def rows() -> Iterator[pa.Table]:
+        for batch in make():
+            _count(table, batch, counted)
+            yield batch
+
+    if table.day is None:
+        return dlt.resource(rows, name=table.name, write_disposition="replace")
+    columns: Any = {table.day: {"partition": True, "nullable": False}}
+    return dlt.resource(
+        rows, name=table.name, write_disposition=_REPLACED_BY_KEY, merge_key=table.day, columns=columns
+    )
+
+
+def _count(table: WarehouseTable, batch: pa.Table, counted: Counter[Part]) -> None:
+    if table.day is None:
+        counted[Part(table.name, None)] += batch.num_rows
+        return
+    for found in batch.column(table.day).value_counts().to_pylist():
+        counted[Part(table.name, found["values"])] += found["counts"]
+
+
+def _names(tables: Mapping[str, Mapping[str, Any]]) -> Columns:
+    # Some databases know names in capital letters only.
+    return {name: frozenset(map(str.lower, columns)) for name, columns in tables.items() if columns}
+
+
+def _day(found: Any) -> date | None:
+    return found.date() if isinstance(found, datetime) else found
+
+
+def _is_one_of(column: str, days: Collection[date | None]) -> str:
+    """A condition that any database understands; None is no day."""
+    named = ", ".join(f"CAST('{day}' AS DATE)" for day in sorted(day for day in days if day is not None))
+    return f"{column} IN ({named})" if named else f"{column} IS NULL"

@@ -24,6 +24,7 @@ from sigma_impressions.settings.parse import NONE
 
 if TYPE_CHECKING:
     from sigma_impressions.destinations.datahub import DataHub
+    from sigma_impressions.destinations.warehouse.loader import Warehouse
     from sigma_impressions.exports.file_dates import KeyPattern
     from sigma_impressions.exports.reading.rules import ReadingRules
     from sigma_impressions.exports.source import Source
@@ -187,6 +188,21 @@ def datahub_target(settings: Settings) -> DataHub:
         )
     target = DataHub(settings.datahub, settings.datahub_token, settings.datahub_platform_instance)
     return target if target.is_server else replace(target, target=str(local_path(settings.datahub)))
+
+
+def warehouse(settings: Settings) -> Warehouse:
+    """The warehouse that the published tables go to. Raises `SettingsError` if nothing says it."""
+    from sigma_impressions.destinations.warehouse.loader import Warehouse
+
+    if settings.warehouse is None:
+        raise SettingsError(
+            Problem(
+                "SIGMA_IMPRESSIONS_WAREHOUSE",
+                "is not set. Write the name of one of dlt's destinations, for example postgres, and give dlt its "
+                "credentials, for example in DESTINATION__POSTGRES__CREDENTIALS",
+            )
+        )
+    return Warehouse(settings.warehouse, settings.warehouse_dataset)
 
 
 def reading_rules(settings: Settings) -> ReadingRules:

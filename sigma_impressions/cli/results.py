@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import webbrowser
+from datetime import datetime
 from pathlib import Path
 from typing import Literal
 
 import click
 
-from sigma_impressions.cli.common import Listing, fail, say, settings_of
+from sigma_impressions.cli.common import DAY, Listing, fail, say, settings_of
 
 
 @click.group(cls=Listing)
 def export() -> None:
-    """Bring what is published to other programs: as files, or to a catalog."""
+    """Bring what is published to other programs: as files, to a catalog, or to a database."""
 
 
 @export.command("datahub")
@@ -33,6 +34,33 @@ def export_datahub(target: str | None, platform_instance: str | None) -> None:
     from sigma_impressions.wiring import datahub_target, query_limits, tables
 
     export_usage(tables(settings), datahub_target(settings), say, query_limits(settings))
+
+
+@export.command("warehouse")
+@click.option("--from", "first", type=DAY, help="Only the days from this one on, as-of dates and event dates.")
+@click.option("--to", "last", type=DAY, help="Only the days up to this one.")
+@click.option("--resend", is_flag=True, help="Send also what the warehouse has already, over changes of others.")
+def export_warehouse(first: datetime | None, last: datetime | None, resend: bool) -> None:
+    """Bring the database of your company up to date: every as-of date and event date that it does not have.
+
+    By way of dlt, to the destination in SIGMA_IMPRESSIONS_WAREHOUSE. Interrupted, it goes on where it was. Scans
+    nothing. Exit code 0 or 1.
+    """
+    settings = settings_of()
+    from sigma_impressions.destinations.warehouse.export import Asked, export_to_warehouse
+    from sigma_impressions.wiring import insight_rules, members_are_read, query_limits, tables, warehouse
+
+    asked = Asked(settings.warehouse_tables, first.date() if first else None, last.date() if last else None, resend)
+    exported = export_to_warehouse(
+        tables(settings),
+        warehouse(settings),
+        say,
+        asked=asked,
+        limits=query_limits(settings),
+        rules=insight_rules(settings),
+        with_members=members_are_read(settings),
+    )
+    say(str(exported))
 
 
 @export.command("tables")

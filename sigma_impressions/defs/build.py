@@ -26,6 +26,7 @@ from sigma_impressions.defs.runs import SOURCE_TAG
 from sigma_impressions.defs.sigma_source import SigmaSource
 from sigma_impressions.defs.staleness import build_staleness
 from sigma_impressions.defs.upstream import build_upstream
+from sigma_impressions.defs.warehouse import build_warehouse_assets
 from sigma_impressions.settings.declared import BY_NAME
 from sigma_impressions.settings.read import read_leniently
 from sigma_impressions.wiring import members_are_read
@@ -68,6 +69,7 @@ def build_definitions(
             *build_publish_assets(workbook_key, names, [key for asset in members for key in asset.keys]),
             *build_report_assets(names),
             *(build_datahub_assets(names) if _is_set("datahub", environment) else ()),
+            *(build_warehouse_assets(names) if _is_set("warehouse", environment) else ()),
         ]
         own = [asset for asset in scanned if isinstance(asset, dg.AssetsDefinition)]
         grouped = dg.map_asset_specs(lambda spec: spec.replace_attributes(group_name=names.group), own)

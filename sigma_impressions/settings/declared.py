@@ -14,6 +14,7 @@ from datetime import date
 from enum import StrEnum
 from typing import Any, Literal
 
+from sigma_impressions.destinations.warehouse.tables import TABLES, WAREHOUSES
 from sigma_impressions.insights.thresholds import (
     ACTIVITY_DAYS,
     POWER_USER_DAYS,
@@ -41,6 +42,7 @@ class Group(StrEnum):
     CHECKS = "checks"
     INSIGHTS = "insights"
     CATALOGS = "catalogs"
+    WAREHOUSE = "warehouse"
 
 
 @dataclass(frozen=True)
@@ -224,6 +226,26 @@ class Settings:
     datahub_token: str | None = _setting(parse.key, "Access token of the DataHub server.", Group.CATALOGS, secret=True)
     datahub_platform_instance: str | None = _setting(
         parse.name, "`platform_instance` in the recipe of DataHub's Sigma source, if it has one.", Group.CATALOGS
+    )
+    warehouse: str | None = _setting(
+        parse.warehouse,
+        "Name of the database that the published tables go to after each publication, as dlt names its destinations: "
+        f"{', '.join(f'`{name}`' for name in WAREHOUSES)}. Where it is and how one gets in, dlt's own configuration "
+        "says. Without it nothing goes there.",
+        Group.WAREHOUSE,
+    )
+    warehouse_dataset: str = _setting(
+        parse.dataset,
+        "The schema (dataset, in some databases) for the tables; nobody else writes to it.",
+        Group.WAREHOUSE,
+        default="sigma_impressions",
+    )
+    warehouse_tables: tuple[str, ...] = _setting(
+        parse.warehouse_tables,
+        "Comma-separated names of the tables that go there; without it, all: "
+        f"{', '.join(f'`{name}`' for name in TABLES)}.",
+        Group.WAREHOUSE,
+        absent=tuple(TABLES),
     )
     time_zone: str = _setting(
         parse.time_zone, "IANA time zone of timestamps that have no offset.", Group.READING, default="UTC"

@@ -7,6 +7,7 @@ import zoneinfo
 from collections.abc import Callable
 from datetime import date, datetime
 
+from sigma_impressions.destinations.warehouse.tables import TABLES, WAREHOUSES
 from sigma_impressions.errors import RefusedValue
 from sigma_impressions.insights.thresholds import ACTIVITY_DAYS
 from sigma_impressions.paths import fault_of_prefix
@@ -157,6 +158,36 @@ def datahub(text: str) -> str:
         raise RefusedValue(f"is neither a URL without credentials and query nor a file. {advice}")
     must_be_private(text, "e-mail addresses and the token")
     return text.rstrip("/")
+
+
+def warehouse(text: str) -> str:
+    """The name of one of dlt's destinations that can replace the rows of a day."""
+    if text.lower() not in WAREHOUSES:
+        files = (
+            " There, a day that is restated would stand twice; sigma-impressions export tables writes files"
+            if text.lower() == "filesystem"
+            else ""
+        )
+        raise RefusedValue(f"must be one of {', '.join(WAREHOUSES)}, not {quoted(text)}.{files}")
+    return text.lower()
+
+
+def dataset(text: str) -> str:
+    """A name that every database takes for a schema, without quotes."""
+    if not re.fullmatch(r"[a-z][a-z0-9_]{0,49}", text):
+        raise RefusedValue(
+            f"must be a name of small letters, digits and underscores that begins with a letter, of 50 characters at "
+            f"most, not {quoted(text)}"
+        )
+    return text
+
+
+def warehouse_tables(text: str) -> tuple[str, ...]:
+    """Names of tables that go to a warehouse."""
+    names = [name for name in (part.strip().lower() for part in text.split(",")) if name]
+    if unknown := [name for name in names if name not in TABLES]:
+        raise RefusedValue(f"{quoted(unknown[0])} is none of the tables that go there, which are {', '.join(TABLES)}")
+    return tuple(dict.fromkeys(names))
 
 
 def time_zone(text: str) -> str:

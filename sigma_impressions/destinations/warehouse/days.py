@@ -10,7 +10,7 @@ from sigma_impressions.destinations.warehouse.tables import BUILT, DAILY, MEMBER
 from sigma_impressions.insights.insight_tables import INSIGHT_TABLES
 from sigma_impressions.lake.digests import digest
 from sigma_impressions.lake.schemas import RESOURCE_SNAPSHOTS
-from sigma_impressions.lake.snapshots import Taken, taken_in_order
+from sigma_impressions.lake.snapshots import taken_in_order
 from sigma_impressions.lake.tables import Tables
 from sigma_impressions.metrics.fingerprints import snapshot_for
 from sigma_impressions.publish.contents import AllContents, Contents
@@ -66,4 +66,3 @@ def _of_event_dates(tables: Tables, contents: AllContents, today: date) -> Itera
             parts = [_VERSION, fingerprint, snapshot_for(day, taken), contents.edition]
             for table in DAILY:
                 yield Part(table.name, day), digest(parts)
-

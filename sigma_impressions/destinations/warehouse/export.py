@@ -64,12 +64,17 @@ class Exported:
     unchanged: int = 0
     changed: list[ChangedRows] = field(default_factory=list)
 
+    def __str__(self) -> str:
+        sent = f"{self.rows.total():,} rows sent" if self.rows or self.days else "nothing to send"
+        gone = f", {self.deleted:,} days deleted that are no more" if self.deleted else ""
+        return f"As of {self.as_of}: {sent}; {self.unchanged:,} days of tables were there already{gone}"
+
 
 def export_to_warehouse(
     tables: Tables,
     warehouse: Warehouse,
     report: Callable[[str], None],
-    asked: Asked = Asked(),  # noqa: B008  frozen
+    asked: Asked = Asked(),
     limits: Limits = DEFAULT_LIMITS,
     rules: InsightRules = DEFAULT_RULES,
     *,
@@ -133,11 +138,10 @@ class _Export:
         sent = 0
         for chunk in _chunks(self.tables, days) if days else [[]] if stale else []:
             parts: defaultdict[WarehouseTable, list[date]] = defaultdict(list)
-            for part in stale:
-                # What holds the present state goes first.
-                if part.day in chunk or (part.day is None and not sent):
-                    parts[TABLES[part.table]] += [part.day] if part.day else []
-            named = [Part(table.name, day) for table, of_table in parts.items() for day in of_table or [None]]
+            # What holds the present state goes first.
+            named = [part for part in stale if part.day in chunk or (part.day is None and not sent)]
+            for part in named:
+                parts[TABLES[part.table]] += [part.day] if part.day else []
             loader.unregister([part for part in named if part in loaded])
             counted = self._send_days(loader, rows, parts)
             registered = {part: Loaded(stale[part], counted[part], self._storage_id) for part in named}
@@ -181,8 +185,8 @@ class _Export:
         if self.exported.changed:
             more = f", and {len(self.exported.changed) - 1:,} more" if len(self.exported.changed) > 1 else ""
             self.report(
-                f"{self.warehouse}: others have changed rows, which stay as they are: {self.exported.changed[0]}{more}. "
-                "sigma-impressions export warehouse --resend sends them again"
+                f"{self.warehouse}: others have changed rows, which stay as they are: {self.exported.changed[0]}{more}."
+                " sigma-impressions export warehouse --resend sends them again"
             )
 
 

@@ -9,15 +9,19 @@ from typing import Final
 
 from sigma_impressions.errors import OperatorError, WarehouseError
 
-_SAID: Final = (
-    (r"password authentication failed|Incorrect username or password|no password supplied", "refuses the user or the password"),
-    (r"Connection refused|could not translate host|Name or service not known|timeout expired|No route to host", "cannot be reached"),
-    (r"database \"[^\"]*\" does not exist", "has no database of this name"),
-    (r"permission denied|InsufficientPrivilege|not authorized|Access Denied", "does not permit it"),
-    (r"No space left|DiskFull", "has no space left"),
-    (r"server closed the connection|connection already closed|terminating connection", "has closed the connection"),
-    (r"Conflicting lock|Could not set lock", "is open in another program"),
-)
+_SAID: Final = {
+    "refuses the user or the password": (
+        r"password authentication failed|Incorrect username or password|no password supplied"
+    ),
+    "cannot be reached": (
+        r"Connection refused|could not translate host|Name or service not known|timeout expired|No route to host"
+    ),
+    "has no database of this name": r"database \"[^\"]*\" does not exist",
+    "does not permit it": r"permission denied|InsufficientPrivilege|not authorized|Access Denied",
+    "has no space left": r"No space left|DiskFull",
+    "has closed the connection": r"server closed the connection|connection already closed|terminating connection",
+    "is open in another program": r"Conflicting lock|Could not set lock",
+}
 """What databases say, and what of it is passed on: their own text repeats hosts, users, and the rows themselves."""
 
 
@@ -34,7 +38,7 @@ def clear_failures(shown: str, destination: str, doing: str) -> Iterator[None]:
         for cause in causes:
             if isinstance(cause, OperatorError):
                 raise cause from None
-        raise WarehouseError(f"{shown}: {doing} failed. {_reason(causes, destination)}") from error
+        raise WarehouseError(f"{shown}: {doing} failed. {_reason(causes, destination)}") from None
 
 
 def refused_destination(destination: str) -> WarehouseError:
@@ -71,11 +75,11 @@ def _reason(causes: list[BaseException], destination: str) -> str:
     if any("UnknownDestination" in kind for kind in kinds):
         return "dlt knows no such destination. Check SIGMA_IMPRESSIONS_WAREHOUSE"
     texts = " ".join(f"{type(cause).__name__} {cause}" for cause in causes)
-    for pattern, said in _SAID:
+    for said, pattern in _SAID.items():
         if re.search(pattern, texts, re.IGNORECASE):
             return f"The warehouse {said}. Check {where}; the next run sends what is missing"
     state = next((f", SQLSTATE {code}" for cause in causes if (code := getattr(cause, "pgcode", None))), "")
     return (
-        f"The reason is of the kind {kinds[-1]}{state}; its text may hold what was sent, and is not shown. Check {where}, "
-        "and the log of the warehouse; the next run sends what is missing"
+        f"The reason is of the kind {kinds[-1]}{state}; its text may hold what was sent, and is not shown. Check "
+        f"{where}, and the log of the warehouse; the next run sends what is missing"
     )

@@ -73,7 +73,9 @@ class Loader:
 
     def loaded(self) -> dict[Part, Loaded]:
         """What the registry of the warehouse names; nothing before the first load."""
-        rows = self._query(f"SELECT table_name, day, fingerprint, row_count, storage_id FROM {{{REGISTRY}}}", REGISTRY)
+        rows = self._execute(
+            f"SELECT table_name, day, fingerprint, row_count, storage_id FROM {{{REGISTRY}}}", REGISTRY
+        )
         return {
             Part(table, _day(day)): Loaded(fingerprint, count, storage)
             for table, day, fingerprint, count, storage in rows
@@ -83,18 +85,19 @@ class Loader:
         """How many rows the table has of each day, or in all; nothing if it is not there."""
         of_day = table.day or "NULL"
         grouped = f" GROUP BY {table.day}" if table.day else ""
-        found = self._query(f"SELECT {of_day}, COUNT(*) FROM {{{table.name}}}{grouped}", table.name)
+        found = self._execute(f"SELECT {of_day}, COUNT(*) FROM {{{table.name}}}{grouped}", table.name)
         return {_day(day): count for day, count in found}
 
     def columns(self) -> tuple[Columns, Columns]:
         """The columns that were loaded into each table, and those that it has; both without tables that have none."""
         names = [*TABLES, REGISTRY]
+        # It is there once something was loaded, which dlt has looked at then.
         schema = self._pipeline.default_schema if self._pipeline.default_schema_name else None
-        known = {name: schema.get_table_columns(name) for name in names if name in schema.tables} if schema else {}
+        tables: Any = schema.tables if schema else {}
+        known = {name: tables[name]["columns"] for name in names if name in tables}
         with self._failures("looking at its tables"), self._pipeline.destination_client() as client:
-            if not client.is_storage_initialized():
-                return {}, {}
-            found = dict(client.get_storage_tables(names))
+            there: Any = client
+            found = dict(there.get_storage_tables(names)) if there.is_storage_initialized() else {}
         return _names(known), _names(found)
 
     def load(self, rows: Mapping[WarehouseTable, Callable[[], Iterator[pa.Table]]]) -> Counter[Part]:
@@ -125,7 +128,7 @@ class Loader:
         self._run([dlt.resource(rows, name=REGISTRY, write_disposition="append", columns=columns)])
 
     def unregister(self, parts: Collection[Part]) -> None:
-        """Take parts out of the registry, before they are replaced or deleted: what is cut off then counts as missing."""
+        """Take parts out of the registry, before they are replaced or deleted: cut off then, they count as missing."""
         days: defaultdict[str, list[date | None]] = defaultdict(list)
         for table, day in parts:
             days[table].append(day)
@@ -142,8 +145,6 @@ class Loader:
         self._execute(f"DELETE FROM {{{table}}} WHERE {condition}", table)
 
     def _run(self, resources: list[Any]) -> None:
-        from dlt.common.destination import TLoaderFileFormat  # noqa: F401
-
         form: Any = self._form
         with self._failures("loading"), waiting_for(f"{self._warehouse}: loading"):
             self._pipeline.run(resources, loader_file_format=form)
@@ -154,19 +155,16 @@ class Loader:
         form = _FORMS.get(self._warehouse.destination, "parquet")
         return form if form in supported else None
 
-    def _query(self, query: str, table: str) -> list[tuple[Any, ...]]:
-        return self._execute(query, table) or []
-
-    def _execute(self, statement: str, table: str) -> list[tuple[Any, ...]] | None:
-        """Execute a statement about one table, which it names in braces; None if the table is not there."""
+    def _execute(self, statement: str, table: str) -> list[Any]:
+        """Execute a statement about one table, which it names in braces; no rows if the table is not there."""
         from dlt.destinations.exceptions import DatabaseUndefinedRelation
 
         with self._failures("asking it"), self._pipeline.sql_client() as client:
             named = statement.replace(f"{{{table}}}", client.make_qualified_table_name(table))
             try:
-                return client.execute_sql(named) or None
+                return list(client.execute_sql(named) or ())
             except DatabaseUndefinedRelation:
-                return None
+                return []
 
     def _failures(self, doing: str) -> Any:
         return clear_failures(str(self._warehouse), self._warehouse.destination, doing)
@@ -214,9 +212,7 @@ def _resource(table: WarehouseTable, make: Callable[[], Iterator[pa.Table]], cou
     if table.day is None:
         return dlt.resource(rows, name=table.name, write_disposition="replace")
     columns: Any = {table.day: {"partition": True, "nullable": False}}
-    return dlt.resource(
-        rows, name=table.name, write_disposition=_REPLACED_BY_KEY, merge_key=table.day, columns=columns
-    )
+    return dlt.resource(rows, name=table.name, write_disposition=_REPLACED_BY_KEY, merge_key=table.day, columns=columns)
 
 
 def _count(table: WarehouseTable, batch: pa.Table, counted: Counter[Part]) -> None:

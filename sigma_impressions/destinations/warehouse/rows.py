@@ -139,9 +139,7 @@ class Rows:
             with engine.connect(self.scratch, self.limits) as connection:
                 for table in (DAILY_TOTALS,) if is_dropped else DAILY_TABLES:
                     may_lack = table is DAILY_IMPRESSIONS
-                    engine.view_days(
-                        connection, self.tables.newest(table), EVENT_DATE, stated, may_lack_rows=may_lack
-                    )
+                    engine.view_days(connection, self.tables.newest(table), EVENT_DATE, stated, may_lack_rows=may_lack)
                 for table in (SIGMA_RESOURCES, WORKBOOK_ALIASES):
                     engine.view(connection, self.tables.newest(table), "snapshot_id", [snapshot_id])
                 connection.execute("CREATE TEMP VIEW resources AS FROM sigma_resources")

@@ -12,6 +12,12 @@ from sigma_impressions.insights.insight_tables import INSIGHT_TABLES
 AS_OF_DATE: Final = "as_of_date"
 EVENT_DATE: Final = "event_date"
 
+WAREHOUSES: Final = (
+    *("postgres", "duckdb", "snowflake", "bigquery", "databricks", "redshift"),
+    *("motherduck", "clickhouse", "mssql", "synapse", "fabric"),
+)
+"""dlt's destinations that can replace the rows of a day."""
+
 REGISTRY: Final = "loaded_days"
 """The table of the warehouse that says what it holds: a row per table and day, with its fingerprint and rows."""
 

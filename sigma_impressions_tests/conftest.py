@@ -27,6 +27,7 @@ from sigma_impressions.demo.object_store import (
     distribution_file,
     end_with_parent,
 )
+from sigma_impressions_tests.servers.postgres import PostgresServer, postgres_programs, running_postgres
 
 # The same examples in every run, so that a red test is red again; and no time limit for one on a busy machine.
 hypothesis.settings.register_profile("ci", derandomize=True, deadline=None)
@@ -41,6 +42,7 @@ READER = Identity("reader", "readeraccesskey", "reader-secret-reader-secret", ("
 
 _SERVER_FIXTURES = {
     *("s3_server", "s3_bucket", "gcs_server", "gcs_bucket", "gcs_tables_server", "remote_storage"),
+    *("postgres_server", "postgres_url"),
     # Those of single modules: moto, fake-gcs-server, and an instance whose alerts a webhook takes.
     *("endpoint", "s3_endpoint", "watched"),
 }
@@ -252,6 +254,24 @@ def gcs_storage(gcs_tables_server: GcsServer) -> RemoteStorage:
 def remote_storage(request: pytest.FixtureRequest) -> RemoteStorage:
     found: RemoteStorage = request.getfixturevalue(f"{request.param}_storage")
     return found
+
+
+@pytest.fixture(scope="session")
+def postgres_server() -> Iterator[PostgresServer]:
+    """A PostgreSQL, started when a test first asks; a module that shares a database takes `new_database()` of it."""
+    programs = postgres_programs()
+    if programs is None:
+        if os.environ.get("CI"):
+            pytest.fail("PostgreSQL is not installed; .ci/run installs it.")
+        pytest.skip("PostgreSQL is not installed (Debian: apt-get install postgresql)")
+    with running_postgres(programs) as server:
+        yield server
+
+
+@pytest.fixture
+def postgres_url(postgres_server: PostgresServer) -> str:
+    """The URL, with user and password, of an empty database of one test's own."""
+    return postgres_server.new_database()
 
 
 def _wait_for_answer(url: str, process: subprocess.Popen[bytes], seconds: float = 30) -> None:

@@ -74,10 +74,10 @@ def export_to_warehouse(
     tables: Tables,
     warehouse: Warehouse,
     report: Callable[[str], None],
+    *,
     asked: Asked = Asked(),
     limits: Limits = DEFAULT_LIMITS,
     rules: InsightRules = DEFAULT_RULES,
-    *,
     with_members: bool = True,
 ) -> Exported:
     """Send what the warehouse does not have as it is now, newest days first, and register it.

@@ -70,6 +70,7 @@ class Loader:
 
     def __init__(self, pipeline: dlt.Pipeline, warehouse: Warehouse) -> None:
         self._pipeline, self._warehouse = pipeline, warehouse
+        self._gone: set[str] = set()
 
     def loaded(self) -> dict[Part, Loaded]:
         """What the registry of the warehouse names; nothing before the first load."""
@@ -96,9 +97,11 @@ class Loader:
         tables: Any = schema.tables if schema else {}
         known = {name: tables[name]["columns"] for name in names if name in tables}
         with self._failures("looking at its tables"), self._pipeline.destination_client() as client:
-            there: Any = client
-            found = dict(there.get_storage_tables(names)) if there.is_storage_initialized() else {}
-        return _names(known), _names(found)
+            looking: Any = client
+            found = dict(looking.get_storage_tables(names)) if looking.is_storage_initialized() else {}
+        loaded, there = _names(known), _names(found)
+        self._gone = set(loaded.keys() - there.keys())
+        return loaded, there
 
     def load(self, rows: Mapping[WarehouseTable, Callable[[], Iterator[pa.Table]]]) -> Counter[Part]:
         """Load tables: the days that their rows are of are replaced, a table without days as a whole.
@@ -106,6 +109,11 @@ class Loader:
         How many rows there are of each part that has any.
         """
         counted: Counter[Part] = Counter()
+        if gone := self._gone & {table.name for table in rows}:
+            # By itself dlt looks only where its schema has changed whether tables are missing.
+            with self._failures("creating its tables"), self._pipeline.destination_client() as client:
+                client.update_stored_schema(only_tables=gone, force=True)
+            self._gone -= gone
         self._run([_resource(table, make, counted) for table, make in rows.items()])
         return counted
 

@@ -120,12 +120,13 @@ class Rows:
                 yield from _batches(connection, "FROM published.user_activity")
 
     def _of_databases(self, name: str, days: list[date]) -> Iterator[pa.Table]:
-        for day in days:
-            with engine.connect(self.scratch, self.limits) as connection:
-                connection.execute(f"ATTACH {engine.quoted(str(self._built[day]))} AS published (READ_ONLY)")
-                described = connection.execute(f"DESCRIBE published.{name}").fetchall()
+        with engine.connect(self.scratch, self.limits) as connection:
+            for day in days:
+                connection.execute(f"ATTACH {engine.quoted(str(self._built[day]))} AS built (READ_ONLY)")
+                described = connection.execute(f"DESCRIBE built.{name}").fetchall()
                 stated = "" if AS_OF_DATE in next(zip(*described, strict=True)) else f"DATE '{day}' AS {AS_OF_DATE}, "
-                yield from _batches(connection, f"SELECT {stated}* FROM published.{name}")
+                yield from _batches(connection, f"SELECT {stated}* FROM built.{name}")
+                connection.execute("DETACH built")
 
     def _daily(self, _name: str, days: list[date]) -> Iterator[pa.Table]:
         taken = taken_in_order(self.tables.registry(RESOURCE_SNAPSHOTS))

@@ -1,0 +1,220 @@
+"""The export to a warehouse, with DuckDB for one: the same code as for any other, in a second or two each."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pytest
+
+from sigma_impressions.destinations.warehouse import export
+from sigma_impressions.destinations.warehouse.export import Asked, Exported, export_to_warehouse
+from sigma_impressions.destinations.warehouse.loader import Warehouse
+from sigma_impressions.errors import WarehouseChanged, WarehouseError
+from sigma_impressions.lake.tables import WORK_FOLDER, Tables
+from sigma_impressions.upkeep.edit_users import forget_stored
+from sigma_impressions_tests.destinations.warehouse.published import Published, assert_holds, published
+from sigma_impressions_tests.destinations.warehouse.stored import DAYS, add_late_file, stored
+
+pytestmark = pytest.mark.slow
+
+DATASET = "usage"
+WAREHOUSE = Warehouse("duckdb", DATASET)
+
+
+@dataclass(frozen=True)
+class Place:
+    """A storage, and the file of the database that is its warehouse."""
+
+    folder: Path
+
+    @property
+    def tables(self) -> Tables:
+        return Tables(self.folder / "storage")
+
+    def execute(self, query: str) -> list[tuple[Any, ...]]:
+        with duckdb.connect(str(self.file)) as connection:
+            return connection.execute(query).fetchall()
+
+    @property
+    def file(self) -> Path:
+        return self.folder / "warehouse.duckdb"
+
+    def export(self, report: Callable[[str], None] = lambda _: None, **asked: Any) -> Exported:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setenv("DESTINATION__DUCKDB__CREDENTIALS", str(self.file))
+            return export_to_warehouse(self.tables, WAREHOUSE, report, asked=Asked(**asked))
+
+    def assert_exported(self, wanted: Published | None = None) -> None:
+        """The warehouse holds just what is published."""
+        assert_holds(self.execute, DATASET, wanted or published(self.tables, DAYS))
+
+
+@pytest.fixture(scope="module")
+def original(tmp_path_factory: pytest.TempPathFactory) -> Place:
+    """A storage whose warehouse is empty yet."""
+    place = Place(tmp_path_factory.mktemp("original"))
+    stored(place.folder / "storage")
+    return place
+
+
+@pytest.fixture(scope="module")
+def exported(original: Place, tmp_path_factory: pytest.TempPathFactory) -> Place:
+    """The same, exported."""
+    place = copy(original, tmp_path_factory.mktemp("exported"))
+    place.export()
+    return place
+
+
+@pytest.fixture(scope="module")
+def unchanged(original: Place) -> Published:
+    """What is published of the storage as it is."""
+    return published(original.tables, DAYS)
+
+
+@pytest.fixture
+def empty(original: Place, tmp_path: Path) -> Place:
+    return copy(original, tmp_path)
+
+
+@pytest.fixture
+def place(exported: Place, tmp_path: Path) -> Place:
+    return copy(exported, tmp_path)
+
+
+def copy(place: Place, folder: Path) -> Place:
+    return Place(Path(shutil.copytree(place.folder, folder, dirs_exist_ok=True)))
+
+
+def test_it_holds_what_is_published_of_every_as_of_date(place: Place, unchanged: Published) -> None:
+    place.assert_exported(unchanged)
+    # Nothing is sent twice.
+    again = place.export()
+    assert (again.rows.total(), again.days.total(), again.changed) == (0, 0, [])
+    # dlt's files are gone, and so is what lay between.
+    assert [path for path in (place.tables.root / WORK_FOLDER).iterdir() if path.is_dir()] == []
+    assert place.execute(f"SELECT count(*) FROM {DATASET}_staging.resource_users") == [(0,)]
+
+
+def test_a_restated_day_is_restated_there_and_nothing_else_is_sent(place: Place) -> None:
+    add_late_file(place.tables, DAYS[1])
+    sent = place.export().days
+    place.assert_exported()
+    assert {"daily_impressions": 1, "resource_impressions": 2, "usage_summary": 2}.items() <= sent.items()
+
+
+def test_a_day_that_has_become_empty_is_emptied_there(place: Place, unchanged: Published) -> None:
+    # An empty load would leave them where they are.
+    row = f"('{DAYS[0]}', 'unknown_workbook')"
+    place.execute(f"INSERT INTO {DATASET}.unmatched_impressions (as_of_date, reason) VALUES {row}")
+    assert [str(one) for one in place.export().changed] == [
+        f"unmatched_impressions of {DAYS[0]} has 1 rows, 0 were loaded"
+    ]
+    place.export(resend=True, tables=("unmatched_impressions",))
+    place.assert_exported(unchanged)
+
+
+def test_who_is_forgotten_is_forgotten_there(place: Place) -> None:
+    forget_stored(place.tables, "ann@x.org", None, lambda _: None)
+    place.export()
+    place.assert_exported()
+    for schema, name in place.execute("SELECT schema_name, table_name FROM duckdb_tables()"):
+        assert "ann@x.org" not in str(place.execute(f"FROM {schema}.{name}"))
+
+
+def test_an_interrupted_export_goes_on_where_it_was(
+    empty: Place, unchanged: Published, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(export, "_DAYS_AT_ONCE", 1)
+
+    def stop(_: str) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        empty.export(stop)
+    said: list[str] = []
+    assert empty.export(said.append).days["resource_users"] == 2
+    assert [line.partition(" rows of ")[2] for line in said] == [
+        f"{DAYS[1]} to {DAYS[1]}, 1 of 2 days",
+        f"{DAYS[0]} to {DAYS[0]}, 2 of 2 days",
+    ]
+    empty.assert_exported(unchanged)
+
+
+def test_a_period_is_brought_up_to_date_alone(empty: Place) -> None:
+    sent = empty.export(first=DAYS[1], last=DAYS[1]).days
+    assert set(sent.values()) == {1}
+    assert "sigma_resources" not in sent
+    assert empty.execute(f"SELECT DISTINCT as_of_date FROM {DATASET}.user_activity") == [(DAYS[1],)]
+
+
+def test_tables_that_are_not_chosen_do_not_go(empty: Place) -> None:
+    assert set(empty.export(tables=("user_activity", "sigma_resources")).rows) == {"user_activity", "sigma_resources"}
+    said: list[str] = []
+    assert empty.export(said.append, tables=("sigma_resources",)).rows.total() == 0
+    assert said == [f"{WAREHOUSE}: not sent any more, and as they were: user_activity; drop them there"]
+
+
+@pytest.mark.parametrize(
+    ("statement", "told"),
+    [
+        ("ALTER TABLE usage.popular_resources ADD COLUMN mine VARCHAR", "popular_resources has another column, mine"),
+        ("ALTER TABLE usage.user_activity DROP COLUMN kind", "user_activity has no column kind any more"),
+        ("DROP TABLE usage.page_usage", "the table page_usage is gone"),
+        ("UPDATE usage.loaded_days SET storage_id = 'x'", "results of another storage location"),
+    ],
+)
+def test_what_others_have_changed_is_told_and_nothing_is_written(place: Place, statement: str, told: str) -> None:
+    place.execute(statement)
+    before = place.execute("SELECT table_name, estimated_size FROM duckdb_tables() ORDER BY ALL")
+    with pytest.raises(WarehouseChanged, match=told):
+        place.export(resend=True)
+    assert place.execute("SELECT table_name, estimated_size FROM duckdb_tables() ORDER BY ALL") == before
+
+
+def test_a_table_of_somebody_else_is_left_alone(empty: Place) -> None:
+    empty.execute("CREATE SCHEMA usage")
+    empty.execute("CREATE TABLE usage.user_activity (mine VARCHAR)")
+    with pytest.raises(WarehouseChanged, match="there is a table user_activity that was not loaded by this"):
+        empty.export()
+
+
+def test_a_table_that_was_given_up_is_loaded_anew(place: Place, unchanged: Published) -> None:
+    place.execute("DROP TABLE usage.page_usage")
+    place.execute("DELETE FROM usage.loaded_days WHERE table_name = 'page_usage'")
+    assert set(place.export().days) == {"page_usage"}
+    place.assert_exported(unchanged)
+
+
+def test_rows_that_others_have_changed_are_told_and_stay(place: Place, unchanged: Published) -> None:
+    place.execute(f"DELETE FROM {DATASET}.resource_users WHERE as_of_date = '{DAYS[1]}'")
+    exported = place.export()
+    assert [(one.part.table, one.part.day, one.found) for one in exported.changed] == [("resource_users", DAYS[1], 0)]
+    assert exported.rows.total() == 0
+    assert place.export(resend=True, tables=("resource_users",)).changed == []
+    place.assert_exported(unchanged)
+
+
+def test_days_that_are_no_more_are_deleted(place: Place, unchanged: Published) -> None:
+    later = datetime.now(UTC).date() + timedelta(days=30)
+    place.execute(f"INSERT INTO usage.user_activity (as_of_date, user_email) VALUES ('{later}', 'x')")
+    place.execute(
+        "INSERT INTO usage.loaded_days SELECT * REPLACE ($$later$$ AS day) FROM usage.loaded_days "
+        "WHERE table_name = 'user_activity' LIMIT 1".replace("$$later$$", f"DATE '{later}'")
+    )
+    assert place.export().deleted == 1
+    place.assert_exported(unchanged)
+
+
+def test_a_warehouse_that_is_not_there_is_told_with_the_setting(empty: Place) -> None:
+    empty.file.mkdir()
+    with pytest.raises(WarehouseError, match="DESTINATION__DUCKDB__CREDENTIALS"):
+        empty.export()
+    # Nobody is told that this runs.
+    assert os.environ["RUNTIME__DLTHUB_TELEMETRY"] == "false"

@@ -126,6 +126,11 @@ def _edit_users(settings: Settings, edit: Callable[[Tables], list[Edited]]) -> b
         fail(reason)
     stored = tables(settings)
     edited = edit(stored)
+    if settings.warehouse is not None:
+        say(
+            f"The warehouse ({settings.warehouse}, dataset {settings.warehouse_dataset}) is as it was until the next "
+            "sigma-impressions export warehouse, or the next run; its own history and backups keep what they have."
+        )
     try:
         published = publish_settled(
             stored,

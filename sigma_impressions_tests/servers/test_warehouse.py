@@ -1,0 +1,132 @@
+"""The export to a PostgreSQL by the command and by the asset: contents, a wrong password, and what is left behind."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit, urlunsplit
+
+import dagster as dg
+import psycopg
+import pytest
+
+from sigma_impressions.defs.build import build_definitions
+from sigma_impressions_tests.commands import environment
+from sigma_impressions_tests.destinations.warehouse.published import assert_holds, published
+from sigma_impressions_tests.destinations.warehouse.stored import DAYS, HOSTILE, add_late_file, stored
+from sigma_impressions_tests.servers.processes import sigma_impressions
+
+pytestmark = pytest.mark.slow
+
+DATASET = "sigma_usage"
+CREDENTIALS = "DESTINATION__POSTGRES__CREDENTIALS"
+
+
+class Company:
+    """A storage, and the PostgreSQL of the company that its results go to."""
+
+    def __init__(self, folder: Path, url: str) -> None:
+        self.folder, self.url = folder, url
+        self.tables = stored(folder / "data")
+
+    def settings(self, url: str | None = None) -> dict[str, str]:
+        return {
+            "SIGMA_IMPRESSIONS_BUCKET_URI": "s3://bucket/exports",
+            "SIGMA_IMPRESSIONS_STORAGE": str(self.folder / "data"),
+            "SIGMA_IMPRESSIONS_MEMBERS": "members.csv",
+            "SIGMA_IMPRESSIONS_WAREHOUSE": "postgres",
+            "SIGMA_IMPRESSIONS_WAREHOUSE_DATASET": DATASET,
+            CREDENTIALS: url or self.url,
+        }
+
+    def command(self, *arguments: str, url: str | None = None) -> subprocess.CompletedProcess[str]:
+        return sigma_impressions(*arguments, env=environment(self.folder, self.settings(url)))
+
+    def execute(self, query: str) -> list[tuple[Any, ...]]:
+        with psycopg.connect(self.url) as connection:
+            return connection.execute(query.encode()).fetchall()
+
+    def everything(self) -> str:
+        """All rows of all tables of the database, with those between dlt's loads."""
+        with psycopg.connect(self.url) as connection:
+            query = "SELECT schemaname, tablename FROM pg_tables WHERE schemaname LIKE %s"
+            names = connection.execute(query, [f"{DATASET}%"]).fetchall()
+            return "\n".join(
+                str(connection.execute(f'SELECT * FROM "{schema}"."{name}"'.encode()).fetchall())
+                for schema, name in names
+            )
+
+
+@pytest.fixture(scope="module")
+def company(tmp_path_factory: pytest.TempPathFactory, postgres_server: Any) -> Company:
+    return Company(tmp_path_factory.mktemp("company"), postgres_server.new_database())
+
+
+def with_password(url: str, password: str) -> str:
+    parts = urlsplit(url)
+    return urlunsplit(parts._replace(netloc=f"{parts.username}:{password}@{parts.hostname}:{parts.port}"))
+
+
+def test_the_command_brings_everything_and_says_what(company: Company) -> None:
+    done = company.command("export", "warehouse")
+    assert done.returncode == 0, done.stderr
+    assert_holds(company.execute, DATASET, published(company.tables, DAYS))
+    assert f"postgres, dataset {DATASET}: " in done.stdout and f"As of {DAYS[-1]}: " in done.stdout
+    # A hostile name is there as it is, but for what PostgreSQL takes in no text.
+    names = company.execute(f"SELECT name FROM {DATASET}.sigma_resources WHERE workbook_url_id = 'Sales' ORDER BY 1")
+    assert (HOSTILE.replace("\x00", "\ufffd"),) in names
+
+
+def test_a_late_file_restates_its_days_there(company: Company) -> None:
+    company.command("export", "warehouse")
+    add_late_file(company.tables, DAYS[1])
+    done = company.command("export", "warehouse")
+    assert f"{DAYS[1]} to {DAYS[2]}, 2 of 2 days" in done.stdout
+    assert_holds(company.execute, DATASET, published(company.tables, DAYS))
+    assert "nothing to send" in company.command("export", "warehouse").stdout
+
+
+def test_a_wrong_password_names_the_setting_and_shows_no_secret(company: Company) -> None:
+    done = company.command("export", "warehouse", url=with_password(company.url, "wrong-secret-1"))
+    said = done.stdout + done.stderr
+    assert done.returncode == 1
+    assert f"refuses the user or the password. Check {CREDENTIALS}" in " ".join(said.split())
+    password = urlsplit(company.url).password
+    assert "wrong-secret-1" not in said and password not in said and "Traceback" not in said
+
+
+def test_of_who_is_forgotten_nothing_is_left(company: Company) -> None:
+    company.command("export", "warehouse")
+    assert "ann@x.org" in company.everything()
+    done = company.command("forget", "ann@x.org")
+    assert "sigma-impressions export warehouse" in done.stdout
+    assert company.command("export", "warehouse").returncode == 0
+    assert "ann@x.org" not in company.everything()
+    for path in company.folder.rglob("*"):
+        assert not path.is_file() or b"ann@x.org" not in path.read_bytes(), path
+
+
+def test_the_asset_brings_it_and_shows_what(company: Company, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, text in company.settings().items():
+        monkeypatch.setenv(name, text)
+    monkeypatch.setenv("SIGMA_IMPRESSIONS_PROJECT", str(tmp_path))
+    definitions = build_definitions(environ=os.environ)
+    with dg.instance_for_test(temp_dir=str(tmp_path)) as instance:
+
+        def materialize() -> dg.ExecuteInProcessResult:
+            job = definitions.resolve_job_def("sigma_impressions")
+            keys = [dg.AssetKey("warehouse_tables")]
+            return job.execute_in_process(instance=instance, asset_selection=keys, raise_on_error=False)
+
+        assert materialize().success
+        event = instance.get_latest_materialization_event(dg.AssetKey("warehouse_tables"))
+        assert event is not None and event.asset_materialization is not None
+        shown = {name: entry.value for name, entry in event.asset_materialization.metadata.items()}
+        assert (shown["destination"], shown["dataset"], shown["as_of"]) == ("postgres", DATASET, str(DAYS[-1]))
+        monkeypatch.setenv(CREDENTIALS, with_password(company.url, "wrong-secret-2"))
+        failed = materialize()
+        assert not failed.success
+        said = str([event.event_specific_data for event in failed.all_events if event.is_failure])
+        assert CREDENTIALS in said and "wrong-secret-2" not in said

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from dataclasses import dataclass
 from datetime import date
+from functools import cached_property
 
 import polars as pl
 
@@ -61,12 +63,6 @@ class Contents:
         return digest([PUBLICATION_VERSION, self.inputs.fingerprint, *self._edits])
 
     @property
-    def insights(self) -> str:
-        """The same for the insight tables, whatever else has come in: of the export files only the days count."""
-        days = captured_days(self.registry, self.event_dates, self.as_of)
-        return digest([self.people, self.rules, self.history.fingerprint, *days])
-
-    @property
     def _edits(self) -> list[str]:
         return [text for text in (self.edition, self.member_snapshot) if text]
 
@@ -98,3 +94,15 @@ class AllContents:
             self.edition,
             member_snapshot(self._tables, day) if self._with_members else None,
         )
+
+    def insights(self, stated: Contents) -> str:
+        """A text that differs where the insight tables of an as-of date do.
+
+        Of the export files only those days count that they tell of, so that a new one changes nothing of earlier dates.
+        """
+        days = self._captured_days[: bisect_right(self._captured_days, stated.as_of)]
+        return digest([stated.people, stated.rules, stated.history.fingerprint, *days])
+
+    @cached_property
+    def _captured_days(self) -> list[date]:
+        return list(captured_days(self._registry, self._tables.registry(EVENT_DATES), max(self.built)))

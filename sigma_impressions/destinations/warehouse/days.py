@@ -44,7 +44,7 @@ def _of_as_of_dates(contents: AllContents, today: date) -> Iterator[tuple[Part, 
         newest = stated
         numbers = digest([_VERSION, stated.numbers])
         people = digest([_VERSION, stated.people])
-        insights = digest([_VERSION, stated.insights])
+        insights = digest([_VERSION, contents.insights(stated)])
         for table in NUMBERS:
             yield Part(table.name, day), numbers
         for table in PEOPLE:

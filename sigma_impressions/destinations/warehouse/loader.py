@@ -77,10 +77,12 @@ class Loader:
         rows = self._execute(
             f"SELECT table_name, day, fingerprint, row_count, storage_id FROM {{{REGISTRY}}}", REGISTRY
         )
-        return {
-            Part(table, _day(day)): Loaded(fingerprint, count, storage)
-            for table, day, fingerprint, count, storage in rows
-        }
+        found: dict[Part, Loaded] = {}
+        for table, day, fingerprint, count, storage in rows:
+            part = Part(table, _day(day))
+            # Twice there it was loaded from two machines at once, and nobody knows which of them was the last.
+            found[part] = Loaded("" if part in found else fingerprint, count, storage)
+        return found
 
     def counts(self, table: WarehouseTable) -> dict[date | None, int]:
         """How many rows the table has of each day, or in all; nothing if it is not there."""

@@ -212,6 +212,15 @@ def test_days_that_are_no_more_are_deleted(place: Place, unchanged: Published) -
     place.assert_exported(unchanged)
 
 
+def test_what_two_machines_have_loaded_at_once_is_loaded_anew(place: Place, unchanged: Published) -> None:
+    part = f"table_name = 'page_usage' AND day = '{DAYS[1]}'"
+    other = "SELECT * REPLACE ('x' AS fingerprint) FROM usage.loaded_days"
+    place.execute(f"INSERT INTO usage.loaded_days {other} WHERE {part}")
+    assert place.export().days == {"page_usage": 1}
+    assert place.execute(f"SELECT count(*) FROM usage.loaded_days WHERE {part}") == [(1,)]
+    place.assert_exported(unchanged)
+
+
 def test_a_warehouse_that_is_not_there_is_told_with_the_setting(empty: Place) -> None:
     empty.file.mkdir()
     with pytest.raises(WarehouseError, match="DESTINATION__DUCKDB__CREDENTIALS"):

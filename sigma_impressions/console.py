@@ -30,7 +30,7 @@ from sigma_impressions.output import is_captured
 from sigma_impressions.publish.database import DATABASE_NAME, publication_figures, published_database, top_workbooks
 from sigma_impressions.report.write import REPORT_NAME
 from sigma_impressions.terminal import live_line, say
-from sigma_impressions.texts import printable, value
+from sigma_impressions.texts import change, printable, value
 from sigma_impressions.windows import LONGEST_WINDOW
 
 _COUNTED = re.compile(r"\[(\d+)/(\d+)\] ")
@@ -267,13 +267,9 @@ def _compared(figures: Figures) -> str:
     now, before = figures.complete_impressions_14d, figures.previous_complete_impressions_14d
     if now is None or before is None:
         return f"not compared: {figures.not_compared_because}"
-    if before == 0:
-        change = "none"
-    elif now == before:
-        change = "as many"
-    else:
-        change = f"{abs(now / before - 1):.1%} {'more' if now > before else 'fewer'} than {before:,}"
-    return f"{now:,} impressions in the 14 days up to {figures.last_complete_day}; {change} in the 14 before"
+    return (
+        f"{now:,} impressions in the 14 days up to {figures.last_complete_day}; {change(now, before)} in the 14 before"
+    )
 
 
 def _print_lines(console: Console, lines: Sequence[tuple[str, str]]) -> None:

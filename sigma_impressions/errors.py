@@ -27,7 +27,7 @@
       DataHubError                yes     DataHub
       WarehouseError              yes     the warehouse
       WarehouseChanged            no      tables in the warehouse that others have changed
-      AlertsNotSent               yes     the webhook of the alerts
+      NotPosted                   yes     a webhook that does not take a message
       ObjectStoreError            yes     the S3 server of the demo
 
 The message says what is wrong, where, and what to do. It holds no secret, no address, and no text of an SDK. It is one
@@ -220,8 +220,8 @@ class WarehouseChanged(OperatorError, again=False):
     """Others have changed the tables in the warehouse; nothing is written over it."""
 
 
-class AlertsNotSent(OperatorError):
-    """The webhook did not take the alerts. The message never holds the webhook's URL."""
+class NotPosted(OperatorError):
+    """A webhook did not take the alerts, or the digest. The message never holds the webhook's URL."""
 
 
 class ObjectStoreError(OperatorError):

@@ -92,6 +92,15 @@ def percent(part: float, whole: float) -> str:
     return "less than 0.1 %" if share < 50 else "more than 99.9 %"
 
 
+def change(now: float, before: float) -> str:
+    """How a figure differs from the one before, in words that go on with where that one is from."""
+    if before == 0:
+        return "none"
+    if now == before:
+        return "as many"
+    return f"{abs(now / before - 1):.1%} {'more' if now > before else 'fewer'} than {before:,.0f}"
+
+
 def markdown(text: str) -> str:
     """Markdown (CommonMark, and GitHub's) that shows the text as it is, on one line: no markup in it, no link."""
     escaped = _MARKUP.sub(r"\\\g<0>", " ".join(printable(text).split()))
@@ -103,10 +112,14 @@ def plain(inert: str) -> str:
     return _ESCAPED.sub(r"\1", inert.replace(_BREAK, ""))
 
 
+def unlinked(text: str, most: int = LINE) -> str:
+    """A text as part of a line of a mail or a chat, neither of which makes a link of anything in it."""
+    return _LINKED_BY_CHATS.sub(_BREAK, printable(" ".join(text.split()), most))
+
+
 def mrkdwn(text: str, most: int = LINE) -> str:
     """A text as part of a line of a chat (Slack's "mrkdwn"): no mention, no link, no markup in it.
 
     That language has no escape for its marks, so ones that look like them stand in their place.
     """
-    shown = _LINKED_BY_CHATS.sub(_BREAK, printable(" ".join(text.split()), most))
-    return re.sub(_AT_EDGE, "ˍ", shown).translate(_LOOK_ALIKES)
+    return re.sub(_AT_EDGE, "ˍ", unlinked(text, most)).translate(_LOOK_ALIKES)

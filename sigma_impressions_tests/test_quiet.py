@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import pytest
 
 from sigma_impressions.clouds.s3 import S3
-from sigma_impressions.errors import AlertsNotSent, OperatorError
+from sigma_impressions.errors import NotPosted, OperatorError
 from sigma_impressions.quiet import _TALKATIVE, without_debug_lines
 from sigma_impressions.upstream.sigma_api import Credentials, SigmaApi
 from sigma_impressions.webhook import send_alerts
@@ -52,7 +52,7 @@ def test_a_logger_below_with_a_level_of_its_own(logged: pytest.LogCaptureFixture
 
 
 def test_a_webhook(logged: pytest.LogCaptureFixture) -> None:
-    with http_stub(lambda _request: Answer(500)) as stub, pytest.raises(AlertsNotSent):
+    with http_stub(lambda _request: Answer(500)) as stub, pytest.raises(NotPosted):
         send_alerts(f"{stub.url}/services/{SECRET}", "the test", ["an alert"])
     assert SECRET not in logged.text
 

@@ -19,7 +19,7 @@ from sigma_impressions.defs.checks import ERROR, Check
 from sigma_impressions.defs.failures import TickFailed
 from sigma_impressions.defs.runs import TRIGGER_TAG, range_tags
 from sigma_impressions.defs.sigma_source import SigmaSource
-from sigma_impressions.errors import AlertsNotSent
+from sigma_impressions.errors import NotPosted
 from sigma_impressions.webhook import send_alerts
 from sigma_impressions_tests.clouds.http_stub import Answer, HttpStub, Request, http_stub
 
@@ -173,7 +173,7 @@ def test_what_the_webhook_did_not_take_is_sent_again(watched: Watched, status: i
 def test_a_webhook_out_of_reach_is_named_without_its_address() -> None:
     with http_stub(lambda request: Answer(200)) as stub:
         url = stub.url + SECRET_PATH
-    with pytest.raises(AlertsNotSent, match="could not be reached") as caught:
+    with pytest.raises(NotPosted, match="could not be reached") as caught:
         send_alerts(url, "Acme", ["x"])
     assert SECRET_PATH not in str(caught.value)
     assert caught.value.__suppress_context__

@@ -174,6 +174,19 @@ def _sigma_api(settings: Settings) -> Credentials | None:
     return Credentials(settings.sigma_base_url, settings.sigma_client_id, settings.sigma_client_secret)
 
 
+def digest_webhook(settings: Settings) -> str:
+    """Where the digest is posted. Raises `SettingsError` if nothing says it."""
+    if settings.digest_webhook is None:
+        raise SettingsError(
+            Problem(
+                "SIGMA_IMPRESSIONS_DIGEST_WEBHOOK",
+                "is not set. Paste the URL of an incoming webhook of Slack, beginning with https://; without one "
+                "sigma-impressions digest prints the digest",
+            )
+        )
+    return settings.digest_webhook
+
+
 def datahub_target(settings: Settings) -> DataHub:
     """Where the usage goes in DataHub. Raises `SettingsError` if nothing says it."""
     from sigma_impressions.destinations.datahub import DataHub

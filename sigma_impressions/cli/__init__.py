@@ -11,7 +11,7 @@ import click
 
 from sigma_impressions.cli.common import Listing, fail, say, say_interrupted
 from sigma_impressions.cli.init import init
-from sigma_impressions.cli.results import export, report
+from sigma_impressions.cli.results import digest, export, report
 from sigma_impressions.cli.scanning import backfill, run
 from sigma_impressions.cli.serving import demo, ui
 from sigma_impressions.cli.source import check
@@ -94,5 +94,5 @@ def main() -> None:
 
 
 # In the order of use, in which they are listed.
-for _command in (init, check, run, backfill, status, report, export, maintain, pseudonymize, forget, ui, demo):
+for _command in (init, check, run, backfill, status, report, digest, export, maintain, pseudonymize, forget, ui, demo):
     main.add_command(_command)

@@ -1,9 +1,9 @@
-"""The commands that hand out what is published: `report` and `export`."""
+"""The commands that hand out what is published: `report`, `digest` and `export`."""
 
 from __future__ import annotations
 
 import webbrowser
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Literal
 
@@ -124,3 +124,30 @@ def report(show: bool, target: Path | None) -> None:
     say(f"{shown}: usage as of {written.as_of}")
     if show and not webbrowser.open(shown.resolve().as_uri()):
         fail(f"No browser could be started. Open {shown} in one.")
+
+
+@click.command()
+@click.option("--send", is_flag=True, help="Post it to SIGMA_IMPRESSIONS_DIGEST_WEBHOOK instead of printing it.")
+def digest(send: bool) -> None:
+    """Say in ten lines what the last week was like: views, people, what rose, fell and is not used any more.
+
+    The week is the seven days up to the last complete one, compared with the seven before. Made of what is published;
+    scans nothing. Exit code 0 or 1.
+    """
+    settings = settings_of()
+    from sigma_impressions.publish.database import published_database
+    from sigma_impressions.wiring import digest_webhook, storage
+
+    webhook = digest_webhook(settings) if send else None
+    database = published_database(storage(settings))
+    from sigma_impressions.destinations.digest.text import digest_text
+    from sigma_impressions.destinations.digest.week import read_digest
+    from sigma_impressions.webhook import DIGEST, post
+
+    text = digest_text(read_digest(database, datetime.now(UTC).date()), settings.name, settings.report_url)
+    if webhook is None:
+        for line in text.plain():
+            say(line)
+    else:
+        post(webhook, DIGEST, text.mrkdwn())
+        say(f"{text.title}: posted to the digest webhook")

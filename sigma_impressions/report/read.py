@@ -90,17 +90,17 @@ class Headlines:
 
 def read_publication(database: Path) -> Publication:
     """What a published database says of itself. Raises `ReportError`."""
-    with _connected(database) as connection:
+    with connected(database) as connection:
         return _publication(connection)
 
 
 def read_headlines(database: Path) -> Headlines:
     """The headline figures of a published database. Raises `ReportError`."""
-    with _connected(database) as connection:
+    with connected(database) as connection:
         days = connection.execute(
             "SELECT CASE WHEN is_captured THEN impressions END FROM usage_by_day WHERE is_complete ORDER BY event_date"
         ).fetchall()
-        last_complete_day, not_compared_because = _compared(connection)
+        last_complete_day, not_compared_because = compared_up_to(connection)
         return Headlines(
             _publication(connection),
             _summary(connection),
@@ -112,9 +112,9 @@ def read_headlines(database: Path) -> Headlines:
 
 def read_usage(database: Path) -> Usage:
     """All that the report shows, of one published database. Raises `ReportError`."""
-    with _connected(database) as connection:
+    with connected(database) as connection:
         ((users,),) = connection.execute("SELECT count(*) FROM user_activity").fetchall()
-        _, not_compared_because = _compared(connection)
+        _, not_compared_because = compared_up_to(connection)
         return Usage(
             _publication(connection),
             _summary(connection),
@@ -132,8 +132,11 @@ def read_usage(database: Path) -> Usage:
 
 
 @contextmanager
-def _connected(database: Path) -> Iterator[duckdb.DuckDBPyConnection]:
-    """Read a database. Raises `ReportError` if there is none, or if one of the tables or columns is not in it."""
+def connected(database: Path) -> Iterator[duckdb.DuckDBPyConnection]:
+    """Read a database, as `opened` does.
+
+    Raises `ReportError` if there is none, or if one of the tables or columns that are read is not in it.
+    """
     import duckdb
 
     if not database.is_file():
@@ -143,7 +146,7 @@ def _connected(database: Path) -> Iterator[duckdb.DuckDBPyConnection]:
             yield connection
         except (duckdb.CatalogException, duckdb.BinderException):
             raise ReportError(
-                f"{database} was published by another version, which did not know the report. sigma-impressions run "
+                f"{database} was published by another version, which did not hold all of this. sigma-impressions run "
                 "publishes it anew."
             ) from None
 
@@ -160,7 +163,7 @@ def _summary(connection: duckdb.DuckDBPyConnection) -> dict[str, Figure]:
     return {metric: Figure(*figures) for metric, *figures in found}
 
 
-def _compared(connection: duckdb.DuckDBPyConnection) -> tuple[date | None, str | None]:
+def compared_up_to(connection: duckdb.DuckDBPyConnection) -> tuple[date | None, str | None]:
     """The last complete day, and why the impressions of 14 days are not compared, if they are not."""
     (found,) = connection.execute(
         "SELECT last_complete_day, not_compared_because FROM usage_summary WHERE metric = 'impressions_14d'"

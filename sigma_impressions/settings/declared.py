@@ -325,11 +325,29 @@ class Settings:
         default=parse.EVERY_MORNING,
     )
     alert_webhook: str | None = _setting(
-        parse.alert_webhook,
+        parse.webhook,
         "Where alerts about failed runs and red checks are posted: the URL of an incoming webhook of Slack, or one "
         "that takes the same JSON.",
         Group.RUNS,
         secret=True,
+    )
+    digest_webhook: str | None = _setting(
+        parse.webhook,
+        "Where the digest of the week is posted: such a URL too, best that of a channel of those who use Sigma.",
+        Group.RUNS,
+        secret=True,
+    )
+    digest_schedule: str = _setting(
+        parse.schedule,
+        "When the schedule `weekly_digest` posts the digest: a cron expression as above, UTC.",
+        Group.RUNS,
+        default=parse.EVERY_MONDAY,
+    )
+    report_url: str | None = _setting(
+        parse.link,
+        "Where people open the usage report, for a link in the digest: an address that begins with `https://` or "
+        "`http://`.",
+        Group.RUNS,
     )
     rejected_warn_percent: int = _setting(
         parse.percent,

@@ -18,6 +18,9 @@ from sigma_impressions.windows import MAX_DAYS_BACK
 EVERY_MORNING = "0 6 * * *"
 """A cron expression: every day at 06:00 UTC."""
 
+EVERY_MONDAY = "0 7 * * 1"
+"""A cron expression: every Monday at 07:00 UTC."""
+
 MIN_USERS_KEY_CHARACTERS = 16
 
 RANDOM_USERS_KEY = (
@@ -329,7 +332,7 @@ def schedule(text: str) -> str:
     return " ".join(text.split())
 
 
-def alert_webhook(text: str) -> str:
+def webhook(text: str) -> str:
     """The URL of a webhook."""
     # The text is a secret: whoever knows it can post.
     advice = "Paste the URL of the webhook, beginning with https://"
@@ -339,3 +342,18 @@ def alert_webhook(text: str) -> str:
         raise RefusedValue(f"is not the URL of a webhook. {advice}")
     must_be_private(text, "the secret in it")
     return text
+
+
+def link(text: str) -> str:
+    """An address that people open in a browser."""
+    # No other character may stand in one; so none ends the link that a chat or a page makes of it.
+    if re.fullmatch(r"https?://[^/@?#]+([/?#].*)?", text) is None or re.fullmatch(_OF_ADDRESSES, text) is None:
+        raise RefusedValue(
+            "is not the address of a page. Write it as a browser shows it, beginning with https://, with no name or "
+            "password in it"
+        )
+    return text
+
+
+_OF_ADDRESSES = r"[A-Za-z0-9._~:/?#\[\]@!$&'()*+,;=%-]+"
+"""The characters of addresses (RFC 3986)."""

@@ -151,7 +151,7 @@ SECRETS = {setting.variable: f"secret-of-{setting.name}-0123456789" for setting 
 
 
 def test_secrets_are_variables_in_the_definitions_never_values() -> None:
-    assert len(SECRETS) == 8
+    assert len(SECRETS) == 9
     environ = {"SIGMA_IMPRESSIONS_BUCKET_URI": "s3://bucket/exports", **SECRETS}
     source = SigmaSource.from_environment(environ)
     assert source.aws_secret_access_key == dg.EnvVar("SIGMA_IMPRESSIONS_AWS_SECRET_ACCESS_KEY")
@@ -178,6 +178,7 @@ def test_nothing_that_is_made_of_settings_shows_a_secret() -> None:
     secrets = {
         **{setting.name: f"secret-of-{setting.name}" for setting in SETTINGS if setting.secret},
         "alert_webhook": "https://hooks.example.com/secret-of-the-webhook",
+        "digest_webhook": "https://hooks.example.com/secret-of-the-digest",
     }
     urls = {"bucket_uri": "s3://bucket/x", "storage": "s3://bucket/tables", "datahub": "https://datahub.example.com"}
     settings = read_settings({**urls, **secrets, "sigma_base_url": "aws-us-west", "users": "pseudonym"})

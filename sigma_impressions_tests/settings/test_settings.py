@@ -228,6 +228,9 @@ def test_defaults() -> None:
         start_date=date(2026, 1, 1),
         schedule="0 6 * * *",
         alert_webhook=None,
+        digest_webhook=None,
+        digest_schedule="0 7 * * 1",
+        report_url=None,
         rejected_warn_percent=0,
         rejected_error_percent=10,
         unmatched_warn_percent=0,
@@ -261,9 +264,14 @@ def test_every_value_is_read_and_trimmed() -> None:
         start_date="2025-12-31",
         schedule=" 30  3 * * 1-5 ",
         alert_webhook=WEBHOOK,
+        digest_webhook=f" {WEBHOOK}/digest",
+        digest_schedule="0  8 * * 5",
+        report_url="https://usage.example.com/report.html?a=1&b=(2)",
     )
     assert (source.users, source.users_key, source.keep_detail_days) == ("pseudonym", "0123456789abcdef", 365)
     assert (source.schedule, source.alert_webhook) == ("30 3 * * 1-5", WEBHOOK)
+    assert (source.digest_schedule, source.digest_webhook) == ("0 8 * * 5", f"{WEBHOOK}/digest")
+    assert source.report_url == "https://usage.example.com/report.html?a=1&b=(2)"
     assert (source.name, source.days_back, source.aws_session_token) == ("Acme", 6, TOKEN)
     assert (source.storage, source.resources) == ("gs://tables-bucket/sigma", "/srv/sigma/resources.parquet")
     assert source.excluded_users == ("bot@example.com", "*@bots.example.com", "qa-?@x.io")
@@ -344,6 +352,8 @@ REFUSED: list[tuple[str, dict[str, str], str, str]] = [
     ("DataHub like localhost", {"datahub": "http://localhost.x.io"}, "DATAHUB", "must begin with https"),
     ("webhook like loopback", {"alert_webhook": "HTTP://127.0.0.1.x.io/"}, "ALERT_WEBHOOK", "must begin with https"),
     ("webhook that is no URL", {"alert_webhook": "https://[::1/x"}, "ALERT_WEBHOOK", "is not a URL"),
+    ("digest in the clear", {"digest_webhook": "http://hooks.example.com"}, "DIGEST_WEBHOOK", "must begin with https"),
+    ("digest schedule", {"digest_schedule": "weekly"}, "DIGEST_SCHEDULE", "five fields"),
     ("webhook space", {"alert_webhook": "https://hooks.example.com/x y"}, "ALERT_WEBHOOK", "white space"),
 ]  # fmt: skip
 
@@ -382,6 +392,20 @@ def test_a_name_that_is_no_setting_is_a_mistake_of_the_caller() -> None:
         read_settings({"bucket": URI})
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("usage.example.com", "ftp://x.example/r", "javascript:alert(1)", "https://", "https:/x"),
+        *("https://me:pw@x.example/", "https://x.example/a|b", "https://x.example/>x", "https://x.example/a b"),
+        "https://x.example/\x1b[2J",
+    ],
+)
+def test_the_link_to_the_report_is_an_address(text: str) -> None:
+    setting, message = refusal(report_url=text)
+    assert setting == "REPORT_URL"
+    assert message.startswith("is not the address of a page.")
+
+
 def test_a_secret_that_was_pasted_into_another_variable_is_not_repeated() -> None:
     token = TOKEN * 5
     for secrets in ({**PAIR, "days_back": SECRET}, {**PAIR, "aws_session_token": token, "time_zone": token}):
@@ -391,7 +415,8 @@ def test_a_secret_that_was_pasted_into_another_variable_is_not_repeated() -> Non
 
 
 def test_secrets_are_shown_nowhere() -> None:
-    more = {"users_key": "0123456789abcdef", "alert_webhook": WEBHOOK, "datahub_token": "datahub-token-0123"}
+    webhooks = {"alert_webhook": WEBHOOK, "digest_webhook": f"{WEBHOOK}-of-the-digest"}
+    more = {"users_key": "0123456789abcdef", "datahub_token": "datahub-token-0123", **webhooks}
     source = read(**PAIR, **API, aws_session_token=TOKEN, **more)
     shown = repr(source) + str(source) + repr(source.describe())
     for secret in (KEY_ID, SECRET, TOKEN, "client-id-0123", "client-secret-0123", *more.values()):
@@ -422,7 +447,7 @@ def test_settings_come_from_their_environment_variables() -> None:
 
 
 def test_settings_are_described_for_a_form() -> None:
-    assert len({setting.variable for setting in SETTINGS}) == len(SETTINGS) == 48
+    assert len({setting.variable for setting in SETTINGS}) == len(SETTINGS) == 51
     assert all(setting.help for setting in SETTINGS)
     assert all(setting.default is None for setting in SETTINGS if setting.secret)
 

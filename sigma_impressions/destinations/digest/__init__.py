@@ -1,0 +1,1 @@
+"""The digest: what happened in a week, in ten lines."""

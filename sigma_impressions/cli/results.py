@@ -128,7 +128,13 @@ def report(show: bool, target: Path | None) -> None:
 
 @click.command()
 @click.option("--send", is_flag=True, help="Post it to SIGMA_IMPRESSIONS_DIGEST_WEBHOOK instead of printing it.")
-def digest(send: bool) -> None:
+@click.option(
+    "--by-owner",
+    "folder",
+    type=click.Path(path_type=Path, file_okay=False),
+    help="Instead, write a file for each owner of workbooks to this folder, and owners.csv for a mail merge.",
+)
+def digest(send: bool, folder: Path | None) -> None:
     """Say in ten lines what the last week was like: views, people, what rose, fell and is not used any more.
 
     The week is the seven days up to the last complete one, compared with the seven before. Made of what is published;
@@ -140,14 +146,27 @@ def digest(send: bool) -> None:
 
     webhook = digest_webhook(settings) if send else None
     database = published_database(storage(settings))
-    from sigma_impressions.destinations.digest.text import digest_text
-    from sigma_impressions.destinations.digest.week import read_digest
-    from sigma_impressions.webhook import DIGEST, post
+    if webhook is not None or folder is None:
+        from sigma_impressions.destinations.digest.text import digest_text
+        from sigma_impressions.destinations.digest.week import read_digest
+        from sigma_impressions.webhook import DIGEST, post
 
-    text = digest_text(read_digest(database, datetime.now(UTC).date()), settings.name, settings.report_url)
-    if webhook is None:
-        for line in text.plain():
-            say(line)
-    else:
-        post(webhook, DIGEST, text.mrkdwn())
-        say(f"{text.title}: posted to the digest webhook")
+        text = digest_text(read_digest(database, datetime.now(UTC).date()), settings.name, settings.report_url)
+        if webhook is None:
+            for line in text.plain():
+                say(line)
+        else:
+            post(webhook, DIGEST, text.mrkdwn())
+            say(f"{text.title}: posted to the digest webhook")
+    if folder is not None:
+        from sigma_impressions.destinations.digest.owners import NO_OWNER, export_owners
+
+        try:
+            written = export_owners(database, folder)
+        except OSError as error:
+            fail(f"{folder} cannot be written: {error.strerror}")
+        say(f"{written.index}: {written.owners:,} owners, each with a file; {written.workbooks:,} workbooks in all")
+        if written.without_owner:
+            say(f"{folder / NO_OWNER}: workbooks without an owner, {written.without_owner:,} of them")
+        if written.removed:
+            say(f"Removed {written.removed:,} files of owners who have no workbook any more")

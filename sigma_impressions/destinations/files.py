@@ -38,12 +38,24 @@ def export_tables(database: Path, folder: Path, form: Literal["csv", "parquet"])
         names = connection.execute("SELECT table_name FROM duckdb_tables() ORDER BY table_name").fetchall()
         for (table,) in names:
             path = folder / f"{table}.{form}"
-            with replacing(path) as partial:
-                query, options = (
-                    _csv(connection, table) if form == "csv" else (f"FROM {_name(table)}", "COMPRESSION zstd")
-                )
-                rows = engine.copy_to(connection, query, partial, f"FORMAT {form}, {options}")
+            if form == "csv":
+                rows = write_csv(connection, table, path)
+            else:
+                with replacing(path) as partial:
+                    rows = engine.copy_to(
+                        connection, f"FROM {_name(table)}", partial, "FORMAT parquet, COMPRESSION zstd"
+                    )
             yield ExportedFile(table, path, rows)
+
+
+def write_csv(connection: duckdb.DuckDBPyConnection, table: str, target: Path) -> int:
+    """Write a table or view to a CSV file, inert in a spreadsheet; how many rows there are.
+
+    The connection may write into the folder. Raises `OSError` if that is not possible.
+    """
+    query, options = _csv(connection, table)
+    with replacing(target) as partial:
+        return engine.copy_to(connection, query, partial, f"FORMAT csv, {options}")
 
 
 def _csv(connection: duckdb.DuckDBPyConnection, table: str) -> tuple[str, str]:

@@ -132,7 +132,7 @@ def read_usage(database: Path) -> Usage:
 
 
 @contextmanager
-def connected(database: Path) -> Iterator[duckdb.DuckDBPyConnection]:
+def connected(database: Path, writing_to: Path | None = None) -> Iterator[duckdb.DuckDBPyConnection]:
     """Read a database, as `opened` does.
 
     Raises `ReportError` if there is none, or if one of the tables or columns that are read is not in it.
@@ -141,7 +141,7 @@ def connected(database: Path) -> Iterator[duckdb.DuckDBPyConnection]:
 
     if not database.is_file():
         raise ReportError(missing_database(str(database)))
-    with opened(database) as connection:
+    with opened(database, writing_to) as connection:
         try:
             yield connection
         except (duckdb.CatalogException, duckdb.BinderException):

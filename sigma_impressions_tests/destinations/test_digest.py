@@ -1,12 +1,14 @@
-"""The digest: golden texts, figures against plain Python, what it says where little is known."""
+"""The digest: golden texts, figures against plain Python, what it says where little is known; the files by owner."""
 
 from __future__ import annotations
 
+import csv
 import json
 import random
 import re
 import shutil
-from collections import Counter
+import stat
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator
 from datetime import date, datetime, timedelta
 from pathlib import Path
@@ -16,6 +18,8 @@ import pytest
 from click.testing import CliRunner, Result
 
 from sigma_impressions.cli import main
+from sigma_impressions.destinations.digest import owners
+from sigma_impressions.destinations.digest.owners import export_owners, file_name
 from sigma_impressions.destinations.digest.text import Text, digest_text
 from sigma_impressions.destinations.digest.week import DAYS, NAMED, Moved, read_digest
 from sigma_impressions_tests.clouds.http_stub import Answer, HttpStub, http_stub
@@ -333,3 +337,160 @@ def test_a_webhook_that_does_not_take_it_is_named_without_its_address(
     assert SECRET not in result.output
     assert stub.url not in result.output
     assert len(stub.requests) == 1
+
+
+# --- By owner -----------------------------------------------------------------------------------------------------
+
+OWNERS = (None, "", "ann@example.com", "a.nn@example.com", "a-nn@example.com", "user_0123456789ab", "ζoë", "../x" * 99)
+
+
+@pytest.mark.parametrize("owner", OWNERS)
+def test_every_owner_has_a_name_of_a_file(owner: str | None) -> None:
+    assert re.fullmatch(r"owner-([a-z0-9-]+-)?[0-9a-f]{12}\.txt|no-owner\.txt", file_name(owner))
+    assert [other for other in OWNERS if file_name(other) == file_name(owner)] == [owner]
+
+
+def test_the_name_of_a_file_stays() -> None:
+    assert file_name("ann@example.com") == "owner-ann-example-com-71d4f55f72fa.txt"
+
+
+def index(folder: Path) -> list[dict[str, str]]:
+    with (folder / "owners.csv").open(encoding="utf-8", newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def sections(text: str) -> dict[str, list[str]]:
+    """The names of the workbooks in a file, by the heading that they stand under."""
+    found: dict[str, list[str]] = defaultdict(list)
+    heading = ""
+    for line in text.splitlines():
+        if line.endswith(":"):
+            heading = line.removesuffix(":")
+        elif line.startswith("- "):
+            found[heading].append(line.removeprefix("- "))
+    return dict(found)
+
+
+def test_every_workbook_that_is_there_is_in_the_file_of_its_owner(database: Path, tmp_path: Path) -> None:
+    written = export_owners(database, tmp_path / "owners")
+    rows, folder = index(tmp_path / "owners"), tmp_path / "owners"
+    assert (written.owners, written.workbooks, written.without_owner, written.removed) == (3, 15, 1, 0)
+    assert [row["owner_email"] for row in rows] == ["ann@example.com", "bob@example.com", "cyd@example.com"]
+    assert {path.name for path in folder.iterdir()} == {"owners.csv", "no-owner.txt", *(row["file"] for row in rows)}
+    assert {stat.S_IMODE(path.stat().st_mode) for path in [*folder.iterdir(), folder]} == {0o600, 0o700}
+    ann, bob, cyd = ((folder / row["file"]).read_text(encoding="utf-8") for row in rows)
+    assert sections(ann) == {
+        "Opened by nobody": ["Long ago", "Budget", "Nearly"],
+        "Opened, the most viewed first": ["Churn", "Revived", "Board", "Pipeline", "Steady", "Sunset", "Launch"],
+    }
+    # What is too young to be called unused stands last.
+    assert sections(bob) == {
+        "Opened by nobody": ["Never", "Draft"],
+        "Opened, the most viewed first": ["Embed"],
+    }
+    assert "Nobody has viewed it yet; it is younger than 14 days." in bob
+    assert sections(cyd) == {"Opened by nobody": ["Forgotten"]}
+    assert sections((folder / "no-owner.txt").read_text(encoding="utf-8")) == {"Opened by nobody": ["Orphan"]}
+    assert [(row["workbooks"], row["unused_workbooks_60d"], row["unused_names"]) for row in rows] == [
+        ("10", "3", "Long ago\nBudget\nNearly"),
+        ("3", "2", "Never\nDraft"),
+        ("1", "1", "Forgotten"),
+    ]
+
+
+def test_the_file_of_an_owner_says_what_there_is_to_say(database: Path, tmp_path: Path) -> None:
+    export_owners(database, tmp_path)
+    assert (tmp_path / file_name("bob@example.com")).read_text(encoding="utf-8").replace("\u2060", "") == (
+        "Sigma workbooks of bob@example.com, as of 2026-11-20\n"
+        "\n"
+        "Workbooks: 3. Opened in the last 60 days: 1. Opened by nobody: 2.\n"
+        "\n"
+        "Opened by nobody:\n"
+        "\n"
+        "- Never\n"
+        "  No view of it has been captured; the captured views begin on 2026-09-08.\n"
+        "\n"
+        "- Draft\n"
+        "  in Acme/Sales\n"
+        "  Nobody has viewed it yet; it is younger than 14 days.\n"
+        "  https://app.sigmacomputing.com/acme/workbook/Draft\n"
+        "\n"
+        "Opened, the most viewed first:\n"
+        "\n"
+        "- Embed\n"
+        "  in Acme/Sales\n"
+        "  83 views in the last 60 days by 2 people, the last on 2026-11-16.\n"
+        "  https://app.sigmacomputing.com/acme/workbook/Embed\n"
+    )
+
+
+def test_the_figures_of_the_table_are_those_that_are_published(database: Path, tmp_path: Path) -> None:
+    export_owners(database, tmp_path)
+    names = (
+        "owner_email",
+        "workbooks",
+        "unused_workbooks_60d",
+        "underused_workbooks",
+        "impressions_60d",
+        "viewers_60d",
+    )
+    with duckdb.connect(str(database), read_only=True) as connection:
+        rows = connection.execute(
+            f"SELECT {', '.join(names)} FROM owner_usage WHERE owner_email IS NOT NULL"
+        ).fetchall()
+    assert sorted(tuple(row[name] for name in names) for row in index(tmp_path)) == sorted(
+        tuple(map(str, row)) for row in rows
+    )
+
+
+def test_what_an_earlier_export_left_is_gone_and_what_others_left_stays(database: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "owners"
+    folder.mkdir()
+    others = ("notes.txt", "owner-ann.txt", "owners.txt", "owner-ann-0123456789ab.txt.bak")
+    for name in (*others, file_name("gone@example.com"), file_name("ann@example.com")):
+        (folder / name).write_text("of before", encoding="utf-8")
+    assert export_owners(database, folder).removed == 1
+    assert {path.name for path in folder.iterdir()} > {*others, file_name("ann@example.com")}
+    assert not (folder / file_name("gone@example.com")).exists()
+    assert (folder / file_name("ann@example.com")).read_text(encoding="utf-8") != "of before"
+
+
+def test_hostile_names_in_files_are_only_text(folders: dict[str, Path], tmp_path: Path) -> None:
+    folder = tmp_path / "owners"
+    written = export_owners(folders["hostile"] / "sigma_impressions.duckdb", folder)
+    assert (written.owners, written.workbooks) == (9, 38)
+    cells = [cell for row in index(folder) for cell in row.values()]
+    assert not [cell for cell in cells for line in cell.splitlines() if line.startswith(tuple("=+-@"))]
+    (of_many,) = [row["unused_names"] for row in index(folder) if row["unused_workbooks_60d"] == "30"]
+    assert (of_many.count("\n"), of_many.endswith("\nand 10 more")) == (owners.NAMED, True)
+    for path in folder.glob("*.txt"):
+        text = path.read_text(encoding="utf-8")
+        # A mail program would make links of these.
+        assert not re.search(r"(?i)://|javascript|\.example|@\w", text.replace("javascript:", "javascript"))
+        assert all(line.replace("\u2060", "").isprintable() for line in text.splitlines())
+        assert len([line for line in text.splitlines() if line.startswith("Workbooks: ")]) == 1
+
+
+def test_without_a_workbook_there_is_a_table_with_its_header(database: Path, tmp_path: Path) -> None:
+    path = changed(database, tmp_path, "DELETE FROM popular_resources", "DELETE FROM owner_usage")
+    written = export_owners(path, tmp_path / "owners")
+    assert (written.owners, written.workbooks, written.without_owner) == (0, 0, 0)
+    assert [path.name for path in (tmp_path / "owners").iterdir()] == ["owners.csv"]
+    assert (tmp_path / "owners" / "owners.csv").read_text(encoding="utf-8").startswith("as_of_date,")
+
+
+def test_the_command_says_what_it_wrote(folders: dict[str, Path], digest: Digest, tmp_path: Path) -> None:
+    folder = tmp_path / "owners"
+    result = digest(folders["usual"], "--by-owner", str(folder))
+    assert (result.exit_code, result.stderr) == (0, "")
+    assert result.stdout == (
+        f"{folder}/owners.csv: 3 owners, each with a file; 15 workbooks in all\n"
+        f"{folder}/no-owner.txt: workbooks without an owner, 1 of them\n"
+    )
+
+
+def test_a_folder_that_cannot_be_written_is_named(folders: dict[str, Path], digest: Digest, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    result = digest(folders["usual"], "--by-owner", str(tmp_path / "file" / "owners"))
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert f"{tmp_path}/file/owners cannot be written: Not a directory" in result.stderr

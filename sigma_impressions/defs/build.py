@@ -13,6 +13,7 @@ from sigma_impressions.defs.automation import build_schedule, build_sensor
 from sigma_impressions.defs.check_job import build_check_job
 from sigma_impressions.defs.datahub import build_datahub_assets
 from sigma_impressions.defs.days import build_days
+from sigma_impressions.defs.digest import build_digest_job, build_digest_schedule
 from sigma_impressions.defs.exports import build_export_assets
 from sigma_impressions.defs.maintenance import MAINTENANCE_ASSET, MAINTENANCE_JOB_NAME, build_maintenance_assets
 from sigma_impressions.defs.members import build_member_assets
@@ -97,10 +98,14 @@ def build_definitions(
         executor_def=executor,
         description="Merge small files of the tables and delete what no kept version needs; once a week, say.",
     )
+    digest = build_digest_job(names)
     return dg.Definitions(
         assets=referenced,
-        jobs=[job, maintenance, build_check_job(names)],
-        schedules=[build_schedule(job, keys, settings.schedule, names)],
+        jobs=[job, maintenance, build_check_job(names), digest],
+        schedules=[
+            build_schedule(job, keys, settings.schedule, names),
+            build_digest_schedule(digest, settings.digest_schedule, names),
+        ],
         sensors=[
             build_sensor(job, keys, names),
             build_staleness(upstream.snapshot_key, names),

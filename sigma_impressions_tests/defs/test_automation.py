@@ -117,7 +117,8 @@ class Deployment:
 
 def test_they_are_stopped_until_somebody_switches_them_on() -> None:
     repository = build_definitions(environ={}).get_repository_def()
-    (schedule,) = repository.schedule_defs
+    assert {each.name for each in repository.schedule_defs} == {"daily_scan", "weekly_digest"}
+    schedule = repository.get_schedule_def("daily_scan")
     assert {each.name for each in repository.sensor_defs} == {"new_export_files", "staleness"}
     assert repository.get_sensor_def("staleness").default_status == dg.DefaultSensorStatus.STOPPED
     sensor = repository.get_sensor_def("new_export_files")

@@ -98,7 +98,9 @@ def change(now: float, before: float) -> str:
         return "none"
     if now == before:
         return "as many"
-    return f"{abs(now / before - 1):.1%} {'more' if now > before else 'fewer'} than {before:,.0f}"
+    share = abs(now / before - 1)
+    by = "less than 0.1%" if share < 0.0005 else f"{share:.1%}"
+    return f"{by} {'more' if now > before else 'fewer'} than {before:,.0f}"
 
 
 def markdown(text: str) -> str:

@@ -19,8 +19,10 @@ _MOST_ALERTS = 20
 
 @dataclass(frozen=True)
 class Purpose:
-    """What a webhook is for: its name in messages, what is posted to it, its setting, and what becomes of a message
-    that it does not take."""
+    """What a webhook is for: its name in messages, what it gets, its setting.
+
+    `afterwards` says what becomes of what it does not take.
+    """
 
     name: str
     posts: str

@@ -14,7 +14,7 @@ from sigma_impressions.check.step import Step
 from sigma_impressions.defs.check_job import steps_as_markdown
 from sigma_impressions.errors import Problem, ResourcesRefused, SettingsError
 from sigma_impressions.exports.reading.refused import RefusedFile
-from sigma_impressions.texts import LINE, VALUE, markdown, mrkdwn, percent, plain, printable, value
+from sigma_impressions.texts import LINE, VALUE, change, markdown, mrkdwn, percent, plain, printable, unlinked, value
 
 PACKAGE = Path(__file__).parents[1] / "sigma_impressions"
 MARKED = "![x](http://127.0.0.1:9/t.png) [Sign in](https://evil.example/login) **bold** <img src=x>.csv"
@@ -113,6 +113,22 @@ def test_shares_are_written_as_people_write_them(part: int, whole: int, shown: s
     assert percent(part, whole) == shown
 
 
+@pytest.mark.parametrize(
+    ("now", "before", "shown"),
+    [
+        (5, 0, "none"),
+        (0, 0, "none"),
+        (7, 7, "as many"),
+        (0, 7, "100.0% fewer than 7"),
+        (107, 100, "7.0% more than 100"),
+        (25_160, 2_516, "900.0% more than 2,516"),
+        (9_978, 9_979, "less than 0.1% fewer than 9,979"),
+    ],
+)
+def test_a_change_is_said_in_words(now: int, before: int, shown: str) -> None:
+    assert change(now, before) == shown
+
+
 @given(st.integers(1, 10**9), st.integers(1, 10**9))
 def test_only_nothing_is_0_percent_and_only_all_is_100(part: int, missing: int) -> None:
     assert percent(part, part + missing) not in ("0 %", "100 %")
@@ -165,6 +181,14 @@ def test_a_chat_shows_a_text_as_it_is(text: str) -> None:
     assert "](" not in shown
     assert "&" not in re.sub("&(amp|lt|gt);", "", shown)
     assert not re.search(r"(?<![^\W_])_|_(?![^\W_])", shown)
+    assert not re.search(LINKED_BY_CHATS, shown)
+
+
+@given(TEXTS)
+@example("https://evil.example/login evil.com a@evil.example [x](http://evil.example)")
+def test_a_mail_makes_no_link_of_a_text(text: str) -> None:
+    shown = unlinked(text)
+    assert shown.replace("\u2060", "") == printable(" ".join(text.split()))
     assert not re.search(LINKED_BY_CHATS, shown)
 
 

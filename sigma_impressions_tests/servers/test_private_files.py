@@ -38,6 +38,7 @@ def test_all_that_is_written_is_the_owners_and_holds_no_secret(s3_bucket: Any, t
         command("run")
         command("report", "--to", str(tmp_path / "mail.html"))
         command("export", "tables", "--to", str(tmp_path / "tables"))
+        command("digest", "--by-owner", str(tmp_path / "owners"))
         written = {path.name for path in tmp_path.iterdir()} - before
         assert written >= {"data", "home", "spill", "mail.html", "tables"}
         assert {name for name in open_to_others(tmp_path) if name.partition("/")[0] in written} == set()

@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sigma_impressions.errors import SettingsError
+from sigma_impressions.destinations.warehouse.tables import TABLES
 from sigma_impressions.settings.declared import SETTINGS, Settings
 from sigma_impressions.settings.parse import is_cron
 from sigma_impressions.settings.read import environment_values, read_settings
@@ -215,6 +216,9 @@ def test_defaults() -> None:
         datahub=None,
         datahub_token=None,
         datahub_platform_instance=None,
+        warehouse=None,
+        warehouse_dataset="sigma_impressions",
+        warehouse_tables=tuple(TABLES),
         time_zone="UTC",
         excluded_users=(),
         event_types=(),
@@ -447,7 +451,7 @@ def test_settings_come_from_their_environment_variables() -> None:
 
 
 def test_settings_are_described_for_a_form() -> None:
-    assert len({setting.variable for setting in SETTINGS}) == len(SETTINGS) == 51
+    assert len({setting.variable for setting in SETTINGS}) == len(SETTINGS) == 54
     assert all(setting.help for setting in SETTINGS)
     assert all(setting.default is None for setting in SETTINGS if setting.secret)
 

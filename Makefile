@@ -70,9 +70,10 @@ fuzz: $(TEST_STAMP) ## Look for export files that are read wrong (ARGS="--minute
 bench: $(TEST_STAMP) ## Measure against peers and write bench/RESULTS.md (ARGS="normalize --large" for one section)
 	$(BIN)/python -m bench $(ARGS)
 
-docs: $(TEST_STAMP) ## Write what the docs say of queries and settings from the SQL files and the declarations
+docs: $(TEST_STAMP) ## Write what is said of queries, settings and dbt's sources from SQL files, declarations and the docs
 	$(BIN)/python -m sigma_impressions_tests.query_page
 	$(BIN)/python -m sigma_impressions_tests.settings.page
+	$(BIN)/python -m sigma_impressions_tests.dbt.sources
 
 lint: $(TEST_STAMP) ## Lint, format check, type check, imports, and load the code location
 	$(BIN)/ruff check .
@@ -94,8 +95,11 @@ dist: $(STAMP) ## Build what a release has into dist/: the wheel, its sources, a
 	cp constraints.txt dist/
 
 # The first resolution is of everything, so that the second, a part of it, cannot contradict it.
-LOCK := uv pip compile --universal --python-version 3.11 --strip-extras --no-header --quiet \
-	--no-emit-index-url --no-emit-find-links --generate-hashes pyproject.toml --group build
+COMPILE := uv pip compile --universal --python-version 3.11 --strip-extras --no-header --quiet \
+	--no-emit-index-url --no-emit-find-links --generate-hashes
+LOCK := $(COMPILE) pyproject.toml --group build
+# dbt does not resolve beside what is above, and has an environment of its own.
+DBT := examples/dbt/requirements
 
 lock: ## Write the lock files and constraints.txt anew from pyproject.toml (needs uv; ARGS=--upgrade for newer versions)
 	@command -v uv >/dev/null || { echo "uv is needed: pip install uv"; exit 1; }
@@ -103,3 +107,4 @@ lock: ## Write the lock files and constraints.txt anew from pyproject.toml (need
 	$(LOCK) --extra demo --extra postgres --constraint requirements-test.txt --output-file requirements.txt $(ARGS)
 	{ echo '# The versions that this release of Sigma Impressions is tested with, for pip, pipx and uvx: -c constraints.txt'; \
 		sed -nE 's/^([a-z][^\\]*[^\\ ]) *\\?$$/\1/p' requirements-test.txt; } > constraints.txt
+	$(COMPILE) $(DBT).in --output-file $(DBT).txt $(ARGS)

@@ -12,7 +12,10 @@ import pytest
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "sigma_impressions"
 TESTS = ROOT / "sigma_impressions_tests"
-PAGES = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").glob("*.md")), TESTS / "cases/README.md"]
+PAGES = [
+    *(ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").glob("*.md"))),
+    *(TESTS / "cases/README.md", ROOT / "examples/dbt/README.md"),
+]
 CODE = [
     path
     for folder in (PACKAGE, TESTS, ROOT / "bench", ROOT / "examples")

@@ -95,10 +95,10 @@ dist: $(STAMP) ## Build what a release has into dist/: the wheel, its sources, a
 	cp constraints.txt dist/
 
 # The first resolution is of everything, so that the second, a part of it, cannot contradict it.
-COMPILE := uv pip compile --universal --python-version 3.11 --strip-extras --no-header --quiet \
+COMPILE := uv pip compile --universal --python-version 3.11 --no-header --quiet \
 	--no-emit-index-url --no-emit-find-links --generate-hashes
-LOCK := $(COMPILE) pyproject.toml --group build
-# dbt does not resolve beside what is above, and has an environment of its own.
+LOCK := $(COMPILE) --strip-extras pyproject.toml --group build
+# dbt does not resolve beside what is above, and has an environment of its own, which pip resolves: with extras.
 DBT := examples/dbt/requirements
 
 lock: ## Write the lock files and constraints.txt anew from pyproject.toml (needs uv; ARGS=--upgrade for newer versions)
@@ -107,4 +107,4 @@ lock: ## Write the lock files and constraints.txt anew from pyproject.toml (need
 	$(LOCK) --extra demo --extra postgres --constraint requirements-test.txt --output-file requirements.txt $(ARGS)
 	{ echo '# The versions that this release of Sigma Impressions is tested with, for pip, pipx and uvx: -c constraints.txt'; \
 		sed -nE 's/^([a-z][^\\]*[^\\ ]) *\\?$$/\1/p' requirements-test.txt; } > constraints.txt
-	$(COMPILE) $(DBT).in --output-file $(DBT).txt $(ARGS)
+	$(COMPILE) --no-strip-extras $(DBT).in --output-file $(DBT).txt $(ARGS)

@@ -55,6 +55,7 @@ _OF_THE_WAREHOUSE = {
         "The teams of the members, one row for each team that a member is in.",
         {
             "member_id": DocumentedColumn("VARCHAR", "the member, as in `sigma_members`"),
+            "user_email": DocumentedColumn("VARCHAR", "the member, as in `sigma_members`"),
             "team": DocumentedColumn("VARCHAR", "name of the team"),
         },
     ),
@@ -66,7 +67,8 @@ _OF_THE_WAREHOUSE = {
                 "DATE", "the as-of date or event date; null for tables that hold the current state alone"
             ),
             "fingerprint": DocumentedColumn("VARCHAR", "of what the rows of the day were made from"),
-            "rows": DocumentedColumn("BIGINT", "how many rows the table has of the day"),
+            "row_count": DocumentedColumn("BIGINT", "how many rows the table has of the day"),
+            "storage_id": DocumentedColumn("VARCHAR", "names the storage that they come from"),
             "loaded_at": DocumentedColumn("TIMESTAMPTZ", "when they were loaded"),
         },
     ),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 import tomllib
@@ -34,6 +35,14 @@ def build(folder: Path) -> Path:
 def clean_environment() -> dict[str, str]:
     """Nothing that leads to a project: only the working directory does."""
     return {name: os.environ[name] for name in KEPT if name in os.environ}
+
+
+def environment_of_pip() -> dict[str, str]:
+    """A clean environment, but for what pip has been told of registries and proxies."""
+    told = {
+        name: value for name, value in os.environ.items() if re.match("pip_|https?_proxy|no_proxy|ssl_", name, re.I)
+    }
+    return clean_environment() | told
 
 
 def try_the_demo(command: str | Path, folder: Path, env: Mapping[str, str]) -> None:

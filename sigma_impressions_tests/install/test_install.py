@@ -5,8 +5,6 @@ Each downloads and installs more than a gigabyte.
 
 from __future__ import annotations
 
-import os
-import re
 import shutil
 import subprocess
 import tempfile
@@ -15,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from sigma_impressions_tests.install.outside import ROOT, VERSION, build, clean_environment, run, try_the_demo
+from sigma_impressions_tests.install.outside import ROOT, VERSION, build, environment_of_pip, run, try_the_demo
 
 PYTHONS = ("3.11", "3.12", "3.13")
 
@@ -34,11 +32,7 @@ def interpreter(version: str) -> str | None:
 
 @pytest.fixture
 def env() -> dict[str, str]:
-    """A clean environment, but for what pip has been told of registries and proxies."""
-    told = {
-        name: value for name, value in os.environ.items() if re.match("pip_|https?_proxy|no_proxy|ssl_", name, re.I)
-    }
-    return clean_environment() | told
+    return environment_of_pip()
 
 
 @pytest.fixture

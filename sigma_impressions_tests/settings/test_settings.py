@@ -9,8 +9,8 @@ from dagster._utils.schedules import is_valid_cron_schedule
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sigma_impressions.errors import SettingsError
 from sigma_impressions.destinations.warehouse.tables import TABLES
+from sigma_impressions.errors import SettingsError
 from sigma_impressions.settings.declared import SETTINGS, Settings
 from sigma_impressions.settings.parse import is_cron
 from sigma_impressions.settings.read import environment_values, read_settings

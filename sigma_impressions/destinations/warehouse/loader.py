@@ -36,7 +36,7 @@ _DLT: Final = {
     "LOAD__TRUNCATE_STAGING_DATASET": "true",
     "LOAD__WORKERS": "4",
 }
-"""Settings of dlt that are not its defaults; the environment has the last word but for the first."""
+"""Settings of dlt that are not its defaults; the environment has the last word."""
 
 _FORMS: Final = {"postgres": "csv"}
 """How rows are written for destinations that would take longer with Parquet, or need a driver more for it."""
@@ -181,6 +181,8 @@ class Loader:
 
 
 _REPLACED_BY_KEY: Any = {"disposition": "merge", "strategy": "delete-insert"}
+_REPLACED_AT_ONCE: Any = {"disposition": "replace", "strategy": "insert-from-staging"}
+"""By way of the second dataset, so that no reader sees an empty table."""
 
 
 @contextmanager
@@ -190,7 +192,8 @@ def opened_loader(warehouse: Warehouse, folder: Path) -> Iterator[Loader]:
     Raises `WarehouseError` if dlt, or the driver of the destination, is not installed, if the destination cannot
     replace a day, or does not let us in.
     """
-    os.environ.update({name: text for name, text in _DLT.items() if name == next(iter(_DLT)) or name not in os.environ})
+    for name, text in _DLT.items():
+        os.environ.setdefault(name, text)
     try:
         import dlt
     except ModuleNotFoundError:
@@ -220,7 +223,7 @@ def _resource(table: WarehouseTable, make: Callable[[], Iterator[pa.Table]], cou
             yield batch
 
     if table.day is None:
-        return dlt.resource(rows, name=table.name, write_disposition="replace")
+        return dlt.resource(rows, name=table.name, write_disposition=_REPLACED_AT_ONCE)
     columns: Any = {table.day: {"partition": True, "nullable": False}}
     return dlt.resource(rows, name=table.name, write_disposition=_REPLACED_BY_KEY, merge_key=table.day, columns=columns)
 

@@ -34,7 +34,9 @@ def published(tables: Tables, as_of_dates: Collection[date]) -> Published:
         with engine.open_database(publish_database(tables, day).path) as connection:
             for name in BY_AS_OF_DATE:
                 _add(found, name, connection, day=day)
-            _add(found, "daily_impressions", connection, f"WHERE event_date = DATE '{day}'")
+            # Of days before the first as-of date, too.
+            which = "<=" if day == min(as_of_dates) else "="
+            _add(found, "daily_impressions", connection, f"WHERE event_date {which} DATE '{day}'")
             if day == max(as_of_dates):
                 for name in ("sigma_resources", "sigma_members"):
                     _add(found, name, connection)

@@ -8,6 +8,7 @@ from datetime import date, datetime
 from enum import StrEnum
 
 from sigma_impressions.check.disk import Disk
+from sigma_impressions.exports.captured import Captured
 
 TABLES, DATABASE, SIZES = "storage", "database", "sizes"
 DAGSTER = "dagster"
@@ -39,24 +40,6 @@ class Finding:
     asset: str | None = None
     since: datetime | None = None
     what_to_do: str | None = None
-
-
-@dataclass(frozen=True)
-class Captured:
-    """The export files that are captured: read, or refused with a reason.
-
-    Of the `unreadable` and `missing` ones the next run over their days tries again. `not_captured` are others that a
-    listing has shown. `newest_exported_at` is when the newest listed file was written.
-    """
-
-    files: int
-    refused: int
-    unreadable: int
-    missing: int
-    not_captured: int
-    newest_file_date: date | None
-    newest_captured_at: datetime | None
-    newest_exported_at: datetime | None
 
 
 @dataclass(frozen=True)

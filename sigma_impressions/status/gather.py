@@ -10,6 +10,7 @@ from typing import TypeVar
 from deltalake.exceptions import DeltaError
 
 from sigma_impressions.errors import OperatorError
+from sigma_impressions.exports.captured import Captured, read_captured
 from sigma_impressions.instance import instance_to_read
 from sigma_impressions.lake.tables import Tables
 from sigma_impressions.settings.declared import Settings
@@ -19,7 +20,6 @@ from sigma_impressions.status.facts import (
     SIZES,
     STORAGE,
     TABLES,
-    Captured,
     Colour,
     Finding,
     Published,
@@ -33,7 +33,6 @@ from sigma_impressions.status.stored import (
     found_in_sizes,
     is_remote,
     measured,
-    read_captured,
     read_published,
     tables_to_read,
 )

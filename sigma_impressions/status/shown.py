@@ -11,11 +11,11 @@ from typing import Any
 
 from sigma_impressions.check.disk import human_size
 from sigma_impressions.clock import minute
+from sigma_impressions.exports.captured import Captured
 from sigma_impressions.status.facts import (
     DAGSTER,
     DATABASE,
     TABLES,
-    Captured,
     Colour,
     Finding,
     Published,

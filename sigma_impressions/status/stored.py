@@ -10,17 +10,17 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from sigma_impressions.check.disk import disks_of, folders_of_a_run
-from sigma_impressions.exports.manifest import IS_CAPTURED, MISSING, REFUSED, UNREADABLE
+from sigma_impressions.exports.captured import Captured
 from sigma_impressions.exports.source import refuse_other
-from sigma_impressions.lake.schemas import ALL_TABLES, EXPORT_FILES, RAW_EXPORT_FILES
+from sigma_impressions.lake.schemas import ALL_TABLES, RAW_EXPORT_FILES
 from sigma_impressions.lake.scratch import temporary_folder
 from sigma_impressions.lake.storage import BucketStorage, bytes_below
-from sigma_impressions.lake.tables import Tables, scan
+from sigma_impressions.lake.tables import Tables
 from sigma_impressions.publish.database import DATABASE_NAME, publication_figures
 from sigma_impressions.report.read import read_publication
 from sigma_impressions.report.write import REPORT_NAME
 from sigma_impressions.settings.declared import Settings
-from sigma_impressions.status.facts import Captured, Colour, Finding, Published, Sizes
+from sigma_impressions.status.facts import Colour, Finding, Published, Sizes
 from sigma_impressions.wiring import source, storage
 
 _PUBLISHED = {DATABASE_NAME: "database", REPORT_NAME: "report"}
@@ -46,26 +46,6 @@ def check_source(tables: Tables, settings: Settings) -> None:
     """Raise `OtherSource` if the tables hold the exports of another source."""
     if (manifest := tables.as_it_is(RAW_EXPORT_FILES)) is not None:
         refuse_other(manifest, source(settings))
-
-
-def read_captured(tables: Tables) -> Captured:
-    """What is captured."""
-    manifest, registry = tables.as_it_is(RAW_EXPORT_FILES), tables.as_it_is(EXPORT_FILES)
-    listed = scan(manifest).select("file_id", "last_modified").collect() if manifest else RAW_EXPORT_FILES.no_rows()
-    files = scan(registry).collect() if registry else EXPORT_FILES.no_rows()
-    statuses = Counter(files["status"])
-    captured = files.filter(IS_CAPTURED)
-    newest = captured.sort("file_date", "captured_at").tail(1)
-    return Captured(
-        files=captured.height,
-        refused=statuses[REFUSED],
-        unreadable=statuses[UNREADABLE],
-        missing=statuses[MISSING],
-        not_captured=len(set(listed["file_id"]) - set(files["file_id"])),
-        newest_file_date=newest["file_date"].item() if newest.height else None,
-        newest_captured_at=newest["captured_at"].item() if newest.height else None,
-        newest_exported_at=listed["last_modified"].max(),  # type: ignore[arg-type]  # a column of times
-    )
 
 
 def read_published(tables: Tables) -> Published | None:

@@ -151,6 +151,22 @@ def newest_runs(
     return under_way, pipeline_runs(instance, job_name, assets, _ENDED, _NEWEST_RUNS)
 
 
+def last_success(ended: Iterable[RunRecord]) -> datetime | None:
+    """When the newest of some runs that has succeeded was over; None if none has."""
+    successes = [record for record in ended if record.dagster_run.status == dg.DagsterRunStatus.SUCCESS]
+    return time_of(max(successes, key=created_at).end_time) if successes else None
+
+
+def created_at(record: RunRecord) -> datetime:
+    """When a run was created."""
+    return record.create_timestamp.replace(tzinfo=record.create_timestamp.tzinfo or UTC)
+
+
+def time_of(seconds: float | None) -> datetime | None:
+    """A time of Dagster's."""
+    return datetime.fromtimestamp(seconds, UTC) if seconds else None
+
+
 def scan_runs(instance: dg.DagsterInstance, job_name: str, assets: Collection[dg.AssetKey]) -> list[ScanRun]:
     """The runs over days that are under way, and the newest that have ended, newest first."""
     under_way, ended = newest_runs(instance, job_name, assets)
@@ -175,8 +191,7 @@ def _scan_runs(records: Iterable[RunRecord]) -> list[ScanRun]:
     for record in records:
         run, days = record.dagster_run, days_of_run(record.dagster_run.tags)
         if days is not None:
-            ended = datetime.fromtimestamp(record.end_time, UTC) if record.end_time else None
-            created = record.create_timestamp.replace(tzinfo=record.create_timestamp.tzinfo or UTC)
+            created, ended = created_at(record), time_of(record.end_time)
             found.append(ScanRun(run.run_id, *days, state=_state(run.status), created=created, ended=ended))
     return sorted(found, key=lambda run: run.created, reverse=True)
 

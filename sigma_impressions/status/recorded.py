@@ -17,7 +17,16 @@ from dagster._utils.schedules import schedule_execution_time_iterator
 from sigma_impressions.defs.automation import SCHEDULE_NAME, SENSOR_NAME
 from sigma_impressions.defs.build import JOB_NAME, build_definitions
 from sigma_impressions.defs.failures import TickFailed
-from sigma_impressions.defs.runs import TRIGGER_TAG, days_of_run, failure_of, has_died, newest_runs
+from sigma_impressions.defs.runs import (
+    TRIGGER_TAG,
+    created_at,
+    days_of_run,
+    failure_of,
+    has_died,
+    last_success,
+    newest_runs,
+    time_of,
+)
 from sigma_impressions.status.facts import Colour, Finding, Recorded, Run, Starter
 from sigma_impressions.texts import plain
 from sigma_impressions.users import without_address
@@ -51,17 +60,15 @@ def read_recorded(instance: dg.DagsterInstance, now: datetime) -> tuple[Recorded
     assets = [asset for asset in definitions.assets or () if isinstance(asset, dg.AssetsDefinition)]
     specs = {spec.key: spec for asset in assets for spec in asset.check_specs}
     under_way, ended = newest_runs(instance, JOB_NAME, {key for asset in assets for key in asset.keys})
-    newest = max(ended, key=_created, default=None)
-    successes = [record for record in ended if record.dagster_run.status == dg.DagsterRunStatus.SUCCESS]
-    success = max(successes, key=_created, default=None)
+    newest = max(ended, key=created_at, default=None)
     # Of two code locations with one of a name the one that is switched on counts.
     states = {state.name: state for state in sorted(instance.all_instigator_state(), key=lambda it: it.is_running)}
     seen = [beat.timestamp for name, beat in instance.get_daemon_heartbeats().items() if name in _OF_DAEMON]
-    seen_at = _time(max(seen, default=None))
+    seen_at = time_of(max(seen, default=None))
     recorded = Recorded(
         last_run=_run(instance, newest) if newest else None,
-        last_success_at=_time(success.end_time) if success else None,
-        under_way=tuple(_run(instance, record) for record in sorted(under_way, key=_created)),
+        last_success_at=last_success(ended),
+        under_way=tuple(_run(instance, record) for record in sorted(under_way, key=created_at)),
         daemon_seen_at=seen_at,
         daemon_runs=seen_at is not None and now - seen_at < _SIGN_OF_LIFE,
         starters=tuple(_starters(instance, definitions, states, now)),
@@ -70,22 +77,14 @@ def read_recorded(instance: dg.DagsterInstance, now: datetime) -> tuple[Recorded
     return recorded, [*chain.from_iterable(found), *_of_ticks(instance, recorded, states)]
 
 
-def _created(record: RunRecord) -> datetime:
-    return record.create_timestamp.replace(tzinfo=record.create_timestamp.tzinfo or UTC)
-
-
-def _time(seconds: float | None) -> datetime | None:
-    return datetime.fromtimestamp(seconds, UTC) if seconds else None
-
-
 def _run(instance: dg.DagsterInstance, record: RunRecord) -> Run:
     run = record.dagster_run
     first, last = days_of_run(run.tags) or (None, None)
     return Run(
         run.run_id,
         "died" if has_died(run) else _OUTCOMES.get(run.status, "under way"),
-        _time(record.start_time) or _created(record),
-        _time(record.end_time),
+        time_of(record.start_time) or created_at(record),
+        time_of(record.end_time),
         run.tags.get(TRIGGER_TAG),
         first,
         last,
@@ -108,7 +107,7 @@ def _of_runs(recorded: Recorded, ended: Sequence[RunRecord]) -> Iterator[Finding
     last = recorded.last_run
     if last is not None and last.outcome in ("failed", "cancelled"):
         later = [
-            _created(it) for it in ended if not recorded.last_success_at or _created(it) > recorded.last_success_at
+            created_at(it) for it in ended if not recorded.last_success_at or created_at(it) > recorded.last_success_at
         ]
         colour = Colour.RED if last.outcome == "failed" else Colour.YELLOW
         said = last.reason or "It was cancelled. Next: sigma-impressions run."
@@ -165,7 +164,7 @@ def _starters(
         state = states.get(one.name)
         is_on = state.is_running if state else one.default_status.value == "RUNNING"
         ticks = _ticks(instance, state, 1) if state else ()
-        last = _time(ticks[0].timestamp) if ticks else None
+        last = time_of(ticks[0].timestamp) if ticks else None
         yield Starter(one.name, is_on, one.name in _STARTS_RUNS, last, _next_tick(one, last, now) if is_on else None)
 
 
@@ -201,7 +200,7 @@ def _of_ticks(
             if error is not None and error.cls_name == TickFailed.__name__:
                 said = error.message.partition(": ")[2].strip()
             colour = Colour.RED if starter.starts_runs else Colour.YELLOW
-            yield Finding(colour, starter.name, without_address(said), since=_time(failed[-1].timestamp))
+            yield Finding(colour, starter.name, without_address(said), since=time_of(failed[-1].timestamp))
 
 
 def _of_starters(recorded: Recorded) -> Iterator[Finding]:

@@ -28,6 +28,7 @@
       WarehouseError              yes     the warehouse
       WarehouseChanged            no      tables in the warehouse that others have changed
       NotPosted                   yes     a webhook that does not take a message
+      MetricsNotWritten           yes     the file with the metrics for operators
       ObjectStoreError            yes     the S3 server of the demo
 
 The message says what is wrong, where, and what to do. It holds no secret, no address, and no text of an SDK. It is one
@@ -222,6 +223,10 @@ class WarehouseChanged(OperatorError, again=False):
 
 class NotPosted(OperatorError):
     """A webhook did not take the alerts, or the digest. The message never holds the webhook's URL."""
+
+
+class MetricsNotWritten(OperatorError):
+    """The file with the metrics for operators cannot be written."""
 
 
 class ObjectStoreError(OperatorError):

@@ -218,6 +218,19 @@ def warehouse(settings: Settings) -> Warehouse:
     return Warehouse(settings.warehouse, settings.warehouse_dataset)
 
 
+def metrics_file(settings: Settings) -> Path:
+    """The file with the metrics for operators. Raises `SettingsError` if nothing says it."""
+    if settings.prometheus is None:
+        raise SettingsError(
+            Problem(
+                "SIGMA_IMPRESSIONS_PROMETHEUS",
+                "is not set. Write the path of a file that ends in .prom, in the folder that the textfile collector "
+                "of node_exporter reads",
+            )
+        )
+    return local_path(settings.prometheus)
+
+
 def reading_rules(settings: Settings) -> ReadingRules:
     """How export files are read, as far as the settings decide it."""
     from sigma_impressions.exports.reading.rules import ReadingRules

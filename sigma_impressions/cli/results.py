@@ -14,7 +14,7 @@ from sigma_impressions.cli.common import DAY, Listing, fail, say, settings_of
 
 @click.group(cls=Listing)
 def export() -> None:
-    """Bring what is published to other programs: as files, to a catalog, or to a database."""
+    """Bring what is published to other programs: as files, to a catalog, to a database, or to what watches."""
 
 
 @export.command("datahub")
@@ -91,6 +91,35 @@ def export_tables_to(form: Literal["csv", "parquet"], folder: Path) -> None:
             say(f"{written.path}: {written.rows:,} rows")
     except OSError as error:
         fail(f"{folder} cannot be written: {error.strerror}")
+
+
+@export.command("prometheus")
+@click.option(
+    "--to",
+    "target",
+    help="A file that ends in .prom, in the folder of the textfile collector; default: SIGMA_IMPRESSIONS_PROMETHEUS.",
+)
+def export_prometheus(target: str | None) -> None:
+    """Write metrics for operators to a file for Prometheus: how old, how much, and how the last run has ended.
+
+    What every publication does if the setting is there; from cron, runs that died are told too. Scans nothing. Exit
+    code 0 or 1.
+    """
+    settings = settings_of({"prometheus": target} if target is not None else {})
+    from sigma_impressions.destinations.prometheus import write_metrics
+    from sigma_impressions.project import dagster_home, project_folder
+    from sigma_impressions.status.metrics import read_for_metrics
+    from sigma_impressions.status.stored import tables_to_read
+    from sigma_impressions.wiring import metrics_file
+
+    def warn(message: str) -> None:
+        say(message, "yellow", stderr=True)
+
+    path = metrics_file(settings)
+    recorded = read_for_metrics(settings, dagster_home(project_folder()), warn)
+    with tables_to_read(settings) as tables:
+        write_metrics(path, settings.name, tables, recorded, warn)
+    say(str(path))
 
 
 @click.command()

@@ -21,6 +21,7 @@ from sigma_impressions.defs.metrics import build_metric_assets
 from sigma_impressions.defs.names import PLAIN_NAMES, Names
 from sigma_impressions.defs.observations import WorkbookKey, dagster_sigma_key
 from sigma_impressions.defs.partitions import daily_partitions
+from sigma_impressions.defs.prometheus import build_metric_hooks
 from sigma_impressions.defs.publish import build_publish_assets
 from sigma_impressions.defs.report import build_report_assets
 from sigma_impressions.defs.runs import SOURCE_TAG
@@ -57,7 +58,7 @@ def build_definitions(
     settings = read_leniently(environment)
     partitions = daily_partitions(settings.start_date)
     job_name = names.name(JOB_NAME)
-    upstream = build_upstream(settings.resources_asset == "external", job_name, names)
+    upstream = build_upstream(settings, job_name, names)
     members = build_member_assets(names) if members_are_read(settings) else []
     with warnings.catch_warnings():
         # Backfill policies and code references have been marked as beta for many releases; pinned, they are safe.
@@ -67,16 +68,21 @@ def build_definitions(
             *build_metric_assets(partitions, upstream.snapshot_key, names),
             *upstream.assets,
             *members,
+        ]
+        results = [
             *build_publish_assets(workbook_key, names, [key for asset in members for key in asset.keys]),
             *build_report_assets(names),
             *(build_datahub_assets(names) if _is_set("datahub", environment) else ()),
             *(build_warehouse_assets(names) if _is_set("warehouse", environment) else ()),
         ]
-        own = [asset for asset in scanned if isinstance(asset, dg.AssetsDefinition)]
+        own = [asset for asset in (*scanned, *results) if isinstance(asset, dg.AssetsDefinition)]
+        keys = {key for asset in own for key in asset.keys}
+        if _is_set("prometheus", environment):
+            published, failed = build_metric_hooks(job_name, keys, names)
+            own = [asset.with_hooks({failed, *([published] if asset in results else [])}) for asset in own]
         grouped = dg.map_asset_specs(lambda spec: spec.replace_attributes(group_name=names.group), own)
         others = [asset for asset in scanned if isinstance(asset, dg.AssetSpec)]
         referenced = dg.with_source_code_references([*grouped, *build_maintenance_assets(names), *others])
-    keys = {key for asset in own for key in asset.keys}
     checks = {key for asset in own for key in asset.check_keys}
     # Steps share one process: starting one per step takes longer than most steps do.
     executor = dg.in_process_executor

@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 
 import dagster as dg
 import polars as pl
+from dagster._core.storage.asset_check_execution_record import AssetCheckExecutionRecordStatus
 
 from sigma_impressions.defs.checks import Check
 from sigma_impressions.defs.failures import clear_failures
@@ -123,6 +124,14 @@ def build_member_assets(names: Names = PLAIN_NAMES) -> list[dg.AssetsDefinition]
         )
 
     return [sigma_members]
+
+
+def members_read(instance: dg.DagsterInstance, names: Names = PLAIN_NAMES) -> datetime | None:
+    """When the members were last read with all of their teams; None if they never were."""
+    key = dg.AssetCheckKey(names.key(SIGMA_MEMBERS.name), READ.name)
+    passed = {AssetCheckExecutionRecordStatus.SUCCEEDED}
+    found = instance.event_log_storage.get_asset_check_execution_history(key, limit=1, status=passed)
+    return next((datetime.fromtimestamp(record.create_timestamp, UTC) for record in found), None)
 
 
 def _read_from(settings: Settings) -> str | None:

@@ -9,11 +9,10 @@ from sigma_impressions.defs.export_checks import freshness
 from sigma_impressions.defs.failures import tick
 from sigma_impressions.defs.names import PLAIN_NAMES, Names
 from sigma_impressions.defs.resource_checks import resource_age
-from sigma_impressions.errors import ObjectGone
+from sigma_impressions.defs.upstream import resources_written
 from sigma_impressions.lake.schemas import RAW_EXPORT_FILES
-from sigma_impressions.settings.declared import Settings
 from sigma_impressions.texts import plain
-from sigma_impressions.wiring import resources_modified, tables
+from sigma_impressions.wiring import tables
 
 STALENESS_NAME = "staleness"
 
@@ -46,7 +45,7 @@ def build_staleness(resources_key: dg.AssetKey, names: Names = PLAIN_NAMES) -> d
         )
         max_age = settings.export_max_age_days or settings.days_back
         results = [freshness(raw_key, newest, files, max_age, now.date())]
-        written = _written(context.instance, settings, resources_key)
+        written = resources_written(context.instance, settings, resources_key)
         if written is not None:
             results.append(resource_age(resources_key, written, settings.resources_max_age_days, now))
         stale = [result for result in results if not result.passed]
@@ -54,17 +53,6 @@ def build_staleness(resources_key: dg.AssetKey, names: Names = PLAIN_NAMES) -> d
         return dg.SensorResult(asset_events=[_evaluation(result) for result in results], skip_reason=said)
 
     return staleness
-
-
-def _written(instance: dg.DagsterInstance, settings: Settings, key: dg.AssetKey) -> datetime | None:
-    """When the resources were written: the time of their file, else of the last reading; None if there was none."""
-    try:
-        if (written := resources_modified(settings)) is not None:
-            return written
-    except (FileNotFoundError, ObjectGone):
-        pass  # A run says it, as an error; how old the resources in use are, the last reading tells.
-    event = instance.get_latest_materialization_event(key)
-    return datetime.fromtimestamp(event.timestamp, UTC) if event else None
 
 
 def _evaluation(result: dg.AssetCheckResult) -> dg.AssetCheckEvaluation:

@@ -15,6 +15,7 @@ from sigma_impressions.defs.names import PLAIN_NAMES, Names
 from sigma_impressions.defs.resource_checks import RESOURCE_CHECKS, elements_are_read, resource_age, resource_shrinkage
 from sigma_impressions.defs.runs import TRIGGER_TAG, range_tags
 from sigma_impressions.defs.stored import tables_of
+from sigma_impressions.errors import ObjectGone
 from sigma_impressions.exports.source import refuse_other_source
 from sigma_impressions.lake.schemas import RESOURCE_SNAPSHOTS, SIGMA_RESOURCES
 from sigma_impressions.settings.declared import Settings
@@ -55,14 +56,34 @@ class Upstream:
     snapshot_key: dg.AssetKey
 
 
-def build_upstream(external: bool, job_name: str, names: Names = PLAIN_NAMES) -> Upstream:
+def snapshot_key(settings: Settings, names: Names = PLAIN_NAMES) -> dg.AssetKey:
+    """The asset that takes the snapshots of the resources."""
+    return names.key((RESOURCE_SNAPSHOTS if settings.resources_asset == "external" else SIGMA_RESOURCES).name)
+
+
+def build_upstream(settings: Settings, job_name: str, names: Names = PLAIN_NAMES) -> Upstream:
     """The asset `sigma_resources`; if it is external, a stub of it, the asset that reads it, and a sensor."""
-    resources_key, snapshots_key = names.keys([SIGMA_RESOURCES.name, RESOURCE_SNAPSHOTS.name])
-    if not external:
-        return Upstream([_snapshot_asset(resources_key, [], _DESCRIPTION, names)], [], resources_key)
+    key = snapshot_key(settings, names)
+    if settings.resources_asset != "external":
+        return Upstream([_snapshot_asset(key, [], _DESCRIPTION, names)], [], key)
+    resources_key = names.key(SIGMA_RESOURCES.name)
     stub = dg.AssetSpec(resources_key, description="Workbooks and elements; another code location materializes it.")
-    taken = _snapshot_asset(snapshots_key, [resources_key], _DESCRIPTION_OF_SNAPSHOTS, names)
-    return Upstream([stub, taken], [_follow(resources_key, job_name, names)], snapshots_key)
+    taken = _snapshot_asset(key, [resources_key], _DESCRIPTION_OF_SNAPSHOTS, names)
+    return Upstream([stub, taken], [_follow(resources_key, job_name, names)], key)
+
+
+def resources_written(instance: dg.DagsterInstance, settings: Settings, key: dg.AssetKey) -> datetime | None:
+    """When the resources were written: the time of their file, else of the last reading; None if there was none.
+
+    `key` is the asset that takes the snapshots.
+    """
+    try:
+        if (written := resources_modified(settings)) is not None:
+            return written
+    except (FileNotFoundError, ObjectGone):
+        pass  # A run says it, as an error; how old the resources in use are, the last reading tells.
+    event = instance.get_latest_materialization_event(key)
+    return datetime.fromtimestamp(event.timestamp, UTC) if event else None
 
 
 def _follow(key: dg.AssetKey, job_name: str, names: Names) -> dg.SensorDefinition:

@@ -349,6 +349,13 @@ class Settings:
         "`http://`.",
         Group.RUNS,
     )
+    prometheus: str | None = _setting(
+        parse.prometheus,
+        "Where metrics for operators are written with every publication and every failure: a local file that ends in "
+        "`.prom`, in the folder that the textfile collector of Prometheus' node_exporter reads. Without it none are.",
+        Group.RUNS,
+        path=True,
+    )
     rejected_warn_percent: int = _setting(
         parse.percent,
         "Share of rejected rows, in percent of a run's rows, above which the check `rows_are_good` is yellow.",

@@ -185,6 +185,16 @@ def dataset(text: str) -> str:
     return text
 
 
+def prometheus(text: str) -> str:
+    """A local file that ends in .prom, which the textfile collector of node_exporter reads."""
+    if "://" in text or not text.endswith(".prom"):
+        raise RefusedValue(
+            "is not a local file that ends in .prom, which alone the textfile collector reads. Write for example "
+            "/var/lib/node_exporter/textfile_collector/sigma_impressions.prom"
+        )
+    return text
+
+
 def warehouse_tables(text: str) -> tuple[str, ...]:
     """Names of tables that go to a warehouse."""
     names = [name for name in (part.strip().lower() for part in text.split(",")) if name]

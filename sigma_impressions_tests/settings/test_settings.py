@@ -235,6 +235,7 @@ def test_defaults() -> None:
         digest_webhook=None,
         digest_schedule="0 7 * * 1",
         report_url=None,
+        prometheus=None,
         rejected_warn_percent=0,
         rejected_error_percent=10,
         unmatched_warn_percent=0,
@@ -358,6 +359,8 @@ REFUSED: list[tuple[str, dict[str, str], str, str]] = [
     ("webhook that is no URL", {"alert_webhook": "https://[::1/x"}, "ALERT_WEBHOOK", "is not a URL"),
     ("digest in the clear", {"digest_webhook": "http://hooks.example.com"}, "DIGEST_WEBHOOK", "must begin with https"),
     ("digest schedule", {"digest_schedule": "weekly"}, "DIGEST_SCHEDULE", "five fields"),
+    ("prometheus file", {"prometheus": "/srv/metrics.txt"}, "PROMETHEUS", "is not a local file that ends in .prom"),
+    ("prometheus URL", {"prometheus": "s3://b/metrics.prom"}, "PROMETHEUS", "is not a local file that ends in .prom"),
     ("webhook space", {"alert_webhook": "https://hooks.example.com/x y"}, "ALERT_WEBHOOK", "white space"),
 ]  # fmt: skip
 
@@ -451,7 +454,7 @@ def test_settings_come_from_their_environment_variables() -> None:
 
 
 def test_settings_are_described_for_a_form() -> None:
-    assert len({setting.variable for setting in SETTINGS}) == len(SETTINGS) == 54
+    assert len({setting.variable for setting in SETTINGS}) == len(SETTINGS) == 55
     assert all(setting.help for setting in SETTINGS)
     assert all(setting.default is None for setting in SETTINGS if setting.secret)
 

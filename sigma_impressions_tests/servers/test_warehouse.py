@@ -13,6 +13,7 @@ import psycopg
 import pytest
 
 from sigma_impressions.defs.build import build_definitions
+from sigma_impressions.destinations.warehouse.tables import TABLES
 from sigma_impressions_tests.commands import environment
 from sigma_impressions_tests.destinations.warehouse.published import assert_holds, published
 from sigma_impressions_tests.destinations.warehouse.stored import DAYS, HOSTILE, add_late_file, stored
@@ -74,6 +75,9 @@ def test_the_command_brings_everything_and_says_what(company: Company) -> None:
     assert done.returncode == 0, done.stderr
     assert_holds(company.execute, DATASET, published(company.tables, DAYS))
     assert f"postgres, dataset {DATASET}: " in done.stdout and f"As of {DAYS[-1]}: " in done.stdout
+    # By which the rows of a day are found among those of years.
+    indexes = company.execute("SELECT tablename FROM pg_indexes WHERE indexname LIKE '%_by_day'")
+    assert {name for (name,) in indexes} == {table.name for table in TABLES.values() if table.day}
     # A hostile name is there as it is, but for what PostgreSQL takes in no text.
     names = company.execute(f"SELECT name FROM {DATASET}.sigma_resources WHERE workbook_url_id = 'Sales' ORDER BY 1")
     assert (HOSTILE.replace("\x00", "\ufffd"),) in names

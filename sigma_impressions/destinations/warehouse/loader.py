@@ -41,6 +41,9 @@ _DLT: Final = {
 _FORMS: Final = {"postgres": "csv"}
 """How rows are written for destinations that would take longer with Parquet, or need a driver more for it."""
 
+_INDEXED: Final = ("postgres",)
+"""Destinations that find the rows of a day by an index, and would read a whole table of years for each otherwise."""
+
 Columns = Mapping[str, frozenset[str]]
 """The columns of each table."""
 
@@ -70,7 +73,8 @@ class Loader:
 
     def __init__(self, pipeline: dlt.Pipeline, warehouse: Warehouse) -> None:
         self._pipeline, self._warehouse = pipeline, warehouse
-        self._gone: set[str] = set()
+        self._known: frozenset[str] = frozenset()
+        self._gone: frozenset[str] = frozenset()
 
     def loaded(self) -> dict[Part, Loaded]:
         """What the registry of the warehouse names; nothing before the first load."""
@@ -102,7 +106,7 @@ class Loader:
             looking: Any = client
             found = dict(looking.get_storage_tables(names)) if looking.is_storage_initialized() else {}
         loaded, there = _names(known), _names(found)
-        self._gone = set(loaded.keys() - there.keys())
+        self._known, self._gone = frozenset(there), frozenset(loaded.keys() - there.keys())
         return loaded, there
 
     def load(self, rows: Mapping[WarehouseTable, Callable[[], Iterator[pa.Table]]]) -> Counter[Part]:
@@ -117,7 +121,15 @@ class Loader:
                 client.update_stored_schema(only_tables=gone, force=True)
             self._gone -= gone
         self._run([_resource(table, make, counted) for table, make in rows.items()])
+        self._index([table for table in rows if table.name not in self._known])
         return counted
+
+    def _index(self, created: Collection[WarehouseTable]) -> None:
+        for table in created:
+            if table.day and self._warehouse.destination in _INDEXED:
+                index = f"CREATE INDEX IF NOT EXISTS {table.name}_by_day ON {{{table.name}}} ({table.day})"
+                self._execute(index, table.name)
+        self._known |= {table.name for table in created}
 
     def register(self, loaded: Mapping[Part, Loaded], now: datetime) -> None:
         """Add what was loaded to the registry, which names none of these parts."""

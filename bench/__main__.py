@@ -15,7 +15,7 @@ from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 
-from bench import discovery, growth, listing, normalize, publication, report, small_files, waits, windows
+from bench import discovery, growth, listing, normalize, publication, report, small_files, waits, warehouse, windows
 
 RESULTS = Path(__file__).with_name("RESULTS.md")
 
@@ -27,6 +27,7 @@ SECTIONS: dict[str, Callable[..., Iterator[str]]] = {
     "listing": listing.lines,
     "discovery": discovery.lines,
     "publication": publication.lines,
+    "warehouse": warehouse.lines,
     "waits": waits.lines,
     "report": report.lines,
 }
@@ -36,6 +37,9 @@ Its first line is the heading."""
 
 _COMPARED = ("normalize", "windows")
 """Sections that can measure another checkout in the same rounds."""
+
+_KEEPING = ("windows", "warehouse")
+"""Sections of the histories that can be kept: those of the first one."""
 
 _INTRODUCTION = """# Measured
 
@@ -55,8 +59,8 @@ def main() -> None:
     options = parser.parse_args()
     if unknown := set(options.sections) - SECTIONS.keys():
         parser.error(f"no such section: {', '.join(sorted(unknown))}; there are {', '.join(SECTIONS)}")
-    if options.keep and options.sections != ["windows"]:
-        parser.error("--keep goes with the section windows alone")
+    if options.keep and not (options.sections and set(options.sections) <= {*_KEEPING}):
+        parser.error(f"--keep goes with the sections {' and '.join(_KEEPING)} alone")
     if options.before and set(options.sections) - {*_COMPARED}:
         parser.error(f"--before goes with the sections {' and '.join(_COMPARED)} alone")
     # Commands of another checkout run in its folder.
@@ -64,7 +68,7 @@ def main() -> None:
     for name, lines in SECTIONS.items():
         if name in options.sections or not options.sections:
             with tempfile.TemporaryDirectory(prefix="sigma-impressions-bench-") as folder:
-                where = keep / name if keep else Path(folder)
+                where = keep / _KEEPING[0] if keep else Path(folder)
                 compared = {"before": before} if name in _COMPARED else {}
                 heading, *rest = lines(where, options.large, **compared)
             section = "\n".join([f"## {heading}", "", _conditions(), "", *rest, ""])

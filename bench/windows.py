@@ -16,8 +16,10 @@ from bench.stock import shares_of
 
 LAST_DAY = date(2026, 11, 20)
 
-_ROWS = 1_000_000
-_WINDOW = 60
+ROWS = 1_000_000
+WINDOW = 60
+
+_SHORT = "short"
 _LONG_HISTORY = 365
 _LATE_DATES = 6
 _ROUNDS = 3
@@ -30,30 +32,30 @@ def lines(folder: Path, large: bool, before: Path | None = None) -> Iterator[str
     """The section of the results; `large` adds a history of a year, and `before` what another checkout takes."""
     yield "From normalized rows to the published database"
     yield (
-        f"{_ROWS:,} rows a day by 12,000 users, in two files of which the second repeats a part of the first. "
+        f"{ROWS:,} rows a day by 12,000 users, in two files of which the second repeats a part of the first. "
         f"`first build`: all days, as of each of them; `increment`: a new day is counted, the windows up to it are "
         "stated and published; `its daily part` ends "
         f"before the windows. `late file`: the same for a file with rows of the last {_LATE_DATES} event dates, whose "
         "as-of dates are restated. `nothing new`: all is found up to date. `naive SQL`: one DuckDB query over the raw "
-        f"rows of {_WINDOW} days; `polars`: a script that does the same day by day. These two do not find who used a "
+        f"rows of {WINDOW} days; `polars`: a script that does the same day by day. These two do not find who used a "
         "resource, the activity of users, or what is unmatched."
         + (f" `before`: the same by {revision(before)}, with a history of its own." if before else "")
     )
     yield ""
     yield "| days | way | seconds | increment = 1 | peak memory |"
     yield "| --- | --- | --- | --- | --- |"
-    first_build, ways = _histories(folder / "short", _WINDOW)
+    first_build, ways = _histories(folder / _SHORT, WINDOW)
     peers = {way: (ways["increment"][0], function, None) for way, function in _PEERS.items()}
     first_builds = {"first build": first_build}
     if before:
-        first_build, others = _histories(folder / "before", _WINDOW, before)
+        first_build, others = _histories(folder / "before", WINDOW, before)
         first_builds["first build, before"] = first_build
         ways |= {f"{way}, before": others[way] for way in ("increment", "late file")}
     results = {**first_builds, **_compare(folder, {**ways, **peers}, _ROUNDS)}
     reference = results["increment"]
     for way, measured in results.items():
-        yield _row(_WINDOW, way, measured, reference)
-    built = shares_of(folder / "short" / "known")
+        yield _row(WINDOW, way, measured, reference)
+    built = shares_of(folder / _SHORT / "known")
     if large:
         _, ways = _histories(folder / "long", _LONG_HISTORY)
         for way, measured in _compare(folder, ways, _ROUNDS).items():
@@ -68,6 +70,13 @@ def lines(folder: Path, large: bool, before: Path | None = None) -> Iterator[str
 def _row(days: int, way: str, measured: Measured, reference: Measured) -> str:
     ratio = measured.seconds / reference.seconds
     return f"| {days} | {way} | {measured.seconds:.2f} | {ratio:.2f} | {measured.memory} |"
+
+
+def published(folder: Path, storage: Path) -> None:
+    """Put a storage of a whole window, as of each of its days, into `storage`, by way of the histories in `folder`."""
+    _, ways = _histories(folder / _SHORT, WINDOW)
+    _link(ways["increment"][0], storage)
+    measure((_MODULE, "publish", str(storage), str(LAST_DAY)))
 
 
 _Ways = dict[str, tuple[Path, str, Path | None]]
@@ -138,7 +147,7 @@ def generate(storage: Path, first: str, last: str) -> None:
     tables, history = Tables(storage), History()
     begin, end = date.fromisoformat(first), date.fromisoformat(last)
     capture_snapshot(tables, history.resources(), "bench", datetime(2026, 1, 1, tzinfo=UTC))
-    add_days(tables, history, [begin + timedelta(days=n) for n in range((end - begin).days + 1)], _ROWS)
+    add_days(tables, history, [begin + timedelta(days=n) for n in range((end - begin).days + 1)], ROWS)
 
 
 def generate_late(storage: Path, last: str) -> None:

@@ -8,6 +8,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date, datetime
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -37,9 +38,6 @@ _DLT: Final = {
     "LOAD__WORKERS": "4",
 }
 """Settings of dlt that are not its defaults; the environment has the last word."""
-
-_FORMS: Final = {"postgres": "csv"}
-"""How rows are written for destinations that would take longer with Parquet, or need a driver more for it."""
 
 _INDEXED: Final = ("postgres",)
 """Destinations that find the rows of a day by an index, and would read a whole table of years for each otherwise."""
@@ -120,7 +118,20 @@ class Loader:
             with self._failures("creating its tables"), self._pipeline.destination_client() as client:
                 client.update_stored_schema(only_tables=gone, force=True)
             self._gone -= gone
-        self._run([_resource(table, make, counted) for table, make in rows.items()])
+        resources = []
+        for table, make in rows.items():
+            batches = make()
+            # The first one has columns, and no rows: a table without any is created, and nothing is loaded into it.
+            none = next(batches)
+            batches = (batch for batch in batches if batch.num_rows)
+            some = next(batches, None)
+            if some is not None:
+                resources.append(_resource(table, chain([some], batches), counted, self._form("parquet")))
+            elif table.name not in self._known:
+                resources.append(_resource(table, iter([none]), counted, self._form("csv", "parquet")))
+            elif table.day is None:
+                self._delete(table.name, "1 = 1")
+        self._run(resources)
         self._index([table for table in rows if table.name not in self._known])
         return counted
 
@@ -167,15 +178,18 @@ class Loader:
         self._execute(f"DELETE FROM {{{table}}} WHERE {condition}", table)
 
     def _run(self, resources: list[Any]) -> None:
-        form: Any = self._form
-        with self._failures("loading"), waiting_for(f"{self._warehouse}: loading"):
-            self._pipeline.run(resources, loader_file_format=form)
+        if resources:
+            with self._failures("loading"), waiting_for(f"{self._warehouse}: loading"):
+                self._pipeline.run(resources)
 
-    @property
-    def _form(self) -> str | None:
+    def _form(self, *wanted: str) -> str | None:
+        """The first of these forms of files that the destination takes; without any, its own.
+
+        Rows come as Parquet, which PostgreSQL takes by ADBC: by CSV or SQL a load would take five times as long. But
+        dlt gives ADBC no file without rows.
+        """
         supported = self._pipeline.destination.capabilities().supported_loader_file_formats
-        form = _FORMS.get(self._warehouse.destination, "parquet")
-        return form if form in supported else None
+        return next((form for form in wanted if form in supported), None)
 
     def _execute(self, statement: str, table: str) -> list[Any]:
         """Execute a statement about one table, which it names in braces; no rows if the table is not there."""
@@ -226,18 +240,19 @@ def opened_loader(warehouse: Warehouse, folder: Path) -> Iterator[Loader]:
     yield Loader(pipeline, warehouse)
 
 
-def _resource(table: WarehouseTable, make: Callable[[], Iterator[pa.Table]], counted: Counter[Part]) -> Any:
+def _resource(table: WarehouseTable, batches: Iterator[pa.Table], counted: Counter[Part], form: Any) -> Any:
     import dlt
 
     def rows() -> Iterator[pa.Table]:
-        for batch in make():
+        for batch in batches:
             _count(table, batch, counted)
             yield batch
 
-    if table.day is None:
-        return dlt.resource(rows, name=table.name, write_disposition=_REPLACED_AT_ONCE)
-    columns: Any = {table.day: {"partition": True, "nullable": False}}
-    return dlt.resource(rows, name=table.name, write_disposition=_REPLACED_BY_KEY, merge_key=table.day, columns=columns)
+    more: dict[str, Any] = {"write_disposition": _REPLACED_AT_ONCE}
+    if table.day is not None:
+        columns = {table.day: {"partition": True, "nullable": False}}
+        more = {"write_disposition": _REPLACED_BY_KEY, "merge_key": table.day, "columns": columns}
+    return dlt.resource(rows, name=table.name, file_format=form, **more)
 
 
 def _count(table: WarehouseTable, batch: pa.Table, counted: Counter[Part]) -> None:

@@ -83,7 +83,7 @@ class Rows:
         self._built.clear()
 
     def of(self, table: WarehouseTable, days: Collection[date]) -> Iterator[pa.Table]:
-        """The rows of a table of these days, or all that it has without a day; one batch at least, if without rows.
+        """The rows of a table of these days, or all that it has without a day; the first batch has only columns.
 
         Raises `InputsChanged` if another process rebuilds one of them meanwhile.
         """

@@ -29,6 +29,13 @@ from sigma_impressions.demo.object_store import (
 )
 from sigma_impressions_tests.servers.postgres import PostgresServer, postgres_programs, running_postgres
 
+# Containers often forbid to keep what is compiled. Then each of the processes would rewrite the assertions of all
+# modules once more, before the first test: longer than all their imports.
+sys.dont_write_bytecode = False
+
+# Until all tests are collected: what is imported stays, so there is no garbage to look for.
+gc.disable()
+
 # The same examples in every run, so that a red test is red again; and no time limit for one on a busy machine.
 hypothesis.settings.register_profile("ci", derandomize=True, deadline=None)
 hypothesis.settings.register_profile("explore", deadline=None, max_examples=1000)
@@ -93,6 +100,7 @@ def pytest_collection_finish(session: pytest.Session) -> None:
     """What all tests have imported stays: no garbage collection walks through it, which was a tenth of the time."""
     gc.collect()
     gc.freeze()
+    gc.enable()
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:

@@ -310,8 +310,11 @@ def test_whatever_is_known(known: str, seen: Seen, tmp_path: Path) -> None:
     no_teams.to_be_hidden() if reference.has_members else no_teams.to_be_visible()
 
 
-def test_every_figure_of_every_choice_is_that_of_the_database(seen: Seen, report: Path, reference: Reference) -> None:
-    assert_figures(seen.open(report), reference, choices(reference, 30))
+@pytest.mark.parametrize("count", [12, pytest.param(200, marks=pytest.mark.soak)])
+def test_every_figure_of_every_choice_is_that_of_the_database(
+    count: int, seen: Seen, report: Path, reference: Reference
+) -> None:
+    assert_figures(seen.open(report), reference, choices(reference, count))
 
 
 DETAIL = """() => [...document.querySelectorAll("tr.elements .detail")].map(part => ({

@@ -160,16 +160,17 @@ def test_killed_runs_leave_the_last_complete_result_and_are_made_good(
     assert_same(contents(calm.storage), contents(killed.storage))
 
 
+@pytest.mark.parametrize("kills", [1, pytest.param(10, marks=pytest.mark.soak)])
 @pytest.mark.slow
-def test_a_killed_run_of_the_command_line_blocks_no_later_one(s3_bucket: Any, tmp_path: Path) -> None:
+def test_a_killed_run_of_the_command_line_blocks_no_later_one(kills: int, s3_bucket: Any, tmp_path: Path) -> None:
     rng = random.Random(7)
     calm, killed = machine(tmp_path / "calm", s3_bucket), machine(tmp_path / "killed", s3_bucket)
     for key, data in shuffled_exports(rng):
         s3_bucket.put(key, data)
     backfill = command("backfill", "--from", str(DAYS[0]), "--to", str(DAYS[-1]))
     seconds = calm.run(backfill)
-    for kill in range(3):
-        share = (kill + rng.random()) / 4
+    for kill in range(kills):
+        share = (kill + rng.random()) / kills
         while not killed.kill(backfill, seconds * share):
             share /= 2  # The calm one had a busier machine.
     killed.run(backfill)

@@ -50,6 +50,9 @@ def http_stub(answer: Callable[[Request], Answer]) -> Iterator[HttpStub]:
 
     class Handler(BaseHTTPRequestHandler):
         def handle_request(self) -> None:
+            # As stores do: the SDK of Amazon waits for this, a second long.
+            if self.headers.get("Expect") == "100-continue":
+                self.wfile.write(b"HTTP/1.1 100 Continue\r\n\r\n")
             body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
             request = Request(self.command, self.path, {k.lower(): v for k, v in self.headers.items()}, body)
             stub.requests.append(request)

@@ -60,8 +60,14 @@ def post(url: str, data: bytes = b"") -> None:
         answer.read()
 
 
+@cache
+def sdk() -> boto3.session.Session:
+    """One session for all clients: each would read again what the SDK knows of services, longer than most tests."""
+    return boto3.session.Session()
+
+
 def client(endpoint: str, key_id: str = KEY_ID, secret: str = SECRET, token: str | None = None, **extra: Any) -> Any:
-    return boto3.session.Session().client(
+    return sdk().client(
         "s3",
         endpoint_url=endpoint,
         region_name="us-east-1",

@@ -14,6 +14,7 @@ from sigma_impressions.check.resources import check_resources
 from sigma_impressions.check.step import Step
 from sigma_impressions.check.storage import check_storage
 from sigma_impressions.check.tables import check_tables
+from sigma_impressions.check.warehouse import check_warehouse
 from sigma_impressions.errors import SettingsError
 from sigma_impressions.lake.scratch import temporary_folder
 from sigma_impressions.project import dagster_home, project_folder
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 
 
 def check_source(values: Mapping[str, str | None], instance: dg.DagsterInstance | None = None) -> Iterator[Step]:
-    """Try the settings, Dagster, disk, storage, credentials, bucket, newest export file and resources, in this order.
+    """Try the settings, Dagster, disk, storage, credentials, bucket, newest export file, resources and warehouse.
 
     `instance` is the one that records this, if one does; otherwise that of `DAGSTER_HOME` is looked at.
     """
@@ -47,6 +48,7 @@ def check_source(values: Mapping[str, str | None], instance: dg.DagsterInstance 
             viewed = yield from check_exports(settings, folder)
             yield from check_resources(settings, viewed)
             yield from check_members(settings)
+        yield check_warehouse(settings)
     except OSError as error:
         # What is left of the disk: it was filled meanwhile, say, or there is no folder for temporary files.
         yield Step("disk", False, f"{error.filename or 'a local folder'} cannot be used: {error.strerror or error}")

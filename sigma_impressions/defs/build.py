@@ -73,7 +73,7 @@ def build_definitions(
             *build_publish_assets(workbook_key, names, [key for asset in members for key in asset.keys]),
             *build_report_assets(names),
             *(build_datahub_assets(names) if _is_set("datahub", environment) else ()),
-            *(build_warehouse_assets(names) if _is_set("warehouse", environment) else ()),
+            *(build_warehouse_assets(settings.warehouse, names) if _is_set("warehouse", environment) else ()),
         ]
         own = [asset for asset in (*scanned, *results) if isinstance(asset, dg.AssetsDefinition)]
         keys = {key for asset in own for key in asset.keys}

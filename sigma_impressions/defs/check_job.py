@@ -26,7 +26,7 @@ def build_check_job(names: Names = PLAIN_NAMES) -> dg.JobDefinition:
         required_resource_keys={names.resource},
         description=(
             "One step after the other: settings, Dagster, disk, storage, credentials, list, get, header, rows, "
-            "resources."
+            "resources, match, members, warehouse."
         ),
     )
     def check(context: dg.OpExecutionContext) -> dg.Output[None]:

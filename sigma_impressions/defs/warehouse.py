@@ -11,6 +11,7 @@ from sigma_impressions.defs.publish import DATABASE_ASSET
 from sigma_impressions.defs.runs import more_follows
 from sigma_impressions.defs.stored import tables_of
 from sigma_impressions.destinations.warehouse.export import Asked, export_to_warehouse
+from sigma_impressions.destinations.warehouse.held import HeldTable
 from sigma_impressions.wiring import insight_rules, members_are_read, query_limits, warehouse
 
 WAREHOUSE_ASSET = "warehouse_tables"
@@ -22,8 +23,8 @@ AS_LOADED = Check(
 )
 
 
-def build_warehouse_assets(names: Names = PLAIN_NAMES) -> list[dg.AssetsDefinition]:
-    """The asset `warehouse_tables`, which follows every publication."""
+def build_warehouse_assets(destination: str | None, names: Names = PLAIN_NAMES) -> list[dg.AssetsDefinition]:
+    """The asset `warehouse_tables`, which follows every publication; of the kind of the destination, if it is known."""
     key = names.key(WAREHOUSE_ASSET)
 
     @dg.asset(
@@ -31,7 +32,7 @@ def build_warehouse_assets(names: Names = PLAIN_NAMES) -> list[dg.AssetsDefiniti
         required_resource_keys={names.resource},
         deps=[names.key(DATABASE_ASSET)],
         metadata=documentation("warehouse.md"),
-        kinds={"dlt"},
+        kinds={"dlt", *([destination] if destination else [])},
         check_specs=[AS_LOADED.spec(key)],
         description=(
             "The published tables in the database that SIGMA_IMPRESSIONS_WAREHOUSE names, of every as-of date and "
@@ -59,17 +60,19 @@ def build_warehouse_assets(names: Names = PLAIN_NAMES) -> list[dg.AssetsDefiniti
             )
             log.info(str(exported))
         changed = exported.changed
-        sent = [
-            {"table": name, "days": days, "rows": exported.rows[name]} for name, days in sorted(exported.days.items())
+        held = [
+            {**table._asdict(), "days_sent": exported.days[table.table], "rows_sent": exported.rows[table.table]}
+            for table in exported.held
         ]
         return dg.MaterializeResult(
             metadata={
                 **shown,
                 "as_of": str(exported.as_of),
-                "rows": exported.rows.total(),
-                "sent": table_of(sent, ["table", "days", "rows"]),
+                "rows_sent": exported.rows.total(),
                 "deleted_days": exported.deleted,
                 "unchanged_days": exported.unchanged,
+                "tables": table_of(held, [*HeldTable._fields, "days_sent", "rows_sent"]),
+                "dagster/row_count": sum(table.rows for table in exported.held),
             },
             check_results=[
                 AS_LOADED.result(

@@ -12,8 +12,10 @@ import dagster as dg
 import psycopg
 import pytest
 
+from sigma_impressions.check.warehouse import check_warehouse
 from sigma_impressions.defs.build import build_definitions
 from sigma_impressions.destinations.warehouse.tables import TABLES
+from sigma_impressions.settings.read import environment_values, read_settings
 from sigma_impressions_tests.commands import environment
 from sigma_impressions_tests.destinations.warehouse.published import assert_holds, published
 from sigma_impressions_tests.destinations.warehouse.stored import DAYS, HOSTILE, add_late_file, stored
@@ -129,8 +131,36 @@ def test_the_asset_brings_it_and_shows_what(company: Company, tmp_path: Path, mo
         assert event is not None and event.asset_materialization is not None
         shown = {name: entry.value for name, entry in event.asset_materialization.metadata.items()}
         assert (shown["destination"], shown["dataset"], shown["as_of"]) == ("postgres", DATASET, str(DAYS[-1]))
+        (members,) = (row.data for row in shown["tables"].records if row.data["table"] == "sigma_members")
+        assert (members["rows"], members["days"], members["first"]) == (2, "", "")
+        assert definitions.resolve_asset_graph().get(dg.AssetKey("warehouse_tables")).kinds == {"dlt", "postgres"}
         monkeypatch.setenv(CREDENTIALS, with_password(company.url, "wrong-secret-2"))
         failed = materialize()
         assert not failed.success
         said = str([event.event_specific_data for event in failed.all_events if event.is_failure])
         assert CREDENTIALS in said and "wrong-secret-2" not in said
+
+
+def test_the_check_says_what_is_there_and_writes_nothing(company: Company, postgres_server: Any) -> None:
+    def checked(url: str | None = None) -> tuple[bool | None, str]:
+        with pytest.MonkeyPatch.context() as patch:
+            for name, text in company.settings(url).items():
+                patch.setenv(name, text)
+            step = check_warehouse(read_settings(environment_values(os.environ)))
+        return step.passed, step.message
+
+    company.command("export", "warehouse")
+    (rows, first, last) = company.execute(f"SELECT sum(row_count), min(day), max(day) FROM {DATASET}.loaded_days")[0]
+    there = f"18 tables with {rows} rows, of days from {first} to {last}"
+    assert checked() == (True, f"postgres, dataset {DATASET}: {there}")
+    empty = postgres_server.new_database()
+    assert checked(empty) == (True, f"postgres, dataset {DATASET}: nothing was sent there yet")
+    with psycopg.connect(empty) as connection:
+        assert connection.execute("SELECT * FROM pg_namespace WHERE nspname LIKE 'sigma%'").fetchall() == []
+    passed, said = checked(with_password(company.url, "wrong-secret-3"))
+    assert passed is False and f"refuses the user or the password. Check {CREDENTIALS}" in said
+    with psycopg.connect(company.url, autocommit=True) as connection:
+        connection.execute(f"ALTER TABLE {DATASET}.page_usage ADD COLUMN mine TEXT")
+        passed, said = checked()
+        connection.execute(f"ALTER TABLE {DATASET}.page_usage DROP COLUMN mine")
+    assert passed is False and "page_usage has another column, mine" in said

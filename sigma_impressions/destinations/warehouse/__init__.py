@@ -5,5 +5,6 @@
 - `rows`: the rows of a table and some days, from the tables of the storage or a database built for the purpose.
 - `loader`: dlt, and nothing else of the package knows it.
 - `changes`: what others have changed in the warehouse.
+- `held`: what the registry says that it holds.
 - `export`: compares, sends what is missing, and registers it.
 """

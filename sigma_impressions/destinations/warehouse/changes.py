@@ -10,6 +10,8 @@ from sigma_impressions.destinations.warehouse.days import Part
 from sigma_impressions.destinations.warehouse.loader import Loaded, Loader
 from sigma_impressions.destinations.warehouse.tables import REGISTRY, TABLES
 from sigma_impressions.errors import WarehouseChanged
+from sigma_impressions.lake.schemas import AS_OF_DATES
+from sigma_impressions.lake.tables import Tables
 
 
 class ChangedRows(NamedTuple):
@@ -24,9 +26,16 @@ class ChangedRows(NamedTuple):
         return f"{self.part.table}{of_day} has {self.found:,} rows, {self.loaded:,} were loaded"
 
 
-def refuse_changes(loader: Loader, shown: str, loaded: Mapping[Part, Loaded], storage_id: str) -> None:
-    """Raise `WarehouseChanged` if tables are not as they were loaded, or hold the results of another storage."""
-    if any(part.storage_id != storage_id for part in loaded.values()):
+def storage_id(tables: Tables) -> str | None:
+    """What tells this storage location from all others, wherever it is moved; None before the first run."""
+    as_of_dates = tables.as_it_is(AS_OF_DATES)
+    return None if as_of_dates is None else str(as_of_dates.metadata().id)
+
+
+def refuse_changes(loader: Loader, shown: str, loaded: Mapping[Part, Loaded], stored: str | None) -> None:
+    """Raise `WarehouseChanged` if tables are not as they were loaded, or hold the results of another storage than the
+    one whose ID is `stored`."""
+    if any(part.storage_id != stored for part in loaded.values()):
         raise WarehouseChanged(
             f"{shown} holds the results of another storage location, and nothing was written. Give this one a dataset "
             f"of its own (SIGMA_IMPRESSIONS_WAREHOUSE_DATASET). If this storage has taken the place of the other one, "

@@ -11,8 +11,9 @@ from typing import Final
 
 import polars as pl
 
-from sigma_impressions.destinations.warehouse.changes import ChangedRows, changed_rows, refuse_changes
+from sigma_impressions.destinations.warehouse.changes import ChangedRows, changed_rows, refuse_changes, storage_id
 from sigma_impressions.destinations.warehouse.days import Part, wanted_parts
+from sigma_impressions.destinations.warehouse.held import HeldTable, held_tables
 from sigma_impressions.destinations.warehouse.loader import Loaded, Loader, Warehouse, opened_loader
 from sigma_impressions.destinations.warehouse.rows import Rows
 from sigma_impressions.destinations.warehouse.tables import AS_OF_DATE, BUILT, TABLES, WarehouseTable
@@ -54,8 +55,8 @@ class Asked:
 
 @dataclass
 class Exported:
-    """What was sent as of the newest as-of date: rows and days of each table, parts that are gone, and what others
-    have changed in the warehouse."""
+    """What was sent as of the newest as-of date: rows and days of each table, parts that are gone, what others have
+    changed in the warehouse, and what it holds now."""
 
     as_of: date
     rows: Counter[str] = field(default_factory=Counter)
@@ -63,6 +64,7 @@ class Exported:
     deleted: int = 0
     unchanged: int = 0
     changed: list[ChangedRows] = field(default_factory=list)
+    held: list[HeldTable] = field(default_factory=list)
 
     def __str__(self) -> str:
         sent = f"{self.rows.total():,} rows sent" if self.rows or self.days else "nothing to send"
@@ -116,7 +118,7 @@ class _Export:
             opened_loader(self.warehouse, scratch / "dlt") as loader,
         ):
             loaded = loader.loaded()
-            refuse_changes(loader, str(self.warehouse), loaded, self._storage_id)
+            refuse_changes(loader, str(self.warehouse), loaded, storage_id(self.tables))
             wanted = wanted_parts(self.tables, contents, TABLES, today)
             self._report_others(loaded)
             self._delete_gone(loader, contents, loaded)
@@ -127,14 +129,11 @@ class _Export:
             self._report_changed(loader, {part: loaded[part] for part in asked & there - stale})
             rows = Rows(self.tables, contents, contents.as_of(self.exported.as_of), scratch, self.limits)
             self._send(loader, rows, {part: wanted[part] for part in stale}, loaded)
-
-    @property
-    def _storage_id(self) -> str:
-        """What tells this storage location from all others, wherever it is moved."""
-        return str(self.tables.newest(AS_OF_DATES).metadata().id)
+            self.exported.held = held_tables(loader.loaded())
 
     def _send(self, loader: Loader, rows: Rows, stale: Mapping[Part, str], loaded: Mapping[Part, Loaded]) -> None:
         days = sorted({part.day for part in stale if part.day}, reverse=True)
+        stored = storage_id(self.tables) or ""
         sent = 0
         for chunk in _chunks(self.tables, days) if days else [[]] if stale else []:
             parts: defaultdict[WarehouseTable, list[date]] = defaultdict(list)
@@ -144,7 +143,7 @@ class _Export:
                 parts[TABLES[part.table]] += [part.day] if part.day else []
             loader.unregister([part for part in named if part in loaded])
             counted = self._send_days(loader, rows, parts)
-            registered = {part: Loaded(stale[part], counted[part], self._storage_id) for part in named}
+            registered = {part: Loaded(stale[part], counted[part], stored) for part in named}
             loader.register(registered, datetime.now(UTC))
             sent += len(chunk)
             period = f"{chunk[-1]} to {chunk[0]}, {sent:,} of {len(days):,} days" if chunk else "the present state"

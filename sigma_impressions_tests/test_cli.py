@@ -299,6 +299,7 @@ def test_check_with_a_missing_resources_file(invoke: Invoke, s3_endpoint: str, t
         "rows": "ok",
         "resources": "FAIL",
         "members": "skip",
+        "warehouse": "skip",
     }
     assert f"There is no file {missing}" in result.stdout
     assert "SIGMA_IMPRESSIONS_RESOURCES" in result.stdout

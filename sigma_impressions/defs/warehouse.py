@@ -60,18 +60,16 @@ def build_warehouse_assets(destination: str | None, names: Names = PLAIN_NAMES) 
             )
             log.info(str(exported))
         changed = exported.changed
-        held = [
-            {**table._asdict(), "days_sent": exported.days[table.table], "rows_sent": exported.rows[table.table]}
-            for table in exported.held
-        ]
+        held = [{**table._asdict(), "rows_sent": exported.rows[table.table]} for table in exported.held]
         return dg.MaterializeResult(
             metadata={
                 **shown,
                 "as_of": str(exported.as_of),
+                "days_sent": exported.days.total(),
                 "rows_sent": exported.rows.total(),
                 "deleted_days": exported.deleted,
                 "unchanged_days": exported.unchanged,
-                "tables": table_of(held, [*HeldTable._fields, "days_sent", "rows_sent"]),
+                "tables": table_of(held, [*HeldTable._fields, "rows_sent"]),
                 "dagster/row_count": sum(table.rows for table in exported.held),
             },
             check_results=[

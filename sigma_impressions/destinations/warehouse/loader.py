@@ -35,6 +35,9 @@ _DLT: Final = {
     "RUNTIME__LOG_LEVEL": "CRITICAL",
     # Else the users of the last load would stay in a second dataset.
     "LOAD__TRUNCATE_STAGING_DATASET": "true",
+    # Else a copy of all rows stays as files in a stage, or a volume, also of who is forgotten.
+    "DESTINATION__SNOWFLAKE__KEEP_STAGED_FILES": "false",
+    "DESTINATION__DATABRICKS__KEEP_STAGED_FILES": "false",
     "LOAD__WORKERS": "4",
 }
 """Settings of dlt that are not its defaults; the environment has the last word."""
@@ -218,6 +221,15 @@ def opened_loader(warehouse: Warehouse, folder: Path) -> Iterator[Loader]:
     Raises `WarehouseError` if dlt, or the driver of the destination, is not installed, if the destination cannot
     replace a day, or does not let us in.
     """
+    with clear_failures(str(warehouse), warehouse.destination, "opening"):
+        pipeline = _pipeline(warehouse, folder)
+        with waiting_for(f"{warehouse}: reading its schema"):
+            pipeline.sync_destination()
+    yield Loader(pipeline, warehouse)
+
+
+def _pipeline(warehouse: Warehouse, folder: Path) -> dlt.Pipeline:
+    """What dlt knows of the warehouse, which was not asked yet."""
     for name, text in _DLT.items():
         os.environ.setdefault(name, text)
     try:
@@ -225,19 +237,12 @@ def opened_loader(warehouse: Warehouse, folder: Path) -> Iterator[Loader]:
     except ModuleNotFoundError:
         raise WarehouseError(missing_extra("The export to a warehouse", "dlt", "warehouse")) from None
     without_debug_lines()
-    with clear_failures(str(warehouse), warehouse.destination, "opening"):
-        pipeline = dlt.pipeline(
-            PIPELINE,
-            pipelines_dir=str(folder),
-            destination=warehouse.destination,
-            dataset_name=warehouse.dataset,
-        )
-        strategies = pipeline.destination.capabilities().supported_merge_strategies or []
-        if "delete-insert" not in strategies:
-            raise refused_destination(warehouse.destination)
-        with waiting_for(f"{warehouse}: reading its schema"):
-            pipeline.sync_destination()
-    yield Loader(pipeline, warehouse)
+    pipeline = dlt.pipeline(
+        PIPELINE, pipelines_dir=str(folder), destination=warehouse.destination, dataset_name=warehouse.dataset
+    )
+    if "delete-insert" not in (pipeline.destination.capabilities().supported_merge_strategies or []):
+        raise refused_destination(warehouse.destination)
+    return pipeline
 
 
 def _resource(table: WarehouseTable, batches: Iterator[pa.Table], counted: Counter[Part], form: Any) -> Any:

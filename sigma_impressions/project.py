@@ -24,8 +24,8 @@ INSTANCE_SETTINGS = "dagster.yaml"
 
 _OUR_INSTANCE_SETTINGS = Path(__file__).with_name(INSTANCE_SETTINGS)
 _WRITABLE = "Make room or give this user the right to write there, or name another folder"
-_FOLLOWED = (WORKSPACE, _DAGSTER_HOME, ENV_FILE)
-"""What is followed if it lies in the project's folder."""
+_FOLLOWED = (WORKSPACE, _DAGSTER_HOME, ENV_FILE, ".dlt")
+"""What is followed if it lies in the project's folder, by us or by Dagster and dlt."""
 
 
 def project_folder() -> Path:

@@ -25,6 +25,7 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (folder / "dagster_home").mkdir(parents=True)
     (folder / "workspace.yaml").touch()
     (folder / ".env").write_text("SIGMA_BASE_URL=https://evil.example.com\n")
+    (folder / ".dlt").mkdir()
     (folder / "notebooks").mkdir()
     monkeypatch.chdir(folder / "notebooks")
     for name in (PROJECT_VARIABLE, "SUDO_UID", "SIGMA_BASE_URL"):
@@ -37,7 +38,7 @@ def test_ones_own_is_followed(project: Path) -> None:
 
 
 @as_root
-@pytest.mark.parametrize("part", [".", ".env", "dagster_home", "workspace.yaml"])
+@pytest.mark.parametrize("part", [".", ".env", ".dlt", "dagster_home", "workspace.yaml"])
 def test_one_of_somebody_else_is_refused(project: Path, part: str, monkeypatch: pytest.MonkeyPatch) -> None:
     os.chown(project / part, NOBODY, NOBODY)
     ended = CliRunner().invoke(main, ["check", "--settings"])

@@ -16,6 +16,7 @@ from sigma_impressions.destinations.warehouse.days import Part
 from sigma_impressions.destinations.warehouse.failures import clear_failures, refused_destination
 from sigma_impressions.destinations.warehouse.tables import REGISTRY, TABLES, WarehouseTable
 from sigma_impressions.errors import WarehouseError, missing_extra
+from sigma_impressions.project import project_folder
 from sigma_impressions.quiet import without_debug_lines
 from sigma_impressions.waiting import waiting_for
 
@@ -236,7 +237,11 @@ def _pipeline(warehouse: Warehouse, folder: Path) -> dlt.Pipeline:
         import dlt
     except ModuleNotFoundError:
         raise WarehouseError(missing_extra("The export to a warehouse", "dlt", "warehouse")) from None
+    from dlt.common.runtime.run_context import switch_context
+
     without_debug_lines()
+    # Else dlt looks for `.dlt` in the working directory, and a file of DuckDB would be there.
+    switch_context(str(project_folder()))
     pipeline = dlt.pipeline(
         PIPELINE, pipelines_dir=str(folder), destination=warehouse.destination, dataset_name=warehouse.dataset
     )

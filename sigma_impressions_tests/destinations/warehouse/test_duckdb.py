@@ -15,7 +15,7 @@ import pytest
 
 from sigma_impressions.destinations.warehouse import export
 from sigma_impressions.destinations.warehouse.export import Asked, Exported, export_to_warehouse
-from sigma_impressions.destinations.warehouse.loader import Warehouse
+from sigma_impressions.destinations.warehouse.loader import Warehouse, opened_loader
 from sigma_impressions.errors import WarehouseChanged, WarehouseError
 from sigma_impressions.lake.tables import WORK_FOLDER, Tables
 from sigma_impressions.upkeep.edit_users import forget_stored
@@ -227,3 +227,12 @@ def test_a_warehouse_that_is_not_there_is_told_with_the_setting(empty: Place) ->
         empty.export()
     # Nobody is told that this runs.
     assert os.environ["RUNTIME__DLTHUB_TELEMETRY"] == "false"
+
+
+def test_what_dlt_is_told_lies_in_the_projects_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / ".dlt").mkdir()
+    (tmp_path / ".dlt" / "secrets.toml").write_text('[destination.duckdb]\ncredentials = "usage.duckdb"\n')
+    monkeypatch.setenv("SIGMA_IMPRESSIONS_PROJECT", str(tmp_path))
+    with opened_loader(WAREHOUSE, tmp_path / "dlt") as loader:
+        assert loader.loaded() == {}
+    assert (tmp_path / "usage.duckdb").is_file()

@@ -15,7 +15,6 @@ from typing import Any, Final
 import duckdb
 import psycopg
 import pytest
-from dlt.destinations.insert_job_client import InsertValuesLoadJob
 
 from sigma_impressions.destinations.warehouse import loader
 from sigma_impressions.destinations.warehouse.days import Part
@@ -193,6 +192,8 @@ def test_the_load_files_hold_what_is_published(written: Written, wanted: Publish
 
 def _insert_as_redshift(connection: psycopg.Connection, written: Written) -> None:
     """Insert the rows into a PostgreSQL that reads texts as Redshift, which comes from it: a backslash escapes."""
+    from dlt.destinations.insert_job_client import InsertValuesLoadJob
+
     connection.execute("SET standard_conforming_strings = off")
     connection.execute(f"CREATE SCHEMA {DATASET}".encode())
     for name in TABLES:

@@ -103,6 +103,16 @@ def test_a_wrong_password_names_the_setting_and_shows_no_secret(company: Company
     assert "wrong-secret-1" not in said and password not in said and "Traceback" not in said
 
 
+def test_missing_rights_are_told_as_such(company: Company) -> None:
+    with psycopg.connect(company.url, autocommit=True) as connection:
+        connection.execute("CREATE ROLE reader LOGIN PASSWORD 'p@ss/w:rd'")
+    url = with_password(company.url, "p%40ss%2Fw%3Ard").replace("//sigma_impressions:", "//reader:")
+    done = company.command("export", "warehouse", url=url)
+    assert done.returncode == 1
+    assert "does not permit it; docs/warehouse.md has the rights that the user needs" in " ".join(done.stderr.split())
+    assert "p%40ss" not in done.stdout + done.stderr
+
+
 def test_of_who_is_forgotten_nothing_is_left(company: Company) -> None:
     company.command("export", "warehouse")
     assert "ann@x.org" in company.everything()

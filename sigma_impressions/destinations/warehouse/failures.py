@@ -17,7 +17,9 @@ _SAID: Final = {
         r"Connection refused|could not translate host|Name or service not known|timeout expired|No route to host"
     ),
     "has no database of this name": r"database \"[^\"]*\" does not exist",
-    "does not permit it": r"permission denied|InsufficientPrivilege|not authorized|Access Denied",
+    "does not permit it; docs/warehouse.md has the rights that the user needs": (
+        r"permission denied|InsufficientPrivilege|not authorized|Access Denied"
+    ),
     "has no space left": r"No space left|DiskFull",
     "has closed the connection": r"server closed the connection|connection already closed|terminating connection",
     "is open in another program": r"Conflicting lock|Could not set lock",

@@ -16,11 +16,11 @@ from sigma_impressions.destinations.warehouse.days import Part, wanted_parts
 from sigma_impressions.destinations.warehouse.held import HeldTable, held_tables
 from sigma_impressions.destinations.warehouse.loader import Loaded, Loader, Warehouse, opened_loader
 from sigma_impressions.destinations.warehouse.rows import Rows
-from sigma_impressions.destinations.warehouse.tables import AS_OF_DATE, BUILT, TABLES, WarehouseTable
+from sigma_impressions.destinations.warehouse.tables import AS_OF_DATE, BUILT, EVENT_DATE, TABLES, WarehouseTable
 from sigma_impressions.insights.thresholds import DEFAULT_RULES, InsightRules
 from sigma_impressions.lake.engine import DEFAULT_LIMITS, Limits
 from sigma_impressions.lake.inventory import naming_damage, require_intact
-from sigma_impressions.lake.schemas import AS_OF_DATES
+from sigma_impressions.lake.schemas import AS_OF_DATES, EVENT_DATES
 from sigma_impressions.lake.scratch import locked, scratch_folder
 from sigma_impressions.lake.tables import WORK_FOLDER, Tables, retry_conflicts
 from sigma_impressions.publish.contents import AllContents
@@ -121,7 +121,7 @@ class _Export:
             refuse_changes(loader, str(self.warehouse), loaded, storage_id(self.tables))
             wanted = wanted_parts(self.tables, contents, TABLES, today)
             self._report_others(loaded)
-            self._delete_gone(loader, contents, loaded)
+            self._delete_gone(loader, loaded)
             there = {part for part, of_part in loaded.items() if of_part.fingerprint == wanted.get(part)}
             asked = {part for part in wanted if self.asked.has(part)}
             stale = asked if self.asked.resend else asked - there
@@ -162,13 +162,19 @@ class _Export:
             self.exported.rows[part.table] += count
         return counted
 
-    def _delete_gone(self, loader: Loader, contents: AllContents, loaded: Mapping[Part, Loaded]) -> None:
-        """Delete the days that the storage has no more, such as those that a wrong clock had left."""
+    def _delete_gone(self, loader: Loader, loaded: Mapping[Part, Loaded]) -> None:
+        """Delete the days that the storage has no more, such as those that a wrong clock had left.
+
+        One that is just being built anew, or was cut off meanwhile, is registered and stays.
+        """
+        here = {
+            day: set(self.tables.registry(registry)[day])
+            for registry, day in ((AS_OF_DATES, AS_OF_DATE), (EVENT_DATES, EVENT_DATE))
+        }
         gone: defaultdict[WarehouseTable, list[date]] = defaultdict(list)
         for part in loaded:
             table = TABLES[part.table]
-            here = contents.built if table.day == AS_OF_DATE else contents.event_dates
-            if part.day is not None and part.day not in here:
+            if table.day is not None and part.day is not None and part.day not in here[table.day]:
                 gone[table].append(part.day)
         for table, days in gone.items():
             loader.unregister([Part(table.name, day) for day in days])

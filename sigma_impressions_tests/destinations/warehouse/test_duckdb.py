@@ -17,6 +17,8 @@ from sigma_impressions.destinations.warehouse import export
 from sigma_impressions.destinations.warehouse.export import Asked, Exported, export_to_warehouse
 from sigma_impressions.destinations.warehouse.loader import Warehouse, opened_loader
 from sigma_impressions.errors import WarehouseChanged, WarehouseError
+from sigma_impressions.lake.commits import replace_rows
+from sigma_impressions.lake.schemas import DAILY_TOTALS, USER_ACTIVITY, Table
 from sigma_impressions.lake.tables import WORK_FOLDER, Tables
 from sigma_impressions.upkeep.edit_users import forget_stored
 from sigma_impressions_tests.destinations.warehouse.published import Published, assert_holds, published
@@ -209,6 +211,17 @@ def test_days_that_are_no_more_are_deleted(place: Place, unchanged: Published) -
         "WHERE table_name = 'user_activity' LIMIT 1".replace("$$later$$", f"DATE '{later}'")
     )
     assert place.export().deleted == 1
+    place.assert_exported(unchanged)
+
+
+@pytest.mark.parametrize(("table", "column"), [(DAILY_TOTALS, "event_date"), (USER_ACTIVITY, "as_of_date")])
+def test_a_day_that_is_just_being_built_anew_stays(
+    place: Place, unchanged: Published, table: Table, column: str
+) -> None:
+    # As a run leaves it that was killed between the tables and their registry, which it writes last.
+    replace_rows(place.tables.open(table), column, [DAYS[1]], table.no_rows())
+    exported = place.export()
+    assert (exported.deleted, exported.rows.total()) == (0, 0)
     place.assert_exported(unchanged)
 
 

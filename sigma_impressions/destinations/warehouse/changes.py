@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from datetime import date
 from typing import NamedTuple
 
 from sigma_impressions.destinations.warehouse.days import Part
 from sigma_impressions.destinations.warehouse.loader import Loaded, Loader
 from sigma_impressions.destinations.warehouse.tables import REGISTRY, TABLES
-from sigma_impressions.errors import WarehouseChanged
+from sigma_impressions.errors import WarehouseChanged, WarehouseError
 from sigma_impressions.lake.schemas import AS_OF_DATES
 from sigma_impressions.lake.tables import Tables
 
@@ -46,6 +46,23 @@ def refuse_changes(loader: Loader, shown: str, loaded: Mapping[Part, Loaded], st
             f"{shown}: others have changed what was loaded, and nothing was written: {'; '.join(found)}. Put it back, "
             "and have columns of your own in a view. Or drop the table and what the registry says of it (DELETE FROM "
             f"{REGISTRY} WHERE table_name = ...): then it is loaded anew"
+        )
+
+
+def refuse_company(loader: Loader, shown: str, known: Mapping[Part, Loaded], own: Collection[Part]) -> None:
+    """Raise `WarehouseError` if another export was at work meanwhile, as the registry tells: it is not as is `known`.
+
+    Both have loaded by way of the same tables, so that each may have replaced days by what the other one was about to
+    load: what both have loaded since, `own` and foreign, is taken out of the registry. Looked at when the own parts
+    stand there: then at least one of the two sees the other one.
+    """
+    found = loader.loaded()
+    foreign = {part for part in known.keys() | found.keys() if known.get(part) != found.get(part)}
+    if foreign:
+        loader.unregister(foreign.union(own))
+        raise WarehouseError(
+            f"{shown}: another export was at work there at the same time. What both have loaded since then counts as "
+            "missing; run it again when the other one has ended"
         )
 
 

@@ -11,7 +11,13 @@ from typing import Final
 
 import polars as pl
 
-from sigma_impressions.destinations.warehouse.changes import ChangedRows, changed_rows, refuse_changes, storage_id
+from sigma_impressions.destinations.warehouse.changes import (
+    ChangedRows,
+    changed_rows,
+    refuse_changes,
+    refuse_company,
+    storage_id,
+)
 from sigma_impressions.destinations.warehouse.days import Part, wanted_parts
 from sigma_impressions.destinations.warehouse.held import HeldTable, held_tables
 from sigma_impressions.destinations.warehouse.loader import Loaded, Loader, Warehouse, opened_loader
@@ -121,7 +127,7 @@ class _Export:
             refuse_changes(loader, str(self.warehouse), loaded, storage_id(self.tables))
             wanted = wanted_parts(self.tables, contents, TABLES, today)
             self._report_others(loaded)
-            self._delete_gone(loader, loaded)
+            loaded = self._without_gone(loader, loaded)
             there = {part for part, of_part in loaded.items() if of_part.fingerprint == wanted.get(part)}
             asked = {part for part in wanted if self.asked.has(part)}
             stale = asked if self.asked.resend else asked - there
@@ -134,7 +140,7 @@ class _Export:
     def _send(self, loader: Loader, rows: Rows, stale: Mapping[Part, str], loaded: Mapping[Part, Loaded]) -> None:
         days = sorted({part.day for part in stale if part.day}, reverse=True)
         stored = storage_id(self.tables) or ""
-        sent = 0
+        sent, own, known = 0, set[Part](), dict(loaded)
         for chunk in _chunks(self.tables, days) if days else [[]] if stale else []:
             parts: defaultdict[WarehouseTable, list[date]] = defaultdict(list)
             # What holds the present state goes first.
@@ -145,6 +151,9 @@ class _Export:
             counted = self._send_days(loader, rows, parts)
             registered = {part: Loaded(stale[part], counted[part], stored) for part in named}
             loader.register(registered, datetime.now(UTC))
+            known |= registered
+            own |= registered.keys()
+            refuse_company(loader, str(self.warehouse), known, own)
             sent += len(chunk)
             period = f"{chunk[-1]} to {chunk[0]}, {sent:,} of {len(days):,} days" if chunk else "the present state"
             self.report(f"{self.warehouse}: {counted.total():,} rows of {period}")
@@ -162,8 +171,8 @@ class _Export:
             self.exported.rows[part.table] += count
         return counted
 
-    def _delete_gone(self, loader: Loader, loaded: Mapping[Part, Loaded]) -> None:
-        """Delete the days that the storage has no more, such as those that a wrong clock had left.
+    def _without_gone(self, loader: Loader, loaded: Mapping[Part, Loaded]) -> dict[Part, Loaded]:
+        """What is left when the days are deleted that the storage has no more, as those that a wrong clock had left.
 
         One that is just being built anew, or was cut off meanwhile, is registered and stays.
         """
@@ -180,6 +189,7 @@ class _Export:
             loader.unregister([Part(table.name, day) for day in days])
             loader.delete(table, days)
             self.exported.deleted += len(days)
+        return {part: of_part for part, of_part in loaded.items() if part.day not in gone.get(TABLES[part.table], ())}
 
     def _report_others(self, loaded: Mapping[Part, Loaded]) -> None:
         if left := sorted({part.table for part in loaded} - set(self.asked.tables)):

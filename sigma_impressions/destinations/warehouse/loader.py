@@ -85,6 +85,9 @@ class Loader:
         )
         found: dict[Part, Loaded] = {}
         for table, day, fingerprint, count, storage in rows:
+            if table not in TABLES:
+                # Of a later version.
+                continue
             part = Part(table, _day(day))
             # Twice there it was loaded from two machines at once, and nobody knows which of them was the last.
             found[part] = Loaded("" if part in found else fingerprint, count, storage)

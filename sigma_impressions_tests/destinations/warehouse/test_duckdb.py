@@ -15,7 +15,7 @@ import pytest
 
 from sigma_impressions.destinations.warehouse import export
 from sigma_impressions.destinations.warehouse.export import Asked, Exported, export_to_warehouse
-from sigma_impressions.destinations.warehouse.loader import Warehouse, opened_loader
+from sigma_impressions.destinations.warehouse.loader import Loader, Warehouse, opened_loader
 from sigma_impressions.errors import WarehouseChanged, WarehouseError
 from sigma_impressions.lake.commits import replace_rows
 from sigma_impressions.lake.schemas import DAILY_TOTALS, USER_ACTIVITY, Table
@@ -232,6 +232,34 @@ def test_what_two_machines_have_loaded_at_once_is_loaded_anew(place: Place, unch
     assert place.export().days == {"page_usage": 1}
     assert place.execute(f"SELECT count(*) FROM usage.loaded_days WHERE {part}") == [(1,)]
     place.assert_exported(unchanged)
+
+
+def test_what_another_export_has_loaded_meanwhile_is_loaded_anew(
+    place: Place, unchanged: Published, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # They share the tables in which dlt prepares what it replaces, so that each may have emptied days of the other.
+    place.execute("DELETE FROM usage.loaded_days WHERE table_name = 'page_usage'")
+    load = Loader.load
+
+    def with_another(loader: Loader, rows: Any) -> Any:
+        counted = load(loader, rows)
+        other = f"SELECT * REPLACE ('page_usage' AS table_name) FROM usage.loaded_days WHERE day = '{DAYS[0]}' LIMIT 1"
+        place.execute(f"INSERT INTO usage.loaded_days {other}")
+        place.execute(f"DELETE FROM usage.page_usage WHERE as_of_date = '{DAYS[0]}'")
+        return counted
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Loader, "load", with_another)
+        with pytest.raises(WarehouseError, match="another export was at work"):
+            place.export(first=DAYS[1])
+    assert place.export().days == {"page_usage": len(DAYS)}
+    place.assert_exported(unchanged)
+
+
+def test_what_a_later_version_has_loaded_is_left_alone(place: Place) -> None:
+    row = "SELECT * REPLACE ('of_later' AS table_name) FROM usage.loaded_days LIMIT 1"
+    place.execute(f"INSERT INTO usage.loaded_days {row}")
+    assert place.export().rows.total() == 0
 
 
 def test_a_warehouse_that_is_not_there_is_told_with_the_setting(empty: Place) -> None:

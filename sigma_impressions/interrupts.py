@@ -15,6 +15,9 @@ _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _IMPATIENCE = 3
 """The how manieth signal ends what the first one has begun to end; people often press Ctrl-C twice."""
 
+_LAST_SECONDS = 3.0
+"""What threads of an interrupted command get to end by themselves."""
+
 
 class Interrupted(KeyboardInterrupt):
     """The command is to end; the text says so, and that nothing is lost."""
@@ -129,6 +132,17 @@ def heed_no_more() -> None:
     """Ignore such signals until `interruptible` ends: the command is at its end."""
     if _signals is not None:
         ignore_signals()
+
+
+def end_soon(code: int) -> None:
+    """End the process with this exit code in some seconds, if it has not ended by itself.
+
+    To be called when everything is said: what is left then are threads that wait for somebody who does not answer, for
+    which Python would wait as long.
+    """
+    ending = threading.Timer(_LAST_SECONDS, os._exit, [code])
+    ending.daemon = True
+    ending.start()
 
 
 def ignore_signals() -> None:

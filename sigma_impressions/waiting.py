@@ -99,6 +99,12 @@ def within(seconds: float, call: Callable[[], T]) -> T:
     return result  # type: ignore[return-value]  # what `call` has returned
 
 
+def interruptibly(call: Callable[[], T]) -> T:
+    """The result of `call`, for which an interrupted caller does not wait: some drivers wait for a database in C, where
+    no signal reaches them."""
+    return within(threading.TIMEOUT_MAX, call)
+
+
 def said() -> None:
     """Note that this process has just said something."""
     global _said_at  # noqa: PLW0603 - a process speaks with one voice

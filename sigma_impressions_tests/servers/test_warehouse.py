@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
+import time
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
@@ -15,8 +17,9 @@ import pytest
 from sigma_impressions.check.warehouse import check_warehouse
 from sigma_impressions.defs.build import build_definitions
 from sigma_impressions.destinations.warehouse.tables import TABLES
+from sigma_impressions.interrupts import Interrupted
 from sigma_impressions.settings.read import environment_values, read_settings
-from sigma_impressions_tests.commands import environment
+from sigma_impressions_tests.commands import COMMAND, environment
 from sigma_impressions_tests.destinations.warehouse.published import assert_holds, published
 from sigma_impressions_tests.destinations.warehouse.stored import DAYS, HOSTILE, add_late_file, stored
 from sigma_impressions_tests.servers.processes import sigma_impressions
@@ -92,6 +95,23 @@ def test_a_late_file_restates_its_days_there(company: Company) -> None:
     assert f"{DAYS[1]} to {DAYS[2]}, 2 of 2 days" in done.stdout
     assert_holds(company.execute, DATASET, published(company.tables, DAYS))
     assert "nothing to send" in company.command("export", "warehouse").stdout
+
+
+def test_an_export_that_waits_for_a_lock_ends_when_it_is_told_to(company: Company) -> None:
+    company.command("export", "warehouse")
+    with psycopg.connect(company.url) as other:
+        other.execute(f"DELETE FROM {DATASET}.loaded_days WHERE table_name = 'page_usage'".encode())
+        other.commit()
+        # As dashboards do that read for long, and the maintenance of the database.
+        other.execute(f"LOCK TABLE {DATASET}.page_usage".encode())
+        env = environment(company.folder, company.settings())
+        with subprocess.Popen([*COMMAND, "export", "warehouse"], env=env, stderr=subprocess.PIPE, text=True) as process:
+            while not company.execute("SELECT 1 FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND query <> ''"):
+                time.sleep(0.05)
+            process.terminate()
+            said = process.communicate(timeout=20)[1]
+    assert said == str(Interrupted()).replace("Interrupted", "Ended by SIGTERM") + "\n"
+    assert process.returncode == 128 + signal.SIGTERM
 
 
 def test_a_wrong_password_names_the_setting_and_shows_no_secret(company: Company) -> None:

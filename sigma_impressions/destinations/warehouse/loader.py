@@ -8,9 +8,10 @@ from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date, datetime
+from functools import partial
 from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from sigma_impressions.destinations.warehouse.days import Part
 from sigma_impressions.destinations.warehouse.failures import clear_failures, refused_destination
@@ -18,11 +19,13 @@ from sigma_impressions.destinations.warehouse.tables import REGISTRY, TABLES, Wa
 from sigma_impressions.errors import WarehouseError, missing_extra
 from sigma_impressions.project import project_folder
 from sigma_impressions.quiet import without_debug_lines
-from sigma_impressions.waiting import waiting_for
+from sigma_impressions.waiting import interruptibly, waiting_for
 
 if TYPE_CHECKING:
     import dlt
     import pyarrow as pa
+
+T = TypeVar("T")
 
 PIPELINE: Final = "sigma_impressions"
 """The name under which dlt keeps its schema in the dataset."""
@@ -107,10 +110,13 @@ class Loader:
         schema = self._pipeline.default_schema if self._pipeline.default_schema_name else None
         tables: Any = schema.tables if schema else {}
         known = {name: tables[name]["columns"] for name in names if name in tables}
-        with self._failures("looking at its tables"), self._pipeline.destination_client() as client:
-            looking: Any = client
-            found = dict(looking.get_storage_tables(names)) if looking.is_storage_initialized() else {}
-        loaded, there = _names(known), _names(found)
+
+        def look() -> dict[str, Any]:
+            with self._pipeline.destination_client() as client:
+                looking: Any = client
+                return dict(looking.get_storage_tables(names)) if looking.is_storage_initialized() else {}
+
+        loaded, there = _names(known), _names(self._asked("looking at its tables", look))
         self._known, self._gone = frozenset(there), frozenset(loaded.keys() - there.keys())
         return loaded, there
 
@@ -121,9 +127,7 @@ class Loader:
         """
         counted: Counter[Part] = Counter()
         if gone := self._gone & {table.name for table in rows}:
-            # By itself dlt looks only where its schema has changed whether tables are missing.
-            with self._failures("creating its tables"), self._pipeline.destination_client() as client:
-                client.update_stored_schema(only_tables=gone, force=True)
+            self._asked("creating its tables", partial(self._create, gone))
             self._gone -= gone
         resources = []
         for table, make in rows.items():
@@ -141,6 +145,11 @@ class Loader:
         self._run(resources)
         self._index([table for table in rows if table.name not in self._known])
         return counted
+
+    def _create(self, names: frozenset[str]) -> None:
+        # By itself dlt looks only where its schema has changed whether tables are missing.
+        with self._pipeline.destination_client() as client:
+            client.update_stored_schema(only_tables=names, force=True)
 
     def _index(self, created: Collection[WarehouseTable]) -> None:
         for table in created:
@@ -186,8 +195,7 @@ class Loader:
 
     def _run(self, resources: list[Any]) -> None:
         if resources:
-            with self._failures("loading"), waiting_for(f"{self._warehouse}: loading"):
-                self._pipeline.run(resources)
+            self._asked("loading", lambda: self._pipeline.run(resources))
 
     def _form(self, *wanted: str) -> str | None:
         """The first of these forms of files that the destination takes; without any, its own.
@@ -202,15 +210,29 @@ class Loader:
         """Execute a statement about one table, which it names in braces; no rows if the table is not there."""
         from dlt.destinations.exceptions import DatabaseUndefinedRelation
 
-        with self._failures("asking it"), self._pipeline.sql_client() as client:
-            named = statement.replace(f"{{{table}}}", client.make_qualified_table_name(table))
-            try:
-                return list(client.execute_sql(named) or ())
-            except DatabaseUndefinedRelation:
-                return []
+        def execute() -> list[Any]:
+            with self._pipeline.sql_client() as client:
+                named = statement.replace(f"{{{table}}}", client.make_qualified_table_name(table))
+                try:
+                    return list(client.execute_sql(named) or ())
+                except DatabaseUndefinedRelation:
+                    return []
 
-    def _failures(self, doing: str) -> Any:
-        return clear_failures(str(self._warehouse), self._warehouse.destination, doing)
+        return self._asked("asking it", execute)
+
+    def _asked(self, doing: str, ask: Callable[[], T]) -> T:
+        return _asked(self._warehouse, doing, ask)
+
+
+def _asked(warehouse: Warehouse, doing: str, ask: Callable[[], T]) -> T:
+    """What the warehouse answers: whoever waits for it is told so, and may be interrupted."""
+
+    def wait() -> T:
+        with waiting_for(f"{warehouse}: {doing}"):
+            return ask()
+
+    with clear_failures(str(warehouse), warehouse.destination, doing):
+        return interruptibly(wait)
 
 
 _REPLACED_BY_KEY: Any = {"disposition": "merge", "strategy": "delete-insert"}
@@ -227,8 +249,7 @@ def opened_loader(warehouse: Warehouse, folder: Path) -> Iterator[Loader]:
     """
     with clear_failures(str(warehouse), warehouse.destination, "opening"):
         pipeline = _pipeline(warehouse, folder)
-        with waiting_for(f"{warehouse}: reading its schema"):
-            pipeline.sync_destination()
+    _asked(warehouse, "reading its schema", pipeline.sync_destination)
     yield Loader(pipeline, warehouse)
 
 

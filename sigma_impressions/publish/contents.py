@@ -98,10 +98,12 @@ class AllContents:
     def insights(self, stated: Contents) -> str:
         """A text that differs where the insight tables of an as-of date do.
 
-        Of the export files only those days count that they tell of, so that a new one changes nothing of earlier dates.
+        Of the export files only those days count that they tell of, and the last one that is complete, so that a new
+        one changes nothing of earlier dates.
         """
         days = self._captured_days[: bisect_right(self._captured_days, stated.as_of)]
-        return digest([stated.people, stated.rules, stated.history.fingerprint, *days])
+        history = stated.history
+        return digest([stated.people, stated.rules, history.fingerprint, history.last_complete_day, *days])
 
     @cached_property
     def _captured_days(self) -> list[date]:

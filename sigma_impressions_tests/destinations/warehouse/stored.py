@@ -39,26 +39,26 @@ def stored(root: Path) -> Tables:
     members = pl.DataFrame(PEOPLE, schema=MEMBERS)
     capture_members(tables, as_stored(members, None), "the test", datetime(2026, 11, 1, tzinfo=UTC))
     for number, day in enumerate(DAYS):
-        capture(tables, f"of {day}", views(day, number), day, _at(day + timedelta(days=1), 6))
+        capture(tables, f"of {day}", views(day, number), day, at(day + timedelta(days=1), 6))
     return counted(tables)
 
 
 def views(day: date, number: int) -> list[Row]:
     """The views of a day; from the second one on some of them are unmatched."""
     found = [
-        Row(_at(day, 9), "ann@x.org", "Sales", None, number + 1),
+        Row(at(day, 9), "ann@x.org", "Sales", None, number + 1),
         # By its other ID, by the same user: one of that day.
-        Row(_at(day, 10), "ann@x.org", SALES.upper(), None, 2),
-        Row(_at(day, 11), HOSTILE, "Sales", "chart", 3),
+        Row(at(day, 10), "ann@x.org", SALES.upper(), None, 2),
+        Row(at(day, 11), HOSTILE, "Sales", "chart", 3),
     ]
-    unmatched = [Row(_at(day, 12), "bob@x.org", HOSTILE, None, 1), Row(_at(day, 12), None, "Ops", "lost", 5)]
+    unmatched = [Row(at(day, 12), "bob@x.org", HOSTILE, None, 1), Row(at(day, 12), None, "Ops", "lost", 5)]
     return found + unmatched * (number > 0)
 
 
 def add_late_file(tables: Tables, day: date) -> Tables:
     """More views of a day, in a file that comes after all others."""
-    rows = [Row(_at(day, 20), "late@x.org", "Ops", None, 7)]
-    capture(tables, f"late, of {day}", rows, DAYS[-1], _at(DAYS[-1], 23))
+    rows = [Row(at(day, 20), "late@x.org", "Ops", None, 7)]
+    capture(tables, f"late, of {day}", rows, DAYS[-1], at(DAYS[-1], 23))
     return counted(tables)
 
 
@@ -69,5 +69,6 @@ def counted(tables: Tables) -> Tables:
     return tables
 
 
-def _at(day: date, hour: int) -> datetime:
+def at(day: date, hour: int) -> datetime:
+    """A time of a day."""
     return datetime(day.year, day.month, day.day, hour, tzinfo=UTC)

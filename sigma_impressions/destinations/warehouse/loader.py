@@ -44,7 +44,9 @@ _DLT: Final = {
     "DESTINATION__DATABRICKS__KEEP_STAGED_FILES": "false",
     "LOAD__WORKERS": "4",
 }
-"""Settings of dlt that are not its defaults; the environment has the last word."""
+"""Settings of dlt that are not its defaults; the environment has the last word but for those that are `_FIXED`."""
+
+_FIXED: Final = ("RUNTIME__DLTHUB_TELEMETRY",)
 
 _INDEXED: Final = ("postgres",)
 """Destinations that find the rows of a day by an index, and would read a whole table of years for each otherwise."""
@@ -194,8 +196,12 @@ class Loader:
         self._execute(f"DELETE FROM {{{table}}} WHERE {condition}", table)
 
     def _run(self, resources: list[Any]) -> None:
+        def run() -> None:
+            # Also where dlt is set up to go on: what is registered must be there.
+            self._pipeline.run(resources).raise_on_failed_jobs()
+
         if resources:
-            self._asked("loading", lambda: self._pipeline.run(resources))
+            self._asked("loading", run)
 
     def _form(self, *wanted: str) -> str | None:
         """The first of these forms of files that the destination takes; without any, its own.
@@ -247,16 +253,34 @@ def opened_loader(warehouse: Warehouse, folder: Path) -> Iterator[Loader]:
     Raises `WarehouseError` if dlt, or the driver of the destination, is not installed, if the destination cannot
     replace a day, or does not let us in.
     """
+    with _settings_of_dlt():
+        yield _opened(warehouse, folder)
+
+
+@contextmanager
+def _settings_of_dlt() -> Iterator[None]:
+    """Inside, dlt is set up as here is said; other pipelines of this process, and its children, have their own."""
+    before = {name: os.environ.get(name) for name in _DLT}
+    os.environ.update({name: text for name, text in _DLT.items() if name in _FIXED or name not in os.environ})
+    try:
+        yield
+    finally:
+        for name, text in before.items():
+            if text is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = text
+
+
+def _opened(warehouse: Warehouse, folder: Path) -> Loader:
     with clear_failures(str(warehouse), warehouse.destination, "opening"):
         pipeline = _pipeline(warehouse, folder)
     _asked(warehouse, "reading its schema", pipeline.sync_destination)
-    yield Loader(pipeline, warehouse)
+    return Loader(pipeline, warehouse)
 
 
 def _pipeline(warehouse: Warehouse, folder: Path) -> dlt.Pipeline:
     """What dlt knows of the warehouse, which was not asked yet."""
-    for name, text in _DLT.items():
-        os.environ.setdefault(name, text)
     try:
         import dlt
     except ModuleNotFoundError:

@@ -266,8 +266,6 @@ def test_a_warehouse_that_is_not_there_is_told_with_the_setting(empty: Place) ->
     empty.file.mkdir()
     with pytest.raises(WarehouseError, match="DESTINATION__DUCKDB__CREDENTIALS"):
         empty.export()
-    # Nobody is told that this runs.
-    assert os.environ["RUNTIME__DLTHUB_TELEMETRY"] == "false"
 
 
 def test_what_dlt_is_told_lies_in_the_projects_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -277,3 +275,24 @@ def test_what_dlt_is_told_lies_in_the_projects_folder(tmp_path: Path, monkeypatc
     with opened_loader(WAREHOUSE, tmp_path / "dlt") as loader:
         assert loader.loaded() == {}
     assert (tmp_path / "usage.duckdb").is_file()
+
+
+def test_dlt_is_set_up_for_the_export_alone(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RUNTIME__DLTHUB_TELEMETRY", "true")
+    before = dict(os.environ)
+    telemetry: list[str] = []
+    place.export(
+        lambda _: telemetry.append(os.environ["RUNTIME__DLTHUB_TELEMETRY"]), tables=("page_usage",), resend=True
+    )
+    # Nobody is told that this runs; other pipelines of the process have their own settings.
+    assert set(telemetry) == {"false"}
+    assert dict(os.environ) == before
+
+
+def test_what_did_not_arrive_is_not_registered(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    # As a constraint of others does that the rows do not keep.
+    place.execute("DELETE FROM usage.user_activity; CREATE UNIQUE INDEX theirs ON usage.user_activity (as_of_date)")
+    monkeypatch.setenv("LOAD__RAISE_ON_FAILED_JOBS", "false")
+    with pytest.raises(WarehouseError, match="loading failed"):
+        place.export(tables=("user_activity",), resend=True)
+    assert place.execute("SELECT 1 FROM usage.loaded_days WHERE table_name = 'user_activity'") == []

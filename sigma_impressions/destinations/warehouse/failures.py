@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -27,6 +28,14 @@ _SAID: Final = {
 """What databases say, and what of it is passed on: their own text repeats hosts, users, and the rows themselves."""
 
 
+class RowsUnreadable(Exception):
+    """The rows could not be read from the storage, for a reason that the warehouse has no part in."""
+
+    def __init__(self, reason: Exception) -> None:
+        super().__init__()
+        self.reason = reason
+
+
 @contextmanager
 def clear_failures(shown: str, destination: str, doing: str) -> Iterator[None]:
     """Turn what dlt and the driver of a destination raise into a `WarehouseError`."""
@@ -40,6 +49,8 @@ def clear_failures(shown: str, destination: str, doing: str) -> Iterator[None]:
         for cause in causes:
             if isinstance(cause, OperatorError):
                 raise cause from None
+            if isinstance(cause, RowsUnreadable):
+                raise cause.reason from None
         raise WarehouseError(f"{shown}: {doing} failed. {_reason(causes, destination)}") from None
 
 
@@ -76,6 +87,9 @@ def _reason(causes: list[BaseException], destination: str) -> str:
         return f"Its credentials are not complete. Set {where}; dlt's documentation names the fields"
     if any("UnknownDestination" in kind for kind in kinds):
         return "dlt knows no such destination. Check SIGMA_IMPRESSIONS_WAREHOUSE"
+    # What drivers raise is no error of the operating system, but says the same of the disk of the warehouse.
+    if any(isinstance(cause, OSError) and cause.errno == errno.ENOSPC for cause in causes):
+        return "This machine has no space left for what dlt is to send; the next run sends what is missing"
     texts = " ".join(f"{type(cause).__name__} {cause}" for cause in causes)
     for said, pattern in _SAID.items():
         if re.search(pattern, texts, re.IGNORECASE):

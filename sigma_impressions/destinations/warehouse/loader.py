@@ -14,9 +14,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from sigma_impressions.destinations.warehouse.days import Part
-from sigma_impressions.destinations.warehouse.failures import clear_failures, refused_destination
+from sigma_impressions.destinations.warehouse.failures import RowsUnreadable, clear_failures, refused_destination
 from sigma_impressions.destinations.warehouse.tables import REGISTRY, TABLES, WarehouseTable
-from sigma_impressions.errors import WarehouseError, missing_extra
+from sigma_impressions.errors import OperatorError, WarehouseError, missing_extra
 from sigma_impressions.project import project_folder
 from sigma_impressions.quiet import without_debug_lines
 from sigma_impressions.waiting import interruptibly, waiting_for
@@ -302,7 +302,7 @@ def _resource(table: WarehouseTable, batches: Iterator[pa.Table], counted: Count
     import dlt
 
     def rows() -> Iterator[pa.Table]:
-        for batch in batches:
+        for batch in _read(batches):
             _count(table, batch, counted)
             yield batch
 
@@ -311,6 +311,15 @@ def _resource(table: WarehouseTable, batches: Iterator[pa.Table], counted: Count
         columns = {table.day: {"partition": True, "nullable": False}}
         more = {"write_disposition": _REPLACED_BY_KEY, "merge_key": table.day, "columns": columns}
     return dlt.resource(rows, name=table.name, file_format=form, **more)
+
+
+def _read(batches: Iterator[pa.Table]) -> Iterator[pa.Table]:
+    try:
+        yield from batches
+    except OperatorError:
+        raise
+    except Exception as reason:
+        raise RowsUnreadable(reason) from None
 
 
 def _count(table: WarehouseTable, batch: pa.Table, counted: Counter[Part]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 from collections.abc import Callable
@@ -16,6 +17,7 @@ import pytest
 from sigma_impressions.destinations.warehouse import export
 from sigma_impressions.destinations.warehouse.export import Asked, Exported, export_to_warehouse
 from sigma_impressions.destinations.warehouse.loader import Loader, Warehouse, opened_loader
+from sigma_impressions.destinations.warehouse.rows import Rows
 from sigma_impressions.errors import WarehouseChanged, WarehouseError
 from sigma_impressions.lake.commits import replace_rows
 from sigma_impressions.lake.schemas import DAILY_TOTALS, USER_ACTIVITY, Table
@@ -275,6 +277,24 @@ def test_what_dlt_is_told_lies_in_the_projects_folder(tmp_path: Path, monkeypatc
     with opened_loader(WAREHOUSE, tmp_path / "dlt") as loader:
         assert loader.loaded() == {}
     assert (tmp_path / "usage.duckdb").is_file()
+
+
+@pytest.mark.parametrize(
+    ("where", "reason", "told"),
+    [
+        (f"{Rows.__module__}.Rows.of", duckdb.OutOfMemoryException("too little memory"), "^too little memory$"),
+        ("dlt.Pipeline.run", OSError(errno.ENOSPC, "No space left on device"), "This machine has no space left"),
+    ],
+)
+def test_what_fails_on_this_machine_is_not_the_fault_of_the_warehouse(
+    place: Place, monkeypatch: pytest.MonkeyPatch, where: str, reason: Exception, told: str
+) -> None:
+    def fail(*_: Any, **__: Any) -> None:
+        raise reason
+
+    monkeypatch.setattr(where, fail)
+    with pytest.raises((WarehouseError, duckdb.Error), match=told):
+        place.export(tables=("page_usage",), resend=True)
 
 
 def test_dlt_is_set_up_for_the_export_alone(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:

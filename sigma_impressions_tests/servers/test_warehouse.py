@@ -54,6 +54,21 @@ class Company:
         with psycopg.connect(self.url) as connection:
             return connection.execute(query.encode()).fetchall()
 
+    def forget(self, table: str) -> None:
+        """Let the registry of the warehouse say that nothing of a table was loaded."""
+        with psycopg.connect(self.url) as connection:
+            connection.execute(f"DELETE FROM {DATASET}.loaded_days WHERE table_name = '{table}'".encode())
+
+    def start_export(self) -> subprocess.Popen[str]:
+        env = environment(self.folder, self.settings())
+        return subprocess.Popen([*COMMAND, "export", "warehouse"], env=env, stderr=subprocess.PIPE, text=True)
+
+    def wait_for(self, condition: str) -> None:
+        """Wait until the server is at something, as its `pg_stat_activity` tells."""
+        query = f"SELECT 1 FROM pg_stat_activity WHERE datname = current_database() AND {condition}"
+        while not self.execute(query):
+            time.sleep(0.05)
+
     def everything(self) -> str:
         """All rows of all tables of the database, with those between dlt's loads."""
         with psycopg.connect(self.url) as connection:
@@ -99,19 +114,35 @@ def test_a_late_file_restates_its_days_there(company: Company) -> None:
 
 def test_an_export_that_waits_for_a_lock_ends_when_it_is_told_to(company: Company) -> None:
     company.command("export", "warehouse")
+    company.forget("page_usage")
     with psycopg.connect(company.url) as other:
-        other.execute(f"DELETE FROM {DATASET}.loaded_days WHERE table_name = 'page_usage'".encode())
-        other.commit()
         # As dashboards do that read for long, and the maintenance of the database.
         other.execute(f"LOCK TABLE {DATASET}.page_usage".encode())
-        env = environment(company.folder, company.settings())
-        with subprocess.Popen([*COMMAND, "export", "warehouse"], env=env, stderr=subprocess.PIPE, text=True) as process:
-            while not company.execute("SELECT 1 FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND query <> ''"):
-                time.sleep(0.05)
+        with company.start_export() as process:
+            company.wait_for("wait_event_type = 'Lock'")
             process.terminate()
             said = process.communicate(timeout=20)[1]
     assert said == str(Interrupted()).replace("Interrupted", "Ended by SIGTERM") + "\n"
     assert process.returncode == 128 + signal.SIGTERM
+
+
+def test_a_connection_that_breaks_off_shows_no_row(company: Company) -> None:
+    company.command("export", "warehouse")
+    company.forget("user_activity")
+    staged = f"{DATASET}_staging.user_activity"
+    with psycopg.connect(company.url) as other:
+        other.execute(
+            "CREATE FUNCTION slow() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN PERFORM pg_sleep(60); RETURN new; END';"
+            f"CREATE TRIGGER slow BEFORE INSERT ON {staged} FOR EACH ROW EXECUTE FUNCTION slow()".encode()
+        )
+    with company.start_export() as process:
+        company.wait_for("wait_event = 'PgSleep'")
+        with psycopg.connect(company.url) as other:
+            other.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE wait_event = 'PgSleep'")
+            other.execute(f"DROP TRIGGER slow ON {staged}".encode())
+        # It is tried again.
+        assert process.communicate(timeout=60)[1] == ""
+    assert process.returncode == 0
 
 
 def test_a_wrong_password_names_the_setting_and_shows_no_secret(company: Company) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import re
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Final
@@ -52,6 +53,21 @@ def clear_failures(shown: str, destination: str, doing: str) -> Iterator[None]:
             if isinstance(cause, RowsUnreadable):
                 raise cause.reason from None
         raise WarehouseError(f"{shown}: {doing} failed. {_reason(causes, destination)}") from None
+
+
+@contextmanager
+def nothing_printed() -> Iterator[None]:
+    """Inside, an error that nobody catches is not printed.
+
+    The driver of PostgreSQL prints what breaks off a COPY besides raising it, with the row that it was at. An error
+    that ends the process has left this by the time it is printed.
+    """
+    printing = sys.excepthook
+    sys.excepthook = lambda *_: None
+    try:
+        yield
+    finally:
+        sys.excepthook = printing
 
 
 def refused_destination(destination: str) -> WarehouseError:

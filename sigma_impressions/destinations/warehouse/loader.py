@@ -14,7 +14,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from sigma_impressions.destinations.warehouse.days import Part
-from sigma_impressions.destinations.warehouse.failures import RowsUnreadable, clear_failures, refused_destination
+from sigma_impressions.destinations.warehouse.failures import (
+    RowsUnreadable,
+    clear_failures,
+    nothing_printed,
+    refused_destination,
+)
 from sigma_impressions.destinations.warehouse.tables import REGISTRY, TABLES, WarehouseTable
 from sigma_impressions.errors import OperatorError, WarehouseError, missing_extra
 from sigma_impressions.project import project_folder
@@ -253,7 +258,7 @@ def opened_loader(warehouse: Warehouse, folder: Path) -> Iterator[Loader]:
     Raises `WarehouseError` if dlt, or the driver of the destination, is not installed, if the destination cannot
     replace a day, or does not let us in.
     """
-    with _settings_of_dlt():
+    with _settings_of_dlt(), nothing_printed():
         yield _opened(warehouse, folder)
 
 

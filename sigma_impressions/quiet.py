@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import logging
 
-_TALKATIVE = ("botocore", "boto3", "s3transfer", "google", "requests", "urllib3", "datahub")
+_TALKATIVE = (
+    *("botocore", "boto3", "s3transfer", "google", "requests", "urllib3", "datahub"),
+    *("snowflake", "databricks", "clickhouse_connect", "clickhouse_driver"),
+)
 """botocore logs signed requests and the answers with new credentials, urllib3 the path of a webhook, DataHub's client
-all that it could not send."""
+all that it could not send, the drivers of warehouses statements and sessions."""
 
 
 def without_debug_lines() -> None:

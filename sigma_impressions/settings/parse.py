@@ -176,11 +176,16 @@ def warehouse(text: str) -> str:
 
 
 def dataset(text: str) -> str:
-    """A name that every database takes for a schema, without quotes."""
-    if not re.fullmatch(r"[a-z][a-z0-9_]{0,49}", text):
+    """A name that every database takes for a schema, without quotes, and that dlt leaves as it is."""
+    if not re.fullmatch(r"(?=.{1,50}$)[a-z][a-z0-9]*(_[a-z0-9]+)*", text):
         raise RefusedValue(
-            f"must be a name of small letters, digits and underscores that begins with a letter, of 50 characters at "
-            f"most, not {quoted(text)}"
+            f"must be a name of small letters and digits that begins with a letter, with single underscores between "
+            f"them, of 50 characters at most, not {quoted(text)}"
+        )
+    if text.endswith("_staging"):
+        raise RefusedValue(
+            f"must not end in _staging, as {quoted(text)} does: rows on their way to {text.removesuffix('_staging')} "
+            "would be prepared there, and its tables emptied"
         )
     return text
 

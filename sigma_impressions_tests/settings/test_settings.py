@@ -357,6 +357,10 @@ REFUSED: list[tuple[str, dict[str, str], str, str]] = [
     ("DataHub like localhost", {"datahub": "http://localhost.x.io"}, "DATAHUB", "must begin with https"),
     ("webhook like loopback", {"alert_webhook": "HTTP://127.0.0.1.x.io/"}, "ALERT_WEBHOOK", "must begin with https"),
     ("webhook that is no URL", {"alert_webhook": "https://[::1/x"}, "ALERT_WEBHOOK", "is not a URL"),
+    ("dataset with a dash", {"warehouse_dataset": "my-usage"}, "WAREHOUSE_DATASET", "must be a name of small letters"),
+    # Which dlt takes for one with a single underscore.
+    ("dataset of two names", {"warehouse_dataset": "my__usage"}, "WAREHOUSE_DATASET", "single underscores"),
+    ("dataset between", {"warehouse_dataset": "usage_staging"}, "WAREHOUSE_DATASET", "on their way to usage would be"),
     ("digest in the clear", {"digest_webhook": "http://hooks.example.com"}, "DIGEST_WEBHOOK", "must begin with https"),
     ("digest schedule", {"digest_schedule": "weekly"}, "DIGEST_SCHEDULE", "five fields"),
     ("prometheus file", {"prometheus": "/srv/metrics.txt"}, "PROMETHEUS", "is not a local file that ends in .prom"),

@@ -47,6 +47,8 @@ _DLT: Final = {
     # Else a copy of all rows stays as files in a stage, or a volume, also of who is forgotten.
     "DESTINATION__SNOWFLAKE__KEEP_STAGED_FILES": "false",
     "DESTINATION__DATABRICKS__KEEP_STAGED_FILES": "false",
+    # By way of the second dataset, so that no reader sees an empty table; dlt takes it from nowhere else.
+    "DESTINATION__REPLACE_STRATEGY": "insert-from-staging",
     "LOAD__WORKERS": "4",
 }
 """Settings of dlt that are not its defaults; the environment has the last word but for those that are `_FIXED`."""
@@ -247,8 +249,6 @@ def _asked(warehouse: Warehouse, doing: str, ask: Callable[[], T]) -> T:
 
 
 _REPLACED_BY_KEY: Any = {"disposition": "merge", "strategy": "delete-insert"}
-_REPLACED_AT_ONCE: Any = {"disposition": "replace", "strategy": "insert-from-staging"}
-"""By way of the second dataset, so that no reader sees an empty table."""
 
 
 @contextmanager
@@ -311,7 +311,7 @@ def _resource(table: WarehouseTable, batches: Iterator[pa.Table], counted: Count
             _count(table, batch, counted)
             yield batch
 
-    more: dict[str, Any] = {"write_disposition": _REPLACED_AT_ONCE}
+    more: dict[str, Any] = {"write_disposition": "replace"}
     if table.day is not None:
         columns = {table.day: {"partition": True, "nullable": False}}
         more = {"write_disposition": _REPLACED_BY_KEY, "merge_key": table.day, "columns": columns}

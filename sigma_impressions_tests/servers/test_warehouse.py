@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 import time
@@ -101,6 +102,21 @@ def test_the_command_brings_everything_and_says_what(company: Company) -> None:
     # A hostile name is there as it is, but for what PostgreSQL takes in no text.
     names = company.execute(f"SELECT name FROM {DATASET}.sigma_resources WHERE workbook_url_id = 'Sales' ORDER BY 1")
     assert (HOSTILE.replace("\x00", "\ufffd"),) in names
+
+
+def test_the_settings_of_dlt_may_lie_in_the_folder_of_the_project(company: Company) -> None:
+    # Which the command finds from wherever it is started.
+    folder = company.folder / ".dlt"
+    folder.mkdir()
+    secret = urlsplit(with_password(company.url, "of the file"))
+    (folder / "secrets.toml").write_text(f'[destination.postgres]\ncredentials = "{secret.geturl()}"\n')
+    # No module of this name is imported.
+    (company.folder.parent / f"{company.folder.name}.py").write_text("raise SystemExit('imported')")
+    settings = {name: text for name, text in company.settings().items() if name != CREDENTIALS}
+    env = environment(company.folder, settings) | {"PYTHONPATH": str(company.folder.parent)}
+    done = subprocess.run([*COMMAND, "export", "warehouse"], env=env, capture_output=True, text=True, check=False)
+    assert "refuses the user or the password" in " ".join(done.stderr.split())
+    shutil.rmtree(folder)
 
 
 def test_a_late_file_restates_its_days_there(company: Company) -> None:

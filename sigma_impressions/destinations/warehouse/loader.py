@@ -296,7 +296,11 @@ def _pipeline(warehouse: Warehouse, folder: Path) -> dlt.Pipeline:
     # Else dlt looks for `.dlt` in the working directory, and a file of DuckDB would be there.
     switch_context(str(project_folder()))
     pipeline = dlt.pipeline(
-        PIPELINE, pipelines_dir=str(folder), destination=warehouse.destination, dataset_name=warehouse.dataset
+        PIPELINE,
+        pipelines_dir=str(folder),
+        # In full: else dlt looks for it in a module of the name of the project's folder, which it imports.
+        destination=f"dlt.destinations.{warehouse.destination}",
+        dataset_name=warehouse.dataset,
     )
     if "delete-insert" not in (pipeline.destination.capabilities().supported_merge_strategies or []):
         raise refused_destination(warehouse.destination)

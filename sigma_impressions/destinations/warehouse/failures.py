@@ -16,13 +16,15 @@ _SAID: Final = {
         r"password authentication failed|Incorrect username or password|no password supplied"
     ),
     "cannot be reached": (
-        r"Connection refused|could not translate host|Name or service not known|timeout expired|No route to host"
+        r"Connection refused|could not translate host|Name or service not known|timeout expired|No route to host|"
+        r"Network is unreachable"
     ),
     "has no database of this name": r"database \"[^\"]*\" does not exist",
     "does not permit it; docs/warehouse.md has the rights that the user needs": (
         r"permission denied|InsufficientPrivilege|not authorized|Access Denied"
     ),
     "has no space left": r"No space left|DiskFull",
+    "takes no writing now": r"read-only transaction|ReadOnlySqlTransaction|read-only mode",
     "has closed the connection": r"server closed the connection|connection already closed|terminating connection",
     "is open in another program": r"Conflicting lock|Could not set lock",
 }

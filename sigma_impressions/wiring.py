@@ -99,18 +99,23 @@ def insight_rules(settings: Settings) -> InsightRules:
     return InsightRules(settings.underused_below_users, settings.power_user_days, settings.regular_user_days)
 
 
+def _required(text: str | None, variable: str, advice: str) -> str:
+    """The text of a setting that what is asked for needs. Raises `SettingsError` without it."""
+    if text is None:
+        raise SettingsError(Problem(variable, f"is not set. {advice}"))
+    return text
+
+
 def resources_location(settings: Settings) -> str:
     """Where the snapshot of `sigma_resources` lies: a path or a URI. Raises `SettingsError` if nothing says it."""
-    if settings.resources is None:
-        raise SettingsError(
-            Problem(
-                "SIGMA_IMPRESSIONS_RESOURCES",
-                "is not set. Write the path or URI of the Parquet, CSV or newline-delimited JSON file that the "
-                "upstream Sigma integration leaves, for example /srv/sigma/sigma_resources.parquet; or set "
-                "SIGMA_CLIENT_ID, SIGMA_CLIENT_SECRET and SIGMA_BASE_URL to read the Sigma REST API",
-            )
-        )
-    return settings.resources if "://" in settings.resources else str(local_path(settings.resources))
+    resources = _required(
+        settings.resources,
+        "SIGMA_IMPRESSIONS_RESOURCES",
+        "Write the path or URI of the Parquet, CSV or newline-delimited JSON file that the "
+        "upstream Sigma integration leaves, for example /srv/sigma/sigma_resources.parquet; or set "
+        "SIGMA_CLIENT_ID, SIGMA_CLIENT_SECRET and SIGMA_BASE_URL to read the Sigma REST API",
+    )
+    return resources if "://" in resources else str(local_path(resources))
 
 
 def resources_modified(settings: Settings) -> datetime | None:
@@ -176,59 +181,49 @@ def _sigma_api(settings: Settings) -> Credentials | None:
 
 def digest_webhook(settings: Settings) -> str:
     """Where the digest is posted. Raises `SettingsError` if nothing says it."""
-    if settings.digest_webhook is None:
-        raise SettingsError(
-            Problem(
-                "SIGMA_IMPRESSIONS_DIGEST_WEBHOOK",
-                "is not set. Paste the URL of an incoming webhook of Slack, beginning with https://; without one "
-                "sigma-impressions digest prints the digest",
-            )
-        )
-    return settings.digest_webhook
+    return _required(
+        settings.digest_webhook,
+        "SIGMA_IMPRESSIONS_DIGEST_WEBHOOK",
+        "Paste the URL of an incoming webhook of Slack, beginning with https://; without one "
+        "sigma-impressions digest prints the digest",
+    )
 
 
 def datahub_target(settings: Settings) -> DataHub:
     """Where the usage goes in DataHub. Raises `SettingsError` if nothing says it."""
     from sigma_impressions.destinations.datahub import DataHub
 
-    if settings.datahub is None:
-        raise SettingsError(
-            Problem(
-                "SIGMA_IMPRESSIONS_DATAHUB",
-                "is not set. Write the URL of DataHub's metadata service, for example "
-                "https://datahub.example.com:8080, or the path of a local file that ends in .json",
-            )
-        )
-    target = DataHub(settings.datahub, settings.datahub_token, settings.datahub_platform_instance)
-    return target if target.is_server else replace(target, target=str(local_path(settings.datahub)))
+    datahub = _required(
+        settings.datahub,
+        "SIGMA_IMPRESSIONS_DATAHUB",
+        "Write the URL of DataHub's metadata service, for example "
+        "https://datahub.example.com:8080, or the path of a local file that ends in .json",
+    )
+    target = DataHub(datahub, settings.datahub_token, settings.datahub_platform_instance)
+    return target if target.is_server else replace(target, target=str(local_path(datahub)))
 
 
 def warehouse(settings: Settings) -> Warehouse:
     """The warehouse that the published tables go to. Raises `SettingsError` if nothing says it."""
     from sigma_impressions.destinations.warehouse.loader import Warehouse
 
-    if settings.warehouse is None:
-        raise SettingsError(
-            Problem(
-                "SIGMA_IMPRESSIONS_WAREHOUSE",
-                "is not set. Write the name of one of dlt's destinations, for example postgres, and give dlt its "
-                "credentials, for example in DESTINATION__POSTGRES__CREDENTIALS",
-            )
-        )
-    return Warehouse(settings.warehouse, settings.warehouse_dataset)
+    destination = _required(
+        settings.warehouse,
+        "SIGMA_IMPRESSIONS_WAREHOUSE",
+        "Write the name of one of dlt's destinations, for example postgres, and give dlt its "
+        "credentials, for example in DESTINATION__POSTGRES__CREDENTIALS",
+    )
+    return Warehouse(destination, settings.warehouse_dataset)
 
 
 def metrics_file(settings: Settings) -> Path:
     """The file with the metrics for operators. Raises `SettingsError` if nothing says it."""
-    if settings.prometheus is None:
-        raise SettingsError(
-            Problem(
-                "SIGMA_IMPRESSIONS_PROMETHEUS",
-                "is not set. Write the path of a file that ends in .prom, in the folder that the textfile collector "
-                "of node_exporter reads",
-            )
-        )
-    return local_path(settings.prometheus)
+    file = _required(
+        settings.prometheus,
+        "SIGMA_IMPRESSIONS_PROMETHEUS",
+        "Write the path of a file that ends in .prom, in the folder that the textfile collector of node_exporter reads",
+    )
+    return local_path(file)
 
 
 def reading_rules(settings: Settings) -> ReadingRules:

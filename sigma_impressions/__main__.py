@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 
-from sigma_impressions.interrupts import ignore_signals
+from sigma_impressions.interrupts import end_soon, ignore_signals
 
 
 def main() -> None:
@@ -13,6 +13,11 @@ def main() -> None:
         from sigma_impressions.cli import main as command
 
         command(prog_name="sigma-impressions")
+    except SystemExit as end:
+        # Of a signal, in the words of a shell.
+        if isinstance(end.code, int) and end.code > 128:
+            end_soon(end.code)
+        raise
     except KeyboardInterrupt:
         # A terminal has written ^C into the line.
         sys.stderr.write("\nInterrupted.\n")

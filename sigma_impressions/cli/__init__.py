@@ -18,7 +18,7 @@ from sigma_impressions.cli.source import check
 from sigma_impressions.cli.status import status
 from sigma_impressions.cli.upkeep import forget, maintain, pseudonymize
 from sigma_impressions.errors import OperatorError
-from sigma_impressions.interrupts import end_soon, heed_no_more, interrupted_by, interruptible
+from sigma_impressions.interrupts import heed_no_more, interrupted_by, interruptible
 from sigma_impressions.output import output_may_fail
 from sigma_impressions.owner_only import for_owner_only
 from sigma_impressions.project import project_folder
@@ -55,7 +55,6 @@ def _end_if(came: signal.Signals | None) -> None:
     if came is not None:
         heed_no_more()
         say_interrupted()
-        end_soon(128 + came)
         sys.exit(128 + came)
 
 

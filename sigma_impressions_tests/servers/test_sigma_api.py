@@ -180,7 +180,7 @@ def test_failures_say_what_is_wrong_with_the_api_and_never_the_secret(deployment
     deployment.export(("ann", workbook["workbookUrlId"], "", 1))
     add_data_model(deployment.sigma.organization, "e1")
     steps = {step.name: step for step in deployment.check()}
-    assert all(step.passed for step in steps.values())
+    assert [name for name, step in steps.items() if not step.passed] == ["warehouse"]  # skipped: none is set
     assert steps["resources"].message.startswith(f"3 workbooks, 1 data model at {deployment.sigma.url}, ")
 
     secret = deployment.sigma.client_secret

@@ -38,8 +38,8 @@ def lines(folder: Path, large: bool) -> Iterator[str]:
         f"{windows.WINDOW} as-of dates and their event dates, of {windows.ROWS:,} rows a day, into an empty PostgreSQL "
         f"({_version(programs)}) on the same machine, which does not wait for its disk, by dlt {version('dlt')}. "
         f"`{_METRICS}`: {', '.join(f'`{name}`' for name in _TABLES[_METRICS])}; `{_INSIGHTS}`, with "
-        "`--large` only: those of docs/insights.md, which are built for each as-of date before they are sent. The users of each resource "
-        "(`resource_users`) are in neither. `again`: all is found to be there. `COPY`, the floor: the same rows from "
+        "`--large` only: those of docs/insights.md, which are built for each as-of date before they are sent. The "
+        "users of each resource (`resource_users`) are in neither. `again`: all is found to be there. `COPY`, the floor: the same rows from "
         "CSV files, by psycopg's `cursor.copy`, into tables without an index. The memory is that of the process, "
         "without the server's. Each is run once."
     )

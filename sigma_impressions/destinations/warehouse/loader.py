@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections import Counter, defaultdict
 from collections.abc import Callable, Collection, Iterator, Mapping
@@ -115,17 +116,24 @@ class Loader:
     def columns(self) -> tuple[Columns, Columns]:
         """The columns that were loaded into each table, and those that it has; both without tables that have none."""
         names = [*TABLES, REGISTRY]
-        # It is there once something was loaded, which dlt has looked at then.
-        schema = self._pipeline.default_schema if self._pipeline.default_schema_name else None
-        tables: Any = schema.tables if schema else {}
-        known = {name: tables[name]["columns"] for name in names if name in tables}
 
-        def look() -> dict[str, Any]:
+        def look() -> tuple[dict[str, Any], dict[str, Any]]:
+            from dlt.destinations.exceptions import DatabaseUndefinedRelation
+
             with self._pipeline.destination_client() as client:
                 looking: Any = client
-                return dict(looking.get_storage_tables(names)) if looking.is_storage_initialized() else {}
+                if not looking.is_storage_initialized():
+                    return {}, {}
+                # Not as the pipeline has it: that of a first load that was killed knows nothing of the tables.
+                try:
+                    stored = looking.get_stored_schema(PIPELINE)
+                except DatabaseUndefinedRelation:
+                    stored = None
+                tables = json.loads(stored.schema)["tables"] if stored else {}
+                known = {name: tables[name]["columns"] for name in names if name in tables}
+                return known, dict(looking.get_storage_tables(names))
 
-        loaded, there = _names(known), _names(self._asked("looking at its tables", look))
+        loaded, there = map(_names, self._asked("looking at its tables", look))
         self._known, self._gone = frozenset(there), frozenset(loaded.keys() - there.keys())
         return loaded, there
 

@@ -151,6 +151,15 @@ def test_an_interrupted_export_goes_on_where_it_was(
     empty.assert_exported(unchanged)
 
 
+def test_a_first_load_that_was_killed_is_begun_again(place: Place, unchanged: Published) -> None:
+    # As it is after the tables were created, and before anything was in them.
+    for (name,) in place.execute("SELECT table_name FROM duckdb_tables() WHERE schema_name = 'usage'"):
+        if name == "_dlt_pipeline_state" or not name.startswith("_dlt_"):
+            place.execute(f"DELETE FROM usage.{name}")
+    place.export()
+    place.assert_exported(unchanged)
+
+
 def test_a_period_is_brought_up_to_date_alone(empty: Place) -> None:
     sent = empty.export(first=DAYS[1], last=DAYS[1]).days
     assert set(sent.values()) == {1}

@@ -39,7 +39,8 @@ def lines(folder: Path, large: bool) -> Iterator[str]:
         f"({_version(programs)}) on the same machine, which does not wait for its disk, by dlt {version('dlt')}. "
         f"`{_METRICS}`: {', '.join(f'`{name}`' for name in _TABLES[_METRICS])}; `{_INSIGHTS}`, with "
         "`--large` only: those of docs/insights.md, which are built for each as-of date before they are sent. The "
-        "users of each resource (`resource_users`) are in neither. `again`: all is found to be there. `COPY`, the floor: the same rows from "
+        "users of each resource (`resource_users`) are in neither. `again`: all is found to be there. `COPY`, the "
+        "floor: the same rows from "
         "CSV files, by psycopg's `cursor.copy`, into tables without an index. The memory is that of the process, "
         "without the server's. Each is run once."
     )

@@ -164,7 +164,7 @@ def _written(pipeline: Any, resources: list[Any]) -> SimpleNamespace:
 @pytest.fixture(scope="module", params=DIALECTS)
 def written(request: pytest.FixtureRequest, rows: Rows, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Written]:
     name: str = request.param
-    with pytest.MonkeyPatch.context() as patch:
+    with pytest.MonkeyPatch.context() as patch, loader._settings_of_dlt():
         for field, text in DIALECTS[name].credentials.items():
             patch.setenv(f"DESTINATION__{name.upper()}__{field}", text)
         warehouse = Warehouse(name, DATASET)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Iterator
 from datetime import date
+from itertools import chain
 from typing import Final, NamedTuple
 
 from sigma_impressions.destinations.warehouse.tables import BUILT, DAILY, MEMBERS, NUMBERS, PEOPLE, RESOURCES
@@ -26,13 +27,12 @@ class Part(NamedTuple):
     day: date | None
 
 
-def wanted_parts(tables: Tables, contents: AllContents, chosen: Collection[str], today: date) -> dict[Part, str]:
-    """Every part of the chosen tables up to today, with its fingerprint.
+def wanted_parts(tables: Tables, contents: AllContents, today: date) -> dict[Part, str]:
+    """Every part of the tables up to today, with its fingerprint.
 
     As-of dates that are not up to date are left to the run that restates them.
     """
-    found = {*_of_as_of_dates(contents, today), *_of_event_dates(tables, contents, today)}
-    return {part: fingerprint for part, fingerprint in found if part.table in chosen}
+    return dict(chain(_of_as_of_dates(contents, today), _of_event_dates(tables, contents, today)))
 
 
 def _of_as_of_dates(contents: AllContents, today: date) -> Iterator[tuple[Part, str]]:

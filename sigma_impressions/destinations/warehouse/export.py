@@ -125,7 +125,7 @@ class _Export:
         ):
             loaded = loader.loaded()
             refuse_changes(loader, str(self.warehouse), loaded, storage_id(self.tables))
-            wanted = wanted_parts(self.tables, contents, TABLES, today)
+            wanted = wanted_parts(self.tables, contents, today)
             self._report_others(loaded)
             loaded = self._without_gone(loader, loaded)
             there = {part for part, of_part in loaded.items() if of_part.fingerprint == wanted.get(part)}

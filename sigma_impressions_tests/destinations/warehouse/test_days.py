@@ -7,7 +7,6 @@ from pathlib import Path
 import polars as pl
 
 from sigma_impressions.destinations.warehouse.days import Part, wanted_parts
-from sigma_impressions.destinations.warehouse.tables import TABLES
 from sigma_impressions.insights.insight_tables import INSIGHT_TABLES
 from sigma_impressions.insights.thresholds import DEFAULT_RULES
 from sigma_impressions.lake.tables import Tables
@@ -25,7 +24,7 @@ def test_the_insights_of_a_day_that_has_become_complete_are_others(tmp_path: Pat
     def wanted() -> dict[Part, str]:
         refresh_daily_impressions(tables, "largest")
         refresh_metrics(tables, DAYS[:1])
-        return wanted_parts(tables, AllContents(tables, DEFAULT_RULES, with_members=True), TABLES, DAYS[-1])
+        return wanted_parts(tables, AllContents(tables, DEFAULT_RULES, with_members=True), DAYS[-1])
 
     capture(tables, "of its day", views(DAYS[0], 0), DAYS[0], at(DAYS[0], 23))
     before = wanted()

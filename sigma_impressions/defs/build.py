@@ -39,15 +39,20 @@ JOB_NAME = "sigma_impressions"
 def build_definitions(
     source: SigmaSource | None = None,
     environ: Mapping[str, str] | None = None,
+    *,
     loggers: Mapping[str, dg.LoggerDefinition] | None = None,
     workbook_key: WorkbookKey = dagster_sigma_key,
     names: Names = PLAIN_NAMES,
+    executor: dg.ExecutorDefinition = dg.in_process_executor,
 ) -> dg.Definitions:
     """Assets, checks, the job, what starts it, and the source; by default with the settings of the environment.
 
     `loggers` replace Dagster's console logger, for a program that shows progress in its own way.
     `workbook_key` gives the asset key of a workbook, for the observations that show its usage (off by default).
     `names` tell several pipelines in one code location apart; each needs a storage location of its own.
+    `executor` runs the steps of the jobs. By default they share one process: starting one for each takes longer than
+    most steps do. Runs of chosen assets, and backfills, take the executor of the code location, which is not set here:
+    there is one, and definitions that these are merged with may have it.
 
     Raises `SettingsError` for a `source` with a secret that is written out.
     """
@@ -84,8 +89,6 @@ def build_definitions(
         others = [asset for asset in scanned if isinstance(asset, dg.AssetSpec)]
         referenced = dg.with_source_code_references([*grouped, *build_maintenance_assets(names), *others])
     checks = {key for asset in own for key in asset.check_keys}
-    # Steps share one process: starting one per step takes longer than most steps do.
-    executor = dg.in_process_executor
     job = dg.define_asset_job(
         job_name,
         selection=dg.AssetSelection.assets(*keys),
@@ -122,8 +125,6 @@ def build_definitions(
             names.resource: source or SigmaSource.from_environment(environment),
             names.days: build_days(names),
         },
-        # A code location has one executor, which a pipeline that is added to it leaves alone.
-        executor=None if names.prefix else executor,
         loggers=loggers,
     )
 

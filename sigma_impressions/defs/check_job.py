@@ -48,6 +48,8 @@ def build_check_job(names: Names = PLAIN_NAMES) -> dg.JobDefinition:
 
     @dg.job(
         name=names.name(SOURCE_TEST_JOB_NAME),
+        # Its one step needs no process of its own.
+        executor_def=dg.in_process_executor,
         description=(
             "Tests the source as `sigma-impressions check` does: settings, rights, the newest export file, the "
             "resources. Captures nothing. Read the table `steps` in the run's log; each failure says what to do."

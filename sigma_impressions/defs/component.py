@@ -1,5 +1,6 @@
 """The component for `dg` projects: the pipeline as one more folder of a code location that exists already."""
 
+import importlib
 import os
 import re
 from collections.abc import Iterator
@@ -15,6 +16,7 @@ from sigma_impressions.defs.sigma_source import SigmaSource
 from sigma_impressions.settings.declared import SETTINGS, Setting
 from sigma_impressions.settings.parse import NONE
 from sigma_impressions.settings.read import refuse_written
+from sigma_impressions.texts import printable
 
 _SECRETS = [setting.name for setting in SETTINGS if setting.secret]
 
@@ -77,6 +79,20 @@ class SigmaImpressionsComponent(dg.Component, _Settings, dg.Resolvable):  # type
         default_factory=list, description="What the asset keys begin with, for example [emea]; default: nothing."
     )
 
+    executor: str = Field(
+        default="dagster:in_process_executor",
+        description=(
+            "What runs the steps of the jobs, as package.module:name, for example dagster_celery:celery_executor; "
+            "default: one process for all steps."
+        ),
+    )
+
+    @field_validator("executor")
+    @classmethod
+    def _executor_is_one(cls, value: str) -> str:
+        _executor(value)
+        return value
+
     @field_validator(*_SECRETS, mode="before")
     @classmethod
     def _no_secret_in_a_file(cls, value: Any) -> Any:
@@ -107,6 +123,7 @@ class SigmaImpressionsComponent(dg.Component, _Settings, dg.Resolvable):  # type
                 setting.variable: _text_now(values[setting.name]) for setting in SETTINGS if setting.name in values
             },
             names=names,
+            executor=_executor(self.executor),
         )
 
     def _values(self, project: Path, names: Names) -> Iterator[tuple[str, str]]:
@@ -127,6 +144,20 @@ class SigmaImpressionsComponent(dg.Component, _Settings, dg.Resolvable):  # type
                 yield setting.name, str(project / os.path.expanduser(str(written)))  # noqa: PTH111
             else:
                 yield setting.name, str(written)
+
+
+def _executor(named: str) -> dg.ExecutorDefinition:
+    module, _, name = named.partition(":")
+    try:
+        found = getattr(importlib.import_module(module), name)
+    except (ImportError, AttributeError, ValueError):
+        found = None
+    if not isinstance(found, dg.ExecutorDefinition):
+        raise ValueError(
+            f"names no executor of Dagster that can be imported: {printable(named)}. Write package.module:name, for "
+            "example dagster:multiprocess_executor, and install its package"
+        )
+    return found
 
 
 def _text_now(value: str) -> str:

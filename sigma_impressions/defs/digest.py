@@ -46,6 +46,8 @@ def build_digest_job(names: Names = PLAIN_NAMES) -> dg.JobDefinition:
 
     @dg.job(
         name=names.name(DIGEST_JOB_NAME),
+        # Its one step needs no process of its own.
+        executor_def=dg.in_process_executor,
         description=(
             "The last week in ten lines, as `sigma-impressions digest` prints it: posted to "
             f"{DIGEST.setting}, and shown in the run's log and metadata. Made of what is published; scans nothing."

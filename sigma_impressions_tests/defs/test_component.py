@@ -21,6 +21,7 @@ from dagster._core.remote_representation.external_data import RepositorySnap
 from dagster._serdes import serialize_value
 from dagster.components.core.component_tree import ComponentTreeException
 from dagster.components.testing import create_defs_folder_sandbox
+from pydantic import ValidationError
 
 from sigma_impressions import SigmaImpressionsComponent
 from sigma_impressions.defs.build import build_definitions
@@ -157,6 +158,20 @@ def test_what_is_read_later_is_refused_later() -> None:
     users = {"users": "pseudonym", "users_key": {"env": "UNSET"}, "power_user_days": {"env": "UNSET"}}
     with project(emea={"bucket_uri": {"env": "UNSET"}, "days_back": {"env": "UNSET"}, **later, **users}) as (made, _):
         assert made.resources["source"].days_back == dg.EnvVar("UNSET")
+
+
+def test_the_jobs_take_the_executor_that_is_named() -> None:
+    with project(own={}, emea={"asset_key_prefix": ["emea"], "executor": "dagster:multiprocess_executor"}) as (made, _):
+        executors = {
+            name: made.resolve_job_def(name).executor_def for name in ("sigma_impressions", "emea__sigma_impressions")
+        }
+    assert executors == {
+        "sigma_impressions": dg.in_process_executor,
+        "emea__sigma_impressions": dg.multiprocess_executor,
+    }
+    for named in ("dagster", "dagster:nothing", "no.such:thing", "", "os:path"):
+        with pytest.raises(ValidationError, match="names no executor of Dagster"):
+            SigmaImpressionsComponent(executor=named)
 
 
 def test_a_day_needs_no_quotes() -> None:

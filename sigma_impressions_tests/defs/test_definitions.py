@@ -284,3 +284,13 @@ def test_every_asset_leads_to_its_documentation() -> None:
     for key in graph.materializable_asset_keys:
         page = graph.get(key).metadata["documentation"].value
         assert (docs.parent / page).is_file(), f"{key.to_user_string()}: {page}"
+
+
+def test_definitions_that_have_an_executor_are_merged_with_ours() -> None:
+    other = dg.Definitions(executor=dg.multiprocess_executor)
+    merged = dg.Definitions.merge(build_definitions(environ={}, executor=dg.multiprocess_executor), other)
+    assert merged.executor is dg.multiprocess_executor
+    jobs = [merged.resolve_job_def(name) for name in ("sigma_impressions", "maintenance")]
+    assert {job.executor_def for job in jobs} == {dg.multiprocess_executor}
+    # One step is not worth a process.
+    assert merged.resolve_job_def("test_source").executor_def is dg.in_process_executor

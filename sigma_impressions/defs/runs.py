@@ -18,6 +18,7 @@ from dagster._core.storage.tags import (
     PARTITION_NAME_TAG,
 )
 
+from sigma_impressions.defs.signs_of_life import silence_of
 from sigma_impressions.exports.sensor import ScanRun
 from sigma_impressions.texts import plain
 from sigma_impressions.waiting import waiting_for
@@ -204,14 +205,15 @@ def _state(status: dg.DagsterRunStatus) -> Literal["under way", "succeeded", "fa
 
 @_ASKING
 def end_dead_runs(instance: dg.DagsterInstance) -> int:
-    """Mark as failed the runs that a killed process of this host left as started; their number is returned.
+    """Mark as failed the runs that a killed process left as started; their number is returned.
 
-    Dagster's daemon cannot tell: these runs were started by no launcher of its own.
+    Dagster's daemon cannot tell of those that no launcher of its own has started, and not all launchers know.
     """
     ended = 0
     for run in instance.get_runs(dg.RunsFilter(statuses=[dg.DagsterRunStatus.STARTED])):
-        if has_died(run):
-            instance.report_run_failed(run, "Its process is gone.")
+        reason = "Its process is gone." if has_died(run) else silence_of(instance, run)
+        if reason:
+            instance.report_run_failed(run, reason)
             instance.event_log_storage.free_concurrency_slots_for_run(run.run_id)
             ended += 1
     return ended

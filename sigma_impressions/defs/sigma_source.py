@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from typing import TYPE_CHECKING, Any, Self
 
 import dagster as dg
 from pydantic import ConfigDict, Field, create_model
 
+from sigma_impressions.defs.signs_of_life import signs_of_life
 from sigma_impressions.errors import Problem, SettingsError
 from sigma_impressions.settings.declared import SETTINGS, Settings
 from sigma_impressions.settings.read import read_settings
@@ -56,6 +58,14 @@ class _Source(dg.ConfigurableResource):  # type: ignore[type-arg]
         )
         if written:
             raise SettingsError(*problems)
+
+    @contextmanager
+    def yield_for_execution(self, context: dg.InitResourceContext) -> Iterator[Self]:
+        """The resource for the steps of a run in this process, which says meanwhile that it is there."""
+        with ExitStack() as stack:
+            if context.run is not None and context.instance is not None:
+                stack.enter_context(signs_of_life(context.instance, context.run.run_id))
+            yield self
 
     def settings(self) -> Settings:
         """The validated settings. Raises `SettingsError` that lists every problem and what to write instead."""

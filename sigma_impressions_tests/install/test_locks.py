@@ -13,6 +13,7 @@ from packaging.utils import canonicalize_name
 
 ROOT = Path(__file__).parents[2]
 RUN, TEST, CONSTRAINTS = (ROOT / name for name in ("requirements.txt", "requirements-test.txt", "constraints.txt"))
+IMAGE = ROOT / "deploy" / "requirements.txt"
 DBT = ROOT / "examples" / "dbt" / "requirements.txt"
 
 
@@ -49,10 +50,11 @@ def asked_for(*extras: str, groups: tuple[str, ...]) -> list[Requirement]:
     ("lock", "asked"),
     [
         (RUN, asked_for("demo", "postgres", groups=("build",))),
-        (TEST, asked_for("demo", "postgres", "datahub", "dagster-sigma", groups=("build", "dev"))),
+        (IMAGE, asked_for("postgres", "warehouse", "kubernetes", groups=("build",))),
+        (TEST, asked_for("demo", "postgres", "datahub", "dagster-sigma", "kubernetes", groups=("build", "dev"))),
         (DBT, [Requirement(line) for line in entries(DBT.with_suffix(".in"))]),
     ],
-    ids=["run", "test", "dbt"],
+    ids=["run", "image", "test", "dbt"],
 )
 def test_what_is_asked_for_is_locked(lock: Path, asked: list[Requirement]) -> None:
     locked = [
@@ -64,9 +66,9 @@ def test_what_is_asked_for_is_locked(lock: Path, asked: list[Requirement]) -> No
 
 
 def test_what_runs_is_part_of_what_tests() -> None:
-    run, test = hashes(RUN), hashes(TEST)
-    assert run.items() <= test.items()
-    assert all(run.values()) and all(test.values()) and all(hashes(DBT).values())
+    run, image, test = hashes(RUN), hashes(IMAGE), hashes(TEST)
+    assert run.items() <= test.items() and image.items() <= test.items()
+    assert all(test.values()) and all(hashes(DBT).values())
 
 
 def test_the_constraints_are_the_same_without_hashes() -> None:
@@ -75,6 +77,6 @@ def test_the_constraints_are_the_same_without_hashes() -> None:
     ]
 
 
-@pytest.mark.parametrize("lock", [RUN, TEST, CONSTRAINTS, DBT], ids=lambda lock: lock.name)
+@pytest.mark.parametrize("lock", [RUN, IMAGE, TEST, CONSTRAINTS, DBT], ids=lambda lock: str(lock.relative_to(ROOT)))
 def test_no_registry_is_named(lock: Path) -> None:
     assert re.findall(r"https?:|--[a-z-]*index|--find-links", lock.read_text(encoding="utf-8")) == []

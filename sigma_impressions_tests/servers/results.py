@@ -27,6 +27,7 @@ from sigma_impressions.lake.schemas import (
     WORKBOOK_ALIASES,
 )
 from sigma_impressions.lake.tables import Tables
+from sigma_impressions.publish.database import published_database
 
 # The demo's workbooks have no versions, and no members are read here: these tables are empty. Names of data files are
 # those of one run.
@@ -75,9 +76,9 @@ def settings(bucket: Any, folder: Path) -> dict[str, str]:
     }
 
 
-def contents(storage: Path) -> dict[str, pl.DataFrame]:
+def contents(storage: Path | Tables) -> dict[str, pl.DataFrame]:
     """All Delta tables, as their registries name them, and all tables of the published database."""
-    tables = Tables(storage)
+    tables = storage if isinstance(storage, Tables) else Tables(storage)
     found = {table.name: tables.read(table).collect() for table in DELTA_TABLES}
     # Two runs at once may both list a file, write its rows, or store the same snapshot; one of them counts.
     found[RAW_EXPORT_FILES.name] = read_manifest(tables).collect()
@@ -88,7 +89,7 @@ def contents(storage: Path) -> dict[str, pl.DataFrame]:
     compared = {name: _sorted(frame) for name, frame in found.items()}
     for table in (SIGMA_RESOURCES, RESOURCE_HISTORY, RESOURCE_SNAPSHOTS):
         compared[table.name] = compared[table.name].unique(maintain_order=True)
-    with duckdb.connect(str(storage / DATABASE), read_only=True) as connection:
+    with duckdb.connect(str(published_database(tables.storage)), read_only=True) as connection:
         for (name,) in connection.execute("SELECT table_name FROM duckdb_tables()").fetchall():
             frame = pl.from_arrow(connection.sql(f"FROM {name}").to_arrow_table())
             assert isinstance(frame, pl.DataFrame)

@@ -28,6 +28,7 @@ from sigma_impressions.demo.object_store import (
     end_with_parent,
 )
 from sigma_impressions_tests.servers.postgres import PostgresServer, postgres_programs, running_postgres
+from sigma_impressions_tests.servers.redis import running_redis
 
 # Containers often forbid to keep what is compiled. Then each of the processes would rewrite the assertions of all
 # modules once more, before the first test: longer than all their imports.
@@ -49,7 +50,7 @@ READER = Identity("reader", "readeraccesskey", "reader-secret-reader-secret", ("
 
 _SERVER_FIXTURES = {
     *("s3_server", "s3_bucket", "gcs_server", "gcs_bucket", "gcs_tables_server", "remote_storage"),
-    *("postgres_server", "postgres_url"),
+    *("postgres_server", "postgres_url", "redis_url"),
     # Those of single modules: moto, fake-gcs-server, and an instance whose alerts a webhook takes.
     *("endpoint", "s3_endpoint", "watched"),
 }
@@ -280,6 +281,18 @@ def postgres_server() -> Iterator[PostgresServer]:
 def postgres_url(postgres_server: PostgresServer) -> str:
     """The URL, with user and password, of an empty database of one test's own."""
     return postgres_server.new_database()
+
+
+@pytest.fixture(scope="session")
+def redis_url() -> Iterator[str]:
+    """The URL, with the password, of a Redis, started when a test first asks."""
+    program = shutil.which("redis-server")
+    if program is None:
+        if os.environ.get("CI"):
+            pytest.fail("Redis is not installed; .ci/run installs it.")
+        pytest.skip("Redis is not installed (Debian: apt-get install redis-server)")
+    with running_redis(program) as url:
+        yield url
 
 
 def _wait_for_answer(url: str, process: subprocess.Popen[bytes], seconds: float = 30) -> None:

@@ -12,11 +12,11 @@ import tempfile
 import time
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import psycopg
+import psycopg2
 
 from sigma_impressions.demo.object_store import end_with_parent
 
@@ -44,8 +44,9 @@ class PostgresServer:
     def new_database(self) -> str:
         """The URL of a database that nobody else has."""
         name = f"test_{uuid.uuid4().hex[:12]}"
-        with psycopg.connect(self._url("postgres"), autocommit=True) as connection:
-            connection.execute(f"CREATE DATABASE {name}")  # type: ignore[call-overload]
+        with closing(psycopg2.connect(self._url("postgres"))) as connection, connection.cursor() as cursor:
+            connection.autocommit = True
+            cursor.execute(f"CREATE DATABASE {name}")
         return self._url(name)
 
     def _url(self, database: str) -> str:
@@ -119,9 +120,9 @@ def _wait_for_answer(server: PostgresServer, process: subprocess.Popen[bytes], l
     deadline = time.monotonic() + _START_SECONDS
     while True:
         try:
-            with psycopg.connect(server._url("postgres"), connect_timeout=2):
-                return
-        except psycopg.OperationalError as error:
+            psycopg2.connect(server._url("postgres"), connect_timeout=2).close()
+            return
+        except psycopg2.OperationalError as error:
             if process.poll() is not None or time.monotonic() >= deadline:
                 said = log.read_text(encoding="utf-8", errors="replace")
                 raise RuntimeError(f"PostgreSQL does not answer (exit code {process.poll()}): {said}") from error

@@ -1,0 +1,90 @@
+"""The whole deployment on this machine, over generated exports, for trying: see docs/deploy-celery.md.
+
+    .venv/bin/python deploy/celery/try.py [run|step]
+
+Redis and PostgreSQL from the system's packages, an S3 server, code server, webserver, daemon and two workers, each with
+folders of its own below one that is gone at the end. Ctrl-C ends everything.
+"""
+
+from __future__ import annotations
+
+import shutil
+import signal
+import sys
+import tempfile
+import time
+from contextlib import ExitStack
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from sigma_impressions.demo.generate import FILE_DATE_PATTERN, PREFIX, export_period, last_export_day, resources
+from sigma_impressions.demo.object_store import EmbeddedObjectStore
+from sigma_impressions_tests.servers.cluster import Cluster
+from sigma_impressions_tests.servers.postgres import postgres_programs, running_postgres
+from sigma_impressions_tests.servers.redis import running_redis
+
+DAYS = 30
+EXPORTS, USAGE = "sigma-exports", "sigma-usage"
+
+
+def main(arguments: list[str]) -> str | int:
+    """Start everything and wait; what is wrong, or 0."""
+    task = arguments[0] if arguments else "run"
+    redis, postgres = shutil.which("redis-server"), postgres_programs()
+    if task not in ("run", "step") or len(arguments) > 1:
+        return "Say what a task of a worker is: run, or step"
+    if redis is None or postgres is None:
+        return "Redis and PostgreSQL are needed. Debian and Ubuntu: apt-get install redis-server postgresql"
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    with ExitStack() as running:
+        try:
+            folder = Path(running.enter_context(tempfile.TemporaryDirectory(prefix="sigma-impressions-")))
+            print("Starting Redis, PostgreSQL and an S3 server ...", flush=True)
+            store = running.enter_context(EmbeddedObjectStore(folder / "s3"))
+            broker = running.enter_context(running_redis(redis))
+            database = running.enter_context(running_postgres(postgres)).new_database()
+            cluster = running.enter_context(Cluster(folder, task, broker, database, filled(store, folder)))
+            print("Starting code server, webserver, daemon and two workers ...", flush=True)
+            for name in ("worker-1", "worker-2"):
+                cluster.start_worker(name)
+            cluster.start_control()
+            cluster.switch_on("new_export_files")
+            print(
+                f"""
+The Dagster UI: {cluster.url}
+  The sensor new_export_files is on: within a minute it asks for runs over {DAYS} days of exports.
+  Logs of the processes: {folder}/*/log
+  Database and report will lie in s3://{USAGE}/tables. To look into it:
+    export AWS_ENDPOINT_URL={store.endpoint_url} AWS_REGION={store.region}
+    export AWS_ACCESS_KEY_ID={store.access_key_id} AWS_SECRET_ACCESS_KEY={store.secret_access_key}
+Ctrl-C ends everything, and nothing of it is kept.""",
+                flush=True,
+            )
+            while True:
+                cluster.require_alive()
+                time.sleep(1)
+        except KeyboardInterrupt:
+            print("\nEnding everything ...", flush=True)
+    return 0
+
+
+def filled(store: EmbeddedObjectStore, folder: Path) -> dict[str, str]:
+    """Put exports into a bucket of a store; the settings for them, with the tables in another bucket."""
+    for bucket in (EXPORTS, USAGE):
+        store.create_bucket(bucket)
+    client, last = store.client(), last_export_day(datetime.now(UTC))
+    for key, data in export_period(last, DAYS):
+        client.put_object(Bucket=EXPORTS, Key=key, Body=data)
+    resources().write_parquet(folder / "sigma_resources.parquet")
+    return {
+        **store.environment(),
+        "SIGMA_IMPRESSIONS_BUCKET_URI": f"s3://{EXPORTS}/{PREFIX}",
+        "SIGMA_IMPRESSIONS_FILE_DATE_PATTERN": FILE_DATE_PATTERN,
+        "SIGMA_IMPRESSIONS_RESOURCES": str(folder / "sigma_resources.parquet"),
+        "SIGMA_IMPRESSIONS_STORAGE": f"s3://{USAGE}/tables",
+        "SIGMA_IMPRESSIONS_START_DATE": str(last - timedelta(days=DAYS - 1)),
+    }
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

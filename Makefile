@@ -104,8 +104,8 @@ DBT := examples/dbt/requirements
 lock: ## Write the lock files and constraints.txt anew from pyproject.toml (needs uv; ARGS=--upgrade for newer versions)
 	@command -v uv >/dev/null || { echo "uv is needed: pip install uv"; exit 1; }
 	$(LOCK) --all-extras --group dev --output-file requirements-test.txt $(ARGS)
-	$(LOCK) --extra demo --extra postgres --constraint requirements-test.txt --output-file requirements.txt $(ARGS)
-	$(LOCK) --extra postgres --extra warehouse --extra kubernetes --constraint requirements-test.txt \
+	$(LOCK) --extra celery --extra demo --extra postgres --constraint requirements-test.txt --output-file requirements.txt $(ARGS)
+	$(LOCK) --extra celery --extra postgres --extra warehouse --extra kubernetes --constraint requirements-test.txt \
 		--output-file deploy/requirements.txt $(ARGS)
 	{ echo '# The versions that this release of Sigma Impressions is tested with, for pip, pipx and uvx: -c constraints.txt'; \
 		sed -nE 's/^([a-z][^\\]*[^\\ ]) *\\?$$/\1/p' requirements-test.txt; } > constraints.txt

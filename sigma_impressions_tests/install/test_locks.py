@@ -49,9 +49,15 @@ def asked_for(*extras: str, groups: tuple[str, ...]) -> list[Requirement]:
 @pytest.mark.parametrize(
     ("lock", "asked"),
     [
-        (RUN, asked_for("demo", "postgres", groups=("build",))),
-        (IMAGE, asked_for("postgres", "warehouse", "kubernetes", groups=("build",))),
-        (TEST, asked_for("demo", "postgres", "datahub", "dagster-sigma", "kubernetes", groups=("build", "dev"))),
+        (RUN, asked_for("celery", "demo", "postgres", groups=("build",))),
+        (IMAGE, asked_for("celery", "postgres", "warehouse", "kubernetes", groups=("build",))),
+        (
+            TEST,
+            asked_for(
+                *("celery", "demo", "postgres", "datahub", "dagster-sigma", "kubernetes", "warehouse"),
+                groups=("build", "dev"),
+            ),
+        ),
         (DBT, [Requirement(line) for line in entries(DBT.with_suffix(".in"))]),
     ],
     ids=["run", "image", "test", "dbt"],

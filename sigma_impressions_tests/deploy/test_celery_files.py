@@ -1,0 +1,71 @@
+"""The files of `deploy/celery` agree with each other, with the settings and with Dagster."""
+
+from __future__ import annotations
+
+import re
+import runpy
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+import pytest
+import yaml
+from dagster._config import process_config
+from dagster._core.instance.config import dagster_instance_config_schema
+
+from sigma_impressions.defs.build import JOB_NAME
+from sigma_impressions.settings.declared import SETTINGS
+
+FOLDER = Path(__file__).parents[2] / "deploy" / "celery"
+START = (FOLDER / "start").read_text(encoding="utf-8")
+EXAMPLE = dict(re.findall(r"^([A-Z_]+)=(.*)$", (FOLDER / ".env.example").read_text(encoding="utf-8"), re.MULTILINE))
+
+
+def instance(task: str) -> dict[str, Any]:
+    found: dict[str, Any] = yaml.safe_load((FOLDER / task / "dagster.yaml").read_text(encoding="utf-8"))
+    return found
+
+
+@pytest.mark.parametrize("task", ["run", "step"])
+def test_dagster_understands_the_instance(task: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in EXAMPLE.items():
+        monkeypatch.setenv(name, value)
+    result = process_config(dagster_instance_config_schema(), instance(task))
+    assert result.success, result.errors
+
+
+def test_the_two_ways_differ_in_the_launcher_alone() -> None:
+    run, step = instance("run"), instance("step")
+    assert run.pop("run_launcher")["class"] == "CeleryRunLauncher"
+    assert run == step
+
+
+def test_the_example_has_what_is_needed_and_nothing_unknown() -> None:
+    needed = set(re.findall(r"\{(\w+):\?", START))
+    assert needed <= EXAMPLE.keys()
+    own = {name for name in EXAMPLE if not name.startswith("SIGMA_")}
+    assert own <= set(re.findall(r"\$\{?(\w+)", START))
+    assert EXAMPLE.keys() - own <= {setting.variable for setting in SETTINGS}
+
+
+def test_a_variable_that_is_missing_is_named(tmp_path: Path) -> None:
+    """And nothing is started or written."""
+    given = {**EXAMPLE, "DAGSTER_HOME": str(tmp_path / "home"), "CELERY_BROKER_URL": ""}
+    done = subprocess.run(
+        [str(FOLDER / "start"), "worker"],
+        env={"PATH": "/usr/bin:/bin", **given},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode != 0
+    assert "CELERY_BROKER_URL: is not set" in done.stderr
+    assert not (tmp_path / "home").exists()
+
+
+def test_where_a_task_is_a_step_all_runs_have_the_executor() -> None:
+    definitions: dg.Definitions = runpy.run_path(str(FOLDER / "step" / "definitions.py"))["defs"]
+    job = definitions.resolve_job_def(JOB_NAME)
+    assert job.executor_def is definitions.executor
+    assert job.executor_def.name == "celery"

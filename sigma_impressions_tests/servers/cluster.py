@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
@@ -88,12 +89,16 @@ class Cluster:
         self.start("worker", name)
 
     def start(self, program: str, name: str) -> None:
-        """Start a process of the deployment under a name, which is that of its folder."""
+        """Start a process of the deployment under a name, which is that of its folder.
+
+        It does not see the folders of those that are there already, where this user may hide them.
+        """
         own = self.folder / name
-        own.mkdir(parents=True, exist_ok=True)
+        others = [it for it in self.folder.glob("*/dagster_home") if it.parent != own]
+        (own / "dagster_home").mkdir(parents=True, exist_ok=True)
         with (own / "log").open("ab") as log:
             self.processes[name] = subprocess.Popen(
-                end_with_parent([str(START), program]),
+                end_with_parent([*_hiding([it.parent for it in others]), str(START), program]),
                 cwd=own,
                 env={
                     **self._environment,
@@ -131,6 +136,16 @@ class Cluster:
             if process.poll() is not None:
                 said = (self.folder / name / "log").read_text(encoding="utf-8", errors="replace")
                 raise RuntimeError(f"{name} has ended with exit code {process.returncode}:\n{said[-4000:]}")
+
+
+def _hiding(folders: Sequence[Path]) -> list[str]:
+    """What precedes a command whose process has other, empty folders in these places."""
+    unshare = shutil.which("unshare")
+    if unshare is None or os.geteuid() != 0 or not folders:
+        return []
+    # The names are arguments of the shell up to the empty one, where the command begins.
+    hide = 'while [ -n "$1" ]; do mount -t tmpfs none "$1"; shift; done; shift; exec "$@"'
+    return [unshare, "--mount", "sh", "-euc", hide, "sh", *map(str, folders), ""]
 
 
 def _signal(process: subprocess.Popen[bytes], number: int) -> None:

@@ -11,7 +11,9 @@ import dagster as dg
 import pytest
 
 from sigma_impressions.defs.build import JOB_NAME, build_definitions
-from sigma_impressions.demo.generate import export_period
+from sigma_impressions.defs.publish import DATABASE_ASSET
+from sigma_impressions.defs.report import REPORT_ASSET
+from sigma_impressions.demo.generate import export_files
 from sigma_impressions.insights.thresholds import DEFAULT_RULES
 from sigma_impressions.lake.tables import Tables
 from sigma_impressions.publish.contents import AllContents
@@ -45,40 +47,51 @@ def cache_of(folder: Path, number: int) -> dict[str, str]:
     return {"SIGMA_IMPRESSIONS_CACHE": str(folder / f"cache {number % MACHINES}")}
 
 
-def assert_published_of_all(stored: Tables) -> None:
-    """The published pair is one, and of what the tables hold now."""
+def assert_published_of_all(stored: Tables) -> str:
+    """The published pair is one, and of what the tables hold now; what it is made from."""
     with published_pair(stored.storage) as pair:
         current = AllContents(stored, DEFAULT_RULES, with_members=False).as_of(pair.publication.as_of)
         assert current.is_current
         assert pair.publication.made_from == current.made_from
+        return current.made_from
+
+
+PUBLISHING = [dg.AssetKey(DATABASE_ASSET), dg.AssetKey(REPORT_ASSET)]
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("selection", [PUBLISHING, pytest.param(None, marks=pytest.mark.soak)])
 def test_steps_on_several_machines_make_what_one_process_makes(
-    s3_storage: RemoteStorage, s3_bucket: Any, tmp_path: Path
+    selection: list[dg.AssetKey] | None, s3_storage: RemoteStorage, s3_bucket: Any, tmp_path: Path
 ) -> None:
     fill(s3_bucket, 2)
     days = [TODAY - timedelta(days=age) for age in range(3)]
     apart, together = tmp_path / "apart", tmp_path / "together"
     stored_in = {**settings(s3_bucket, apart), "SIGMA_IMPRESSIONS_STORAGE": s3_storage.uri}
-    Machine(apart, {**stored_in, **cache_of(apart, 0)}).run(pipeline(days))
+    first = Machine(apart, {**stored_in, **cache_of(apart, 0)})
+    first.run(pipeline(days))
     for number in range(MACHINES):
         with machine(apart, {**stored_in, **cache_of(apart, number)}) as stored:
             write_report(stored.storage, "Sigma Impressions")
-            assert_published_of_all(stored)
+            earlier = assert_published_of_all(stored)
     # A late file, after which what all have is older.
-    ((key, data), *_) = export_period(TODAY - timedelta(days=1), 1, seed=8)
+    ((key, data), *_) = export_files(TODAY - timedelta(days=1), seed=8)
     s3_bucket.put(key.replace("T00-30", "T00-31"), data)
+    if selection is not None:
+        # One machine has captured it, and published the database; the report is missing.
+        first.run(pipeline(days))
     with machine(apart, {**stored_in, **cache_of(apart, 0)}) as stored:
         with (
             dg.DagsterInstance.get() as instance,
             # The variables too: the server that forks the processes has those of who has started it first.
             dg.execute_job(
-                dg.build_reconstructable_job(__name__, job_on_another_machine.__name__, (dict(os.environ),)), instance
+                dg.build_reconstructable_job(__name__, job_on_another_machine.__name__, (dict(os.environ),)),
+                instance,
+                asset_selection=selection,
             ) as result,
         ):
             assert result.success
-        assert_published_of_all(stored)
+        assert assert_published_of_all(stored) != earlier
         found = contents(stored)
     one = Machine(together, settings(s3_bucket, together))
     one.run(pipeline(days))

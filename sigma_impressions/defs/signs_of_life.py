@@ -33,20 +33,26 @@ _CERTAIN_SILENCE: Final = timedelta(hours=6)
 
 @contextmanager
 def signs_of_life(instance: dg.DagsterInstance, run_id: str) -> Iterator[None]:
-    """Give signs of life of a run from another thread, until the caller is done, or its process dies."""
+    """Give signs of life of a run, the later ones from another thread, until the caller is done, or its process dies.
+
+    The first one is there before anything else is done: Dagster keeps all tags of a run in one text, so that of two
+    threads that add some at the same time one may undo what the other has added.
+    """
     done = threading.Event()
 
     def give() -> None:
-        while True:
-            try:
-                instance.add_run_tags(run_id, {ALIVE_TAG: datetime.now(UTC).isoformat(timespec="milliseconds")})
-            except Exception as error:
-                # What is wrong with Dagster's storage the steps say; here the next sign may be taken again.
-                logging.getLogger(__name__).warning("No sign of life could be given: %s", type(error).__name__)
-            if done.wait(_SECONDS_BETWEEN_SIGNS):
-                return
+        try:
+            instance.add_run_tags(run_id, {ALIVE_TAG: datetime.now(UTC).isoformat(timespec="milliseconds")})
+        except Exception as error:
+            # What is wrong with Dagster's storage the steps say; the next sign may be taken again.
+            logging.getLogger(__name__).warning("No sign of life could be given: %s", type(error).__name__)
 
-    thread = threading.Thread(target=give, name="signs of life", daemon=True)
+    def go_on() -> None:
+        while not done.wait(_SECONDS_BETWEEN_SIGNS):
+            give()
+
+    give()
+    thread = threading.Thread(target=go_on, name="signs of life", daemon=True)
     thread.start()
     try:
         yield

@@ -119,3 +119,11 @@ def test_a_run_gives_signs_while_it_runs(instance: dg.DagsterInstance, monkeypat
     assert done.success and seen[1] is not None
     after = instance.get_run_by_id(done.run_id)
     assert after is not None and ALIVE_TAG in after.tags
+
+
+def test_the_first_sign_is_there_before_a_step_begins(instance: dg.DagsterInstance) -> None:
+    """Nothing else is added to the tags at the same time, which would be lost, or lose it."""
+    run = started(instance, {})
+    with signs_of_life.signs_of_life(instance, run.run_id):
+        found = instance.get_run_by_id(run.run_id)
+        assert found is not None and ALIVE_TAG in found.tags

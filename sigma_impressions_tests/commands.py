@@ -10,8 +10,10 @@ import tempfile
 from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import pytest
+if TYPE_CHECKING:
+    import pytest
 
 KEPT = ("PATH", "HOME", "LANG", "TMPDIR")
 

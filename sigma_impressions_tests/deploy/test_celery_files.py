@@ -5,6 +5,9 @@ from __future__ import annotations
 import re
 import runpy
 import subprocess
+import sys
+import tomllib
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +16,8 @@ import pytest
 import yaml
 from dagster._config import process_config
 from dagster._core.instance.config import dagster_instance_config_schema
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
 from sigma_impressions.defs.build import JOB_NAME
 from sigma_impressions.settings.declared import SETTINGS
@@ -69,3 +74,18 @@ def test_where_a_task_is_a_step_all_runs_have_the_executor() -> None:
     job = definitions.resolve_job_def(JOB_NAME)
     assert job.executor_def is definitions.executor
     assert job.executor_def.name == "celery"
+
+
+def test_the_try_needs_nothing_that_only_tests_need() -> None:
+    """`make setup` is enough."""
+    project = tomllib.loads((FOLDER.parents[1] / "pyproject.toml").read_text(encoding="utf-8"))
+    of_tests = {canonicalize_name(Requirement(text).name) for text in project["dependency-groups"]["dev"]}
+    imported = f"import runpy, sys; runpy.run_path({str(FOLDER / 'try.py')!r}); print(*sys.modules)"
+    done = subprocess.run(
+        [sys.executable, "-c", imported], cwd=FOLDER.parents[1], capture_output=True, text=True, check=True
+    )
+    distributions = metadata.packages_distributions()
+    modules = {name.partition(".")[0] for name in done.stdout.split()}
+    needed = {canonicalize_name(name) for module in modules for name in distributions.get(module, ())}
+    assert "redis" in needed
+    assert needed & of_tests == set()

@@ -1,4 +1,4 @@
-"""The deployment with Celery: a scan by the sensor, a backfill, a killed worker, a late file; the same as one machine."""
+"""The deployment with Celery: a scan by the sensor, a backfill, a worker killed, a late file; as one machine."""
 
 from __future__ import annotations
 

@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from sigma_impressions.defs.build import JOB_NAME
 from sigma_impressions.demo.generate import export_files
 from sigma_impressions.exports.manifest import read_manifest
 from sigma_impressions_tests.conftest import RemoteStorage
@@ -33,7 +34,7 @@ UNDER_WAY = {"QUEUED", "NOT_STARTED", "STARTING", "STARTED", "CANCELING"}
 
 RUNS = """{ runsOrError { ... on Runs { results {
     runId status stepStats { status } tags { key value } } } } }"""
-ASSETS = """{ assetNodes(loadMaterializations: false) { assetKey { path } isPartitioned opNames } }"""
+ASSETS = """{ assetNodes(loadMaterializations: false) { assetKey { path } jobNames } }"""
 BACKFILL = """mutation { launchPartitionBackfill(backfillParams: { assetSelection: [%s], partitionNames: %s }) {
     __typename ... on LaunchBackfillSuccess { backfillId } ... on PythonError { message } } }"""
 BACKFILLS = """{ partitionBackfillsOrError { ... on PartitionBackfills { results { id status } } } }"""
@@ -54,9 +55,9 @@ class Ui:
         return found
 
     def backfill(self, wanted: Sequence[date]) -> None:
-        """Ask for all assets that have days."""
+        """Ask for all assets of the job: of some days those that have days, and then the others."""
         nodes = ask(self._cluster.url, ASSETS)["assetNodes"]
-        keys = [node["assetKey"]["path"] for node in nodes if node["isPartitioned"] and node["opNames"]]
+        keys = [node["assetKey"]["path"] for node in nodes if JOB_NAME in node["jobNames"]]
         assets = ", ".join(f"{{ path: {json.dumps(key)} }}" for key in keys)
         asked = BACKFILL % (assets, json.dumps(list(map(str, wanted))))
         launched = ask(self._cluster.url, asked)["launchPartitionBackfill"]

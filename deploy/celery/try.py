@@ -52,7 +52,8 @@ def main(arguments: list[str]) -> str | int:
             print(
                 f"""
 The Dagster UI: {cluster.url}
-  The sensor new_export_files is on: within a minute it asks for runs over {DAYS} days of exports.
+  The sensor new_export_files is on: within a minute or two it asks for the last six days. There are exports of
+  {DAYS} days: for the others select all assets, and materialize all partitions.
   Logs of the processes: {folder}/*/log
   Database and report will lie in s3://{USAGE}/tables. To look into it:
     export AWS_ENDPOINT_URL={store.endpoint_url} AWS_REGION={store.region}

@@ -17,14 +17,13 @@ from contextlib import ExitStack
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from sigma_impressions.demo.generate import FILE_DATE_PATTERN, PREFIX, export_period, last_export_day, resources
+from sigma_impressions.demo.generate import export_period, last_export_day, resources
 from sigma_impressions.demo.object_store import EmbeddedObjectStore
-from sigma_impressions_tests.servers.cluster import Cluster
+from sigma_impressions_tests.servers.cluster import USAGE, Cluster, filled
 from sigma_impressions_tests.servers.postgres import postgres_programs, running_postgres
 from sigma_impressions_tests.servers.redis import running_redis
 
 DAYS = 30
-EXPORTS, USAGE = "sigma-exports", "sigma-usage"
 
 
 def main(arguments: list[str]) -> str | int:
@@ -43,7 +42,10 @@ def main(arguments: list[str]) -> str | int:
             store = running.enter_context(EmbeddedObjectStore(folder / "s3"))
             broker = running.enter_context(running_redis(redis))
             database = running.enter_context(running_postgres(postgres)).new_database()
-            cluster = running.enter_context(Cluster(folder, task, broker, database, filled(store, folder)))
+            last = last_export_day(datetime.now(UTC))
+            settings = filled(store, folder, export_period(last, DAYS), resources())
+            settings["SIGMA_IMPRESSIONS_START_DATE"] = str(last - timedelta(days=DAYS - 1))
+            cluster = running.enter_context(Cluster(folder, task, broker, database, settings))
             print("Starting code server, webserver, daemon and two workers ...", flush=True)
             for name in ("worker-1", "worker-2"):
                 cluster.start_worker(name)
@@ -67,24 +69,6 @@ Ctrl-C ends everything, and nothing of it is kept.""",
         except KeyboardInterrupt:
             print("\nEnding everything ...", flush=True)
     return 0
-
-
-def filled(store: EmbeddedObjectStore, folder: Path) -> dict[str, str]:
-    """Put exports into a bucket of a store; the settings for them, with the tables in another bucket."""
-    for bucket in (EXPORTS, USAGE):
-        store.create_bucket(bucket)
-    client, last = store.client(), last_export_day(datetime.now(UTC))
-    for key, data in export_period(last, DAYS):
-        client.put_object(Bucket=EXPORTS, Key=key, Body=data)
-    resources().write_parquet(folder / "sigma_resources.parquet")
-    return {
-        **store.environment(),
-        "SIGMA_IMPRESSIONS_BUCKET_URI": f"s3://{EXPORTS}/{PREFIX}",
-        "SIGMA_IMPRESSIONS_FILE_DATE_PATTERN": FILE_DATE_PATTERN,
-        "SIGMA_IMPRESSIONS_RESOURCES": str(folder / "sigma_resources.parquet"),
-        "SIGMA_IMPRESSIONS_STORAGE": f"s3://{USAGE}/tables",
-        "SIGMA_IMPRESSIONS_START_DATE": str(last - timedelta(days=DAYS - 1)),
-    }
 
 
 if __name__ == "__main__":

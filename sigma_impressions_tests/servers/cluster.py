@@ -8,14 +8,18 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Literal, Self
 
+import polars as pl
+from celery import Celery
+
 from sigma_impressions.dagster_ui import HOST, free_port
-from sigma_impressions.demo.object_store import end_with_parent
+from sigma_impressions.demo.generate import FILE_DATE_PATTERN, PREFIX
+from sigma_impressions.demo.object_store import EmbeddedObjectStore, end_with_parent
 from sigma_impressions_tests.commands import KEPT
 from sigma_impressions_tests.graphql import ask, await_server
 
@@ -24,6 +28,10 @@ START = PROJECT / "deploy" / "celery" / "start"
 
 Task = Literal["run", "step"]
 """What a task of a worker is."""
+
+_EXPORTS = "sigma-exports"
+USAGE = "sigma-usage"
+"""The bucket of the tables of a deployment for trying."""
 
 _START_SECONDS = 120
 _END_SECONDS = 20
@@ -114,6 +122,19 @@ class Cluster:
                 start_new_session=True,
             )
 
+    def ready(self) -> int:
+        """How many workers there are, as they say themselves."""
+        return len(self._tasks())
+
+    def busy(self) -> list[str]:
+        """The workers that are at a task."""
+        return sorted(name for name, tasks in self._tasks().items() if tasks)
+
+    def _tasks(self) -> dict[str, list[object]]:
+        with Celery(broker=self._environment["CELERY_BROKER_URL"]) as app:
+            active: dict[str, list[object]] = app.control.inspect(timeout=2).active() or {}
+        return {name.partition("@")[0]: tasks for name, tasks in active.items()}
+
     def kill(self, name: str) -> None:
         """End a process and those that it has started, at once, as a machine does that loses its power."""
         process = self.processes.pop(name)
@@ -136,6 +157,25 @@ class Cluster:
             if process.poll() is not None:
                 said = (self.folder / name / "log").read_text(encoding="utf-8", errors="replace")
                 raise RuntimeError(f"{name} has ended with exit code {process.returncode}:\n{said[-4000:]}")
+
+
+def filled(
+    store: EmbeddedObjectStore, folder: Path, exports: Iterable[tuple[str, bytes]], known: pl.DataFrame
+) -> dict[str, str]:
+    """Put exports into a bucket of a store; the settings for them, with the tables in another bucket."""
+    for bucket in (_EXPORTS, USAGE):
+        store.create_bucket(bucket)
+    client = store.client()
+    for key, data in exports:
+        client.put_object(Bucket=_EXPORTS, Key=key, Body=data)
+    known.write_parquet(folder / "sigma_resources.parquet")
+    return {
+        **store.environment(),
+        "SIGMA_IMPRESSIONS_BUCKET_URI": f"s3://{_EXPORTS}/{PREFIX}",
+        "SIGMA_IMPRESSIONS_FILE_DATE_PATTERN": FILE_DATE_PATTERN,
+        "SIGMA_IMPRESSIONS_RESOURCES": str(folder / "sigma_resources.parquet"),
+        "SIGMA_IMPRESSIONS_STORAGE": f"s3://{USAGE}/tables",
+    }
 
 
 def _hiding(folders: Sequence[Path]) -> list[str]:

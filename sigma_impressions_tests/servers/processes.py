@@ -162,14 +162,18 @@ def _publisher(name: str, files: int) -> None:
         publish_settled(stored, "largest", [], None, report=print, companion=companion)
 
 
-def reader(files: int) -> Work:
-    """Read the published pair again and again, until it shows so many files; it never shows an older one."""
-    return _reader, (files,)
+def reader(files: int, *, is_refused_at_times: bool = False) -> Work:
+    """Read the published pair again and again, until it shows so many files; it never shows an older one.
+
+    At times there may be none: before the first one, and after a publisher was killed, until the next one is done.
+    """
+    return _reader, (files, is_refused_at_times)
 
 
-def _reader(files: int) -> None:
+def _reader(files: int, is_refused_at_times: bool) -> None:
     import duckdb
 
+    from sigma_impressions.errors import ReportError
     from sigma_impressions.report.write import published_pair
     from sigma_impressions.settings.read import environment_values, read_settings
     from sigma_impressions.wiring import storage
@@ -177,11 +181,16 @@ def _reader(files: int) -> None:
     stored = storage(read_settings(environment_values(os.environ)))
     seen = [(datetime.min.replace(tzinfo=UTC), 0)]
     while seen[-1][1] < files:
-        with published_pair(stored) as pair:
-            # In its bottom the page tells of all inputs, as the database does.
-            assert pair.publication.made_from in pair.report.read_text(encoding="utf-8")
-            with duckdb.connect(str(pair.database), read_only=True) as connection:
-                ((counted,),) = connection.execute("SELECT count(*) FROM export_files").fetchall()
+        try:
+            with published_pair(stored) as pair:
+                # In its bottom the page tells of all inputs, as the database does.
+                assert pair.publication.made_from in pair.report.read_text(encoding="utf-8")
+                with duckdb.connect(str(pair.database), read_only=True) as connection:
+                    ((counted,),) = connection.execute("SELECT count(*) FROM export_files").fetchall()
+        except ReportError:
+            if not is_refused_at_times:
+                raise
+            continue
         found = pair.publication.published_at, counted
         if found != seen[-1]:
             assert found[0] > seen[-1][0], f"{found} after {seen}"

@@ -15,7 +15,20 @@ from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 
-from bench import discovery, growth, listing, normalize, publication, report, small_files, waits, warehouse, windows
+from bench import (
+    discovery,
+    growth,
+    listing,
+    normalize,
+    publication,
+    report,
+    scale,
+    small_files,
+    waits,
+    warehouse,
+    windows,
+    workers,
+)
 
 RESULTS = Path(__file__).with_name("RESULTS.md")
 
@@ -23,11 +36,13 @@ SECTIONS: dict[str, Callable[..., Iterator[str]]] = {
     "normalize": normalize.lines,
     "small_files": small_files.lines,
     "windows": windows.lines,
+    "scale": scale.lines,
     "growth": growth.lines,
     "listing": listing.lines,
     "discovery": discovery.lines,
     "publication": publication.lines,
     "warehouse": warehouse.lines,
+    "workers": workers.lines,
     "waits": waits.lines,
     "report": report.lines,
 }

@@ -22,10 +22,13 @@ WINDOW = 60
 _SHORT = "short"
 _LONG_HISTORY = 365
 _LATE_DATES = 6
+_LATE_SHARE = 50
+"""Every so-many-th row of these dates is written late."""
 _ROUNDS = 3
 _PEERS = {"naive SQL": "naive", "polars": "polars"}
 
-_MODULE = "bench.windows"
+MODULE = "bench.windows"
+"""Where the functions of processes of their own are."""
 
 
 def lines(folder: Path, large: bool, before: Path | None = None) -> Iterator[str]:
@@ -76,7 +79,7 @@ def published(folder: Path, storage: Path) -> None:
     """Put a storage of a whole window, as of each of its days, into `storage`, by way of the histories in `folder`."""
     _, ways = _histories(folder / _SHORT, WINDOW)
     _link(ways["increment"][0], storage)
-    measure((_MODULE, "publish", str(storage), str(LAST_DAY)))
+    measure((MODULE, "publish", str(storage), str(LAST_DAY)))
 
 
 _Ways = dict[str, tuple[Path, str, Path | None]]
@@ -103,7 +106,7 @@ def _build_histories(known: Path, grown: Path, late: Path, days: int, checkout: 
     """Write the storages: all days but the last; then the last; then also a late file. The first one's build."""
 
     def run(function: str, storage: Path, *days: date) -> Measured:
-        return measure((_MODULE, function, str(storage), *map(str, days)), checkout=checkout)
+        return measure((MODULE, function, str(storage), *map(str, days)), checkout=checkout)
 
     first, last = LAST_DAY - timedelta(days=days - 1), LAST_DAY
     before = last - timedelta(days=1)
@@ -125,7 +128,7 @@ def _compare(folder: Path, ways: _Ways, rounds: int) -> dict[str, Measured]:
             copy = folder / "copy"
             shutil.rmtree(copy, ignore_errors=True)  # of a measurement that was broken off
             _link(storage, copy)
-            result = measure((_MODULE, function, str(copy), str(LAST_DAY)), checkout=checkout)
+            result = measure((MODULE, function, str(copy), str(LAST_DAY)), checkout=checkout)
             shutil.rmtree(copy)
             results[way].append(result)
     return {way: sorted(runs, key=lambda run: run.seconds)[rounds // 2] for way, runs in results.items()}
@@ -139,7 +142,7 @@ def _link(source: Path, target: Path) -> None:
 # --- in a process of their own
 
 
-def generate(storage: Path, first: str, last: str) -> None:
+def generate(storage: Path, first: str, last: str, rows: str = str(ROWS)) -> None:
     from bench.history import History, add_days
     from sigma_impressions.lake.tables import Tables
     from sigma_impressions.upstream.snapshots import capture_snapshot
@@ -147,10 +150,10 @@ def generate(storage: Path, first: str, last: str) -> None:
     tables, history = Tables(storage), History()
     begin, end = date.fromisoformat(first), date.fromisoformat(last)
     capture_snapshot(tables, history.resources(), "bench", datetime(2026, 1, 1, tzinfo=UTC))
-    add_days(tables, history, [begin + timedelta(days=n) for n in range((end - begin).days + 1)], ROWS)
+    add_days(tables, history, [begin + timedelta(days=n) for n in range((end - begin).days + 1)], int(rows))
 
 
-def generate_late(storage: Path, last: str) -> None:
+def generate_late(storage: Path, last: str, rows: str = str(ROWS)) -> None:
     import polars as pl
 
     from bench.history import History, add_file
@@ -159,7 +162,7 @@ def generate_late(storage: Path, last: str) -> None:
     history, end = History(), date.fromisoformat(last)
     # Days that differ from those that are known, so that the views are new.
     parts = [
-        history.rows(end - timedelta(days=back), 20_000).with_columns(count=pl.lit(2, pl.Int64))
+        history.rows(end - timedelta(days=back), int(rows) // _LATE_SHARE).with_columns(count=pl.lit(2, pl.Int64))
         for back in range(_LATE_DATES)
     ]
     add_file(Tables(storage), "late.csv", end, pl.concat(parts))
@@ -172,25 +175,26 @@ def daily(storage: Path, as_of: str) -> None:
     refresh_daily_impressions(Tables(storage), "largest")
 
 
-def build(storage: Path, first: str, last: str) -> None:
+def build(storage: Path, first: str, last: str, gigabytes: str = "1") -> None:
     begin, end = date.fromisoformat(first), date.fromisoformat(last)
-    _publish(storage, [begin + timedelta(days=n) for n in range((end - begin).days + 1)])
+    _publish(storage, [begin + timedelta(days=n) for n in range((end - begin).days + 1)], int(gigabytes))
 
 
 def publish(storage: Path, as_of: str) -> None:
     _publish(storage, [date.fromisoformat(as_of)])
 
 
-def _publish(storage: Path, as_of_dates: Sequence[date]) -> None:
+def _publish(storage: Path, as_of_dates: Sequence[date], gigabytes: int = 1) -> None:
+    from sigma_impressions.lake.engine import Limits
     from sigma_impressions.lake.tables import Tables
     from sigma_impressions.metrics.as_of import refresh_metrics
     from sigma_impressions.metrics.daily import refresh_daily_impressions
     from sigma_impressions.publish.settle import publish_settled
 
-    tables = Tables(storage)
-    refresh_daily_impressions(tables, "largest")
-    refresh_metrics(tables, as_of_dates)
-    publish_settled(tables, "largest", as_of_dates, None, report=print)
+    tables, limits = Tables(storage), Limits(gigabytes)
+    refresh_daily_impressions(tables, "largest", limits)
+    refresh_metrics(tables, as_of_dates, limits)
+    publish_settled(tables, "largest", as_of_dates, None, report=print, limits=limits)
 
 
 def publish_again(storage: Path, as_of: str) -> None:

@@ -57,6 +57,7 @@ def test_a_link_shows_the_same_again(seen: Seen, report: Path) -> None:
     page.get_by_role("link", name="People", exact=True).click()
     expect(page.locator("#lead-note")).to_contain_text("in Acme/Sales, by the team Finance")
     assert page.url.endswith("#people&period=14&folder=Acme%2FSales&team=Finance")
+    expect(page.locator("#people")).to_be_in_viewport()
     assert abs(top_of(page, "#people")) < 30
     expect(page.locator("tr.elements")).to_have_count(0)
 

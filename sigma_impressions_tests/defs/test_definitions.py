@@ -222,8 +222,8 @@ def test_a_run_reads_the_variables_when_it_starts(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setenv("SIGMA_IMPRESSIONS_BUCKET_URI", "s3://first/exports")
     source = SigmaSource.from_environment()
     monkeypatch.setenv("SIGMA_IMPRESSIONS_BUCKET_URI", "s3://second/exports")
-    resolved = source.process_config_and_initialize()
-    assert str(resolved.settings().bucket_uri) == "s3://second/exports/"
+    with source.process_config_and_initialize_cm() as resolved:
+        assert str(resolved.settings().bucket_uri) == "s3://second/exports/"
 
 
 @pytest.mark.parametrize(

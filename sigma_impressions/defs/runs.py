@@ -18,7 +18,7 @@ from dagster._core.storage.tags import (
     PARTITION_NAME_TAG,
 )
 
-from sigma_impressions.defs.signs_of_life import silence_of
+from sigma_impressions.defs.silence import forget_others, silence_of
 from sigma_impressions.exports.sensor import ScanRun
 from sigma_impressions.texts import plain
 from sigma_impressions.waiting import waiting_for
@@ -210,8 +210,11 @@ def end_dead_runs(instance: dg.DagsterInstance) -> int:
     Dagster's daemon cannot tell of those that no launcher of its own has started, and not all launchers know.
     """
     ended = 0
-    for run in instance.get_runs(dg.RunsFilter(statuses=[dg.DagsterRunStatus.STARTED])):
-        reason = "Its process is gone." if has_died(run) else silence_of(instance, run)
+    started = instance.get_run_records(dg.RunsFilter(statuses=[dg.DagsterRunStatus.STARTED]))
+    forget_others(record.dagster_run for record in started)
+    for record in started:
+        run, began = record.dagster_run, time_of(record.start_time) or created_at(record)
+        reason = "Its process is gone." if has_died(run) else silence_of(instance, run, began)
         if reason:
             instance.report_run_failed(run, reason)
             instance.event_log_storage.free_concurrency_slots_for_run(run.run_id)
@@ -222,8 +225,9 @@ def end_dead_runs(instance: dg.DagsterInstance) -> int:
 def has_died(run: dg.DagsterRun) -> bool:
     """Whether a run counts as started, and its process of this host is gone."""
     host, _, process = run.tags.get(PROCESS_TAG, "").rpartition("/")
-    is_started = run.status == dg.DagsterRunStatus.STARTED
-    return is_started and host == socket.gethostname() and not _is_alive(int(process))
+    # One that is tried again, by Dagster, has the tags of the one before.
+    is_own = run.status == dg.DagsterRunStatus.STARTED and run.parent_run_id is None
+    return is_own and host == socket.gethostname() and not _is_alive(int(process))
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,93 @@
+"""Which runs have given no sign of life for so long that nobody has to wait for them any more."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable
+from datetime import UTC, datetime, timedelta
+from typing import Final, NamedTuple
+
+import dagster as dg
+from dagster._core.execution.stats import StepEventStatus
+
+from sigma_impressions.clock import minute
+from sigma_impressions.defs.sigma_source import SigmaSource
+from sigma_impressions.defs.signs_of_life import ALIVE_TAG
+
+SILENCE: Final = timedelta(minutes=5)
+"""How long a run may give no sign while a step of it runs."""
+
+SILENCE_BETWEEN_STEPS: Final = timedelta(minutes=30)
+"""The same while none runs: where steps are executed by workers, the next one may wait for one of them."""
+
+_CERTAIN_SILENCE: Final = timedelta(hours=6)
+"""The same by the clock, for who looks for the first time; more than clocks differ."""
+
+_LONGEST_BETWEEN_LOOKS: Final = 120.0
+"""How many seconds count that have passed since the last look: who could not look before, because Dagster's storage
+was away or this machine asleep, does not know that there was no sign, and the run could give none either."""
+
+
+class _Seen(NamedTuple):
+    sign: str
+    silent: float
+    """For how many seconds this process has seen no other one."""
+    looked: float
+    """When it looked last, by `time.monotonic`."""
+
+
+_seen: dict[str, _Seen] = {}
+"""The last sign of each run, as this process has seen it: clocks of two machines need not agree."""
+
+
+def silence_of(instance: dg.DagsterInstance, run: dg.DagsterRun, began: datetime) -> str | None:
+    """What to say of a run that counts as started, since `began`, and has given no sign for too long; else None.
+
+    Only steps that use a `SigmaSource` give signs. A run that has others too is left alone while none of these runs.
+    """
+    # A run that is tried again begins with the tags of the one before.
+    given = datetime.fromisoformat(run.tags[ALIVE_TAG]) if ALIVE_TAG in run.tags else began
+    since = max(given, began)
+    sign, now, before = run.tags.get(ALIVE_TAG, ""), time.monotonic(), _seen.get(run.run_id)
+    silent = 0.0
+    if before is not None and before.sign == sign:
+        silent = before.silent + min(now - before.looked, _LONGEST_BETWEEN_LOOKS)
+    _seen[run.run_id] = _Seen(sign, silent, now)
+    watched = timedelta(seconds=silent)
+    is_certain = before is None and datetime.now(UTC) - since >= _CERTAIN_SILENCE
+    if not is_certain and watched < SILENCE:
+        return None
+    longest = _longest_silence(instance, run)
+    if longest is None or not (is_certain or watched >= longest):
+        return None
+    return (
+        f"It has given no sign of life since {minute(since)}: its process or its machine is gone, or no worker has "
+        "taken its next step."
+    )
+
+
+def forget_others(runs: Iterable[dg.DagsterRun]) -> None:
+    """Forget the signs of all runs but these, which are under way."""
+    for run_id in _seen.keys() - {run.run_id for run in runs}:
+        _seen.pop(run_id, None)
+
+
+def _longest_silence(instance: dg.DagsterInstance, run: dg.DagsterRun) -> timedelta | None:
+    """How long a run may give no sign, as it stands; None if it need not give any."""
+    gives = _steps_by_signs(instance, run)
+    steps = instance.get_run_step_stats(run.run_id)
+    if any(gives.get(step.step_key) for step in steps if step.status == StepEventStatus.IN_PROGRESS):
+        return SILENCE
+    return SILENCE_BETWEEN_STEPS if gives and all(gives.values()) else None
+
+
+def _steps_by_signs(instance: dg.DagsterInstance, run: dg.DagsterRun) -> dict[str, bool]:
+    """Of each step of a run, whether it gives signs of life, as the definition of its job was when it began."""
+    if run.job_snapshot_id is None:
+        return {}
+    job = instance.get_job_snapshot(run.job_snapshot_id)
+    resources = [resource for mode in job.mode_def_snaps for resource in mode.resource_def_snaps]
+    sources = {resource.name for resource in resources if resource.description == SigmaSource.__doc__}
+    ops = {op.name: not sources.isdisjoint(op.required_resource_keys) for op in job.node_defs_snapshot.op_def_snaps}
+    nodes = job.dep_structure_snapshot.node_invocation_snaps
+    return {node.node_name: ops.get(node.node_def_name, False) for node in nodes}

@@ -53,14 +53,12 @@ class Ui:
         """Wait until no run is under way or asked for."""
 
         def has_ended() -> bool:
-            return not self._is_backfilling() and not any(run["status"] in _UNDER_WAY for run in self.runs())
+            backfills = ask(self._cluster.url, _BACKFILLS)["partitionBackfillsOrError"]["results"]
+            going_on = any(it["status"] in ("REQUESTED", "FAILING", "CANCELING") for it in backfills)
+            return not going_on and not any(run["status"] in _UNDER_WAY for run in self.runs())
 
         self.wait(has_ended)
 
     def has_work(self) -> bool:
-        """Whether there is a run that nobody has begun with, or will be."""
-        return self._is_backfilling() or any(run["status"] in _UNDER_WAY - {"STARTED"} for run in self.runs())
-
-    def _is_backfilling(self) -> bool:
-        backfills = ask(self._cluster.url, _BACKFILLS)["partitionBackfillsOrError"]["results"]
-        return any(it["status"] in ("REQUESTED", "FAILING", "CANCELING") for it in backfills)
+        """Whether there is a run that nobody has begun with."""
+        return any(run["status"] in _UNDER_WAY - {"STARTED"} for run in self.runs())

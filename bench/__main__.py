@@ -53,7 +53,7 @@ Its first line is the heading."""
 _COMPARED = ("normalize", "windows")
 """Sections that can measure another checkout in the same rounds."""
 
-_KEEPING = ("windows", "warehouse")
+_KEEPING = ("windows", "scale", "warehouse")
 """Sections of the histories that can be kept: those of the first one."""
 
 _INTRODUCTION = """# Measured

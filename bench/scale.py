@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator
 from datetime import date, timedelta
 from pathlib import Path
@@ -13,6 +14,9 @@ from bench.stock import stock_of
 from bench.windows import LAST_DAY, WINDOW
 from sigma_impressions.lake.schemas import ALL_TABLES
 from sigma_impressions.lake.tables import Tables
+
+_FIRST, _BEFORE = LAST_DAY - timedelta(days=WINDOW - 1), LAST_DAY - timedelta(days=1)
+"""The days that are known at the beginning."""
 
 
 class _Size(NamedTuple):
@@ -36,7 +40,10 @@ def lines(folder: Path, large: bool) -> Iterator[str]:
     yield "| rows a day | limit | way | seconds | seconds a million | peak memory | tables, a day |"
     yield "| --- | --- | --- | --- | --- | --- | --- |"
     for size in _SIZES if large else _SIZES[:1]:
-        storage = folder / f"{size.rows} rows"
+        known, storage = folder / f"{size.rows} rows", folder / "measured"
+        shutil.rmtree(storage, ignore_errors=True)  # of a measurement that was broken off
+        _generate(known, size)
+        windows.link(known, storage)
         results = _measure(storage, size)
         each_day = sum(stock_of(Tables(storage), table).bytes for table in ALL_TABLES) / WINDOW
         for way, measured in results.items():
@@ -44,19 +51,26 @@ def lines(folder: Path, large: bool) -> Iterator[str]:
                 f"| {size.rows:,} | {size.gigabytes} GB | {way} | {measured.seconds:.1f} "
                 f"| {measured.seconds / size.rows * 1e6:.1f} | {measured.memory} | {each_day / 1e6:.0f} MB |"
             )
+        shutil.rmtree(storage)
+
+
+def _generate(known: Path, size: _Size) -> None:
+    """Write the rows of all days but the last, which a folder that was kept has already."""
+    if not known.exists():
+        incomplete = known.with_suffix(".incomplete")
+        shutil.rmtree(incomplete, ignore_errors=True)
+        measure((windows.MODULE, "generate", str(incomplete), str(_FIRST), str(_BEFORE), str(size.rows)))
+        incomplete.rename(known)
 
 
 def _measure(storage: Path, size: _Size) -> dict[str, Measured]:
-    first, before = LAST_DAY - timedelta(days=WINDOW - 1), LAST_DAY - timedelta(days=1)
-
     def run(function: str, *arguments: object) -> Measured:
         return measure((windows.MODULE, function, str(storage), *map(str, arguments)))
 
     def publish(*days: date) -> Measured:
         return run("build", *days, size.gigabytes)
 
-    run("generate", first, before, size.rows)
-    results = {"first build": publish(first, before)}
+    results = {"first build": publish(_FIRST, _BEFORE)}
     run("generate", LAST_DAY, LAST_DAY, size.rows)
     results["a new day"] = publish(LAST_DAY, LAST_DAY)
     run("generate_late", LAST_DAY, size.rows)

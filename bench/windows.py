@@ -78,7 +78,7 @@ def _row(days: int, way: str, measured: Measured, reference: Measured) -> str:
 def published(folder: Path, storage: Path) -> None:
     """Put a storage of a whole window, as of each of its days, into `storage`, by way of the histories in `folder`."""
     _, ways = _histories(folder / _SHORT, WINDOW)
-    _link(ways["increment"][0], storage)
+    link(ways["increment"][0], storage)
     measure((MODULE, "publish", str(storage), str(LAST_DAY)))
 
 
@@ -112,9 +112,9 @@ def _build_histories(known: Path, grown: Path, late: Path, days: int, checkout: 
     before = last - timedelta(days=1)
     run("generate", known, first, before)
     first_build = run("build", known, first, before)
-    _link(known, grown)
+    link(known, grown)
     run("generate", grown, last, last)
-    _link(grown, late)
+    link(grown, late)
     run("publish", late, last)
     run("generate_late", late, last)
     return first_build
@@ -127,14 +127,14 @@ def _compare(folder: Path, ways: _Ways, rounds: int) -> dict[str, Measured]:
         for way, (storage, function, checkout) in ways.items():
             copy = folder / "copy"
             shutil.rmtree(copy, ignore_errors=True)  # of a measurement that was broken off
-            _link(storage, copy)
+            link(storage, copy)
             result = measure((MODULE, function, str(copy), str(LAST_DAY)), checkout=checkout)
             shutil.rmtree(copy)
             results[way].append(result)
     return {way: sorted(runs, key=lambda run: run.seconds)[rounds // 2] for way, runs in results.items()}
 
 
-def _link(source: Path, target: Path) -> None:
+def link(source: Path, target: Path) -> None:
     """A copy of a storage that shares its files, which never change."""
     shutil.copytree(source, target, copy_function=os.link)
 

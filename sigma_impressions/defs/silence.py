@@ -9,6 +9,7 @@ from typing import Final, NamedTuple
 
 import dagster as dg
 from dagster._core.execution.stats import StepEventStatus
+from dagster._core.snap import JobSnap
 
 from sigma_impressions.clock import minute
 from sigma_impressions.defs.sigma_source import SigmaSource
@@ -72,20 +73,26 @@ def forget_others(runs: Iterable[dg.DagsterRun]) -> None:
         _seen.pop(run_id, None)
 
 
+_known: dict[str, dict[str, bool]] = {}
+"""What `_steps_by_signs` has found, by the snapshot of the job: of an instance with many others it reads each once."""
+
+
 def _longest_silence(instance: dg.DagsterInstance, run: dg.DagsterRun) -> timedelta | None:
     """How long a run may give no sign, as it stands; None if it need not give any."""
-    gives = _steps_by_signs(instance, run)
+    if (job := run.job_snapshot_id) is None:
+        return None
+    if (gives := _known.get(job)) is None:
+        gives = _known[job] = _steps_by_signs(instance.get_job_snapshot(job))
+    if not any(gives.values()):
+        return None
     steps = instance.get_run_step_stats(run.run_id)
     if any(gives.get(step.step_key) for step in steps if step.status == StepEventStatus.IN_PROGRESS):
         return SILENCE
-    return SILENCE_BETWEEN_STEPS if gives and all(gives.values()) else None
+    return SILENCE_BETWEEN_STEPS if all(gives.values()) else None
 
 
-def _steps_by_signs(instance: dg.DagsterInstance, run: dg.DagsterRun) -> dict[str, bool]:
-    """Of each step of a run, whether it gives signs of life, as the definition of its job was when it began."""
-    if run.job_snapshot_id is None:
-        return {}
-    job = instance.get_job_snapshot(run.job_snapshot_id)
+def _steps_by_signs(job: JobSnap) -> dict[str, bool]:
+    """Of each step of a job, whether it gives signs of life."""
     resources = [resource for mode in job.mode_def_snaps for resource in mode.resource_def_snaps]
     sources = {resource.name for resource in resources if resource.description == SigmaSource.__doc__}
     ops = {op.name: not sources.isdisjoint(op.required_resource_keys) for op in job.node_defs_snapshot.op_def_snaps}

@@ -16,7 +16,10 @@ from typing import Final
 import dagster as dg
 
 ALIVE_TAG: Final = "sigma_impressions/alive_at"
-"""When a process that executes steps of the run has last said that it is there, by its own clock."""
+"""When a process that executes steps of the run has last said that it is there, by its own clock; and `ENDED`."""
+
+ENDED: Final = "/ended"
+"""Stands behind the last sign of a process, which has done what it had to: the run, or one step of several."""
 
 _SECONDS_BETWEEN_SIGNS: Final = 60.0
 
@@ -30,9 +33,9 @@ def signs_of_life(instance: dg.DagsterInstance, run_id: str) -> Iterator[None]:
     """
     done = threading.Event()
 
-    def give() -> None:
+    def give(end: str = "") -> None:
         try:
-            instance.add_run_tags(run_id, {ALIVE_TAG: datetime.now(UTC).isoformat(timespec="milliseconds")})
+            instance.add_run_tags(run_id, {ALIVE_TAG: datetime.now(UTC).isoformat(timespec="milliseconds") + end})
         except Exception as error:
             # What is wrong with Dagster's storage the steps say; the next sign may be taken again.
             logging.getLogger(__name__).warning("No sign of life could be given: %s", type(error).__name__)
@@ -49,3 +52,4 @@ def signs_of_life(instance: dg.DagsterInstance, run_id: str) -> Iterator[None]:
     finally:
         done.set()
         thread.join()
+        give(ENDED)

@@ -13,13 +13,13 @@ from dagster._core.snap import JobSnap
 
 from sigma_impressions.clock import minute
 from sigma_impressions.defs.sigma_source import SigmaSource
-from sigma_impressions.defs.signs_of_life import ALIVE_TAG
+from sigma_impressions.defs.signs_of_life import ALIVE_TAG, ENDED
 
 SILENCE: Final = timedelta(minutes=5)
-"""How long a run may give no sign while a step of it runs."""
+"""How long a run may give no sign once a process of it has given one, until that has done what it had to."""
 
 SILENCE_BETWEEN_STEPS: Final = timedelta(minutes=30)
-"""The same while none runs: where steps are executed by workers, the next one may wait for one of them."""
+"""The same while there is none: where steps are executed by workers, the next one may wait for one of them."""
 
 _CERTAIN_SILENCE: Final = timedelta(hours=6)
 """The same by the clock, for who looks for the first time; more than clocks differ."""
@@ -46,10 +46,9 @@ def silence_of(instance: dg.DagsterInstance, run: dg.DagsterRun, began: datetime
 
     Only steps that use a `SigmaSource` give signs. A run that has others too is left alone while none of these runs.
     """
-    # A run that is tried again begins with the tags of the one before.
-    given = datetime.fromisoformat(run.tags[ALIVE_TAG]) if ALIVE_TAG in run.tags else began
-    since = max(given, began)
+    # A run that is tried again begins with the sign of the one before.
     sign, now, before = run.tags.get(ALIVE_TAG, ""), time.monotonic(), _seen.get(run.run_id)
+    since = max(datetime.fromisoformat(sign.removesuffix(ENDED)), began) if sign else began
     silent = 0.0
     if before is not None and before.sign == sign:
         silent = before.silent + min(now - before.looked, _LONGEST_BETWEEN_LOOKS)
@@ -85,10 +84,20 @@ def _longest_silence(instance: dg.DagsterInstance, run: dg.DagsterRun) -> timede
         gives = _known[job] = _steps_by_signs(instance.get_job_snapshot(job))
     if not any(gives.values()):
         return None
+    if _has_a_process(instance, run):
+        return SILENCE
+    # One of several at once may have ended just before another one died.
     steps = instance.get_run_step_stats(run.run_id)
     if any(gives.get(step.step_key) for step in steps if step.status == StepEventStatus.IN_PROGRESS):
         return SILENCE
     return SILENCE_BETWEEN_STEPS if all(gives.values()) else None
+
+
+def _has_a_process(instance: dg.DagsterInstance, run: dg.DagsterRun) -> bool:
+    """Whether the last sign of a run is its own, and was not the last word of the process that gave it."""
+    sign = run.tags.get(ALIVE_TAG, ENDED)
+    before = instance.get_run_by_id(run.parent_run_id) if run.parent_run_id else None
+    return not sign.endswith(ENDED) and (before is None or before.tags.get(ALIVE_TAG) != sign)
 
 
 def _steps_by_signs(job: JobSnap) -> dict[str, bool]:

@@ -8,7 +8,7 @@ import pytest
 
 from sigma_impressions.defs import signs_of_life
 from sigma_impressions.defs.sigma_source import SigmaSource
-from sigma_impressions.defs.signs_of_life import ALIVE_TAG
+from sigma_impressions.defs.signs_of_life import ALIVE_TAG, ENDED
 
 
 @pytest.fixture
@@ -39,7 +39,7 @@ def test_a_run_gives_signs_while_it_runs(instance: dg.DagsterInstance, monkeypat
     done = job.execute_in_process(instance=instance)
     assert done.success and seen[1] is not None
     after = instance.get_run_by_id(done.run_id)
-    assert after is not None and ALIVE_TAG in after.tags
+    assert after is not None and after.tags[ALIVE_TAG].endswith(ENDED)
 
 
 def test_the_first_sign_is_there_before_a_step_begins(instance: dg.DagsterInstance) -> None:

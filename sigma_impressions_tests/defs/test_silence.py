@@ -10,9 +10,9 @@ import dagster as dg
 import pytest
 
 from sigma_impressions.defs import silence
-from sigma_impressions.defs.runs import PROCESS_TAG, end_dead_runs, has_died
+from sigma_impressions.defs.runs import PROCESS_TAG, created_at, end_dead_runs, has_died
 from sigma_impressions.defs.sigma_source import SigmaSource
-from sigma_impressions.defs.signs_of_life import ALIVE_TAG
+from sigma_impressions.defs.signs_of_life import ALIVE_TAG, ENDED
 from sigma_impressions.defs.silence import SILENCE, SILENCE_BETWEEN_STEPS
 
 LONG_AGO = datetime(2020, 1, 1, tzinfo=UTC)
@@ -98,14 +98,18 @@ def status(instance: dg.DagsterInstance, run: dg.DagsterRun) -> dg.DagsterRunSta
     return found.status
 
 
-@pytest.mark.parametrize(("under_way", "longest"), [(OURS, SILENCE), (None, SILENCE_BETWEEN_STEPS)])
+@pytest.mark.parametrize(
+    ("last_word", "under_way", "longest"),
+    [("", None, SILENCE), (ENDED, None, SILENCE_BETWEEN_STEPS), (ENDED, OURS, SILENCE)],
+    ids=["a process", "none", "another step of several"],
+)
 def test_a_run_without_a_sign_is_ended(
-    instance: dg.DagsterInstance, clock: Clock, under_way: str | None, longest: timedelta
+    instance: dg.DagsterInstance, clock: Clock, last_word: str, under_way: str | None, longest: timedelta
 ) -> None:
-    run = started(instance, {ALIVE_TAG: sign()}, under_way=under_way)
+    run = started(instance, {ALIVE_TAG: sign() + last_word}, under_way=under_way)
     assert watch(instance, clock, longest - timedelta(seconds=1)) == 0
     # Another sign, whatever the clock of its machine says.
-    instance.add_run_tags(run.run_id, {ALIVE_TAG: sign(timedelta(minutes=50))})
+    instance.add_run_tags(run.run_id, {ALIVE_TAG: sign(timedelta(minutes=50)) + last_word})
     assert watch(instance, clock, longest - timedelta(seconds=1)) == 0
     assert watch(instance, clock, timedelta(seconds=1)) == 1
     assert status(instance, run) == dg.DagsterRunStatus.FAILURE
@@ -146,16 +150,20 @@ def test_the_signs_of_the_run_before_do_not_count(instance: dg.DagsterInstance, 
     with subprocess.Popen(["true"]) as gone:
         gone.wait()
     tags = {ALIVE_TAG: LONG_AGO.isoformat(), PROCESS_TAG: f"{socket.gethostname()}/{gone.pid}"}
-    run = started(instance, tags, parent=started(instance, {}))
+    run = started(instance, tags, parent=started(instance, tags))
     assert not has_died(run)
-    assert end_dead_runs(instance) == 0
+    ((looked, began),) = [(it.dagster_run, created_at(it)) for it in instance.get_run_records(limit=1)]
+    assert looked.run_id == run.run_id
+    for _ in range(10):
+        assert silence.silence_of(instance, looked, began) is None
+        clock.wait(SILENCE / 5)
 
 
 def test_steps_of_others_need_not_give_signs(instance: dg.DagsterInstance, clock: Clock) -> None:
     """A step of another asset may take hours in a process of its own, or wait as long for its turn."""
     for under_way in (None, OTHERS):
         for steps in ([OURS, OTHERS], [OTHERS]):
-            started(instance, {ALIVE_TAG: sign()}, *steps, under_way=under_way)
+            started(instance, {ALIVE_TAG: sign() + ENDED}, *steps, under_way=under_way)
     assert watch(instance, clock, SILENCE_BETWEEN_STEPS + timedelta(minutes=1)) == 0
 
 

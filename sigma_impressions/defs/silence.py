@@ -84,13 +84,14 @@ def _longest_silence(instance: dg.DagsterInstance, run: dg.DagsterRun) -> timede
         gives = _known[job] = _steps_by_signs(instance.get_job_snapshot(job))
     if not any(gives.values()):
         return None
-    if _has_a_process(instance, run):
-        return SILENCE
-    # One of several at once may have ended just before another one died.
+    # One of several processes at once may have ended just before another one died.
     steps = instance.get_run_step_stats(run.run_id)
     if any(gives.get(step.step_key) for step in steps if step.status == StepEventStatus.IN_PROGRESS):
         return SILENCE
-    return SILENCE_BETWEEN_STEPS if all(gives.values()) else None
+    if not all(gives.values()):
+        # The process of a step of ours may have died, and its step failed, while those of others go on.
+        return None
+    return SILENCE if _has_a_process(instance, run) else SILENCE_BETWEEN_STEPS
 
 
 def _has_a_process(instance: dg.DagsterInstance, run: dg.DagsterRun) -> bool:

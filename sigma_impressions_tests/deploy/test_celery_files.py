@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import runpy
+import shlex
 import subprocess
 import sys
 import tomllib
@@ -67,6 +68,51 @@ def test_a_variable_that_is_missing_is_named(tmp_path: Path) -> None:
     assert done.returncode != 0
     assert "CELERY_BROKER_URL: is not set" in done.stderr
     assert not (tmp_path / "home").exists()
+
+
+def test_a_unit_gets_the_settings_as_they_are_written(tmp_path: Path) -> None:
+    """Also what systemd or a shell would read otherwise; and a variable of the unit's own wins."""
+    unit = (FOLDER / "sigma-impressions@.service").read_text(encoding="utf-8")
+    command = shlex.split(re.findall(r"^ExecStart=(.*)$", unit, re.MULTILINE)[0].replace("%i", "worker"))
+    deploy = tmp_path / "deploy" / "celery"
+    deploy.mkdir(parents=True)
+    pattern = r"^(?P<day>\d{2})T[^/]* \.csv$"
+    (deploy / ".env").write_text(f"NAME=Acme Analytics\nPATTERN={pattern}\nCELERY_QUEUES=dagster\n", encoding="utf-8")
+    start = deploy / "start"
+    start.write_text('#!/bin/sh\nprintf "%s\\n" "$1" "$NAME" "$PATTERN" "$CELERY_QUEUES"\n', encoding="utf-8")
+    start.chmod(0o755)
+    assert command[0] == "/srv/sigma-impressions/.venv/bin/dotenv"
+    done = subprocess.run(
+        [Path(sys.executable).with_name("dotenv"), *command[1:]],
+        cwd=tmp_path,
+        env={"PATH": "/usr/bin:/bin", "CELERY_QUEUES": "large"},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout.splitlines() == ["worker", "Acme Analytics", pattern, "large"]
+
+
+@pytest.mark.parametrize("program", ["code", "webserver", "daemon", "worker"])
+def test_nothing_is_started_beside_the_settings_of_another_deployment(program: str, tmp_path: Path) -> None:
+    """Dagster reads the `.env` of the folder that it is started in, and lets it win: a try would reach what is real."""
+    programs, home = tmp_path / "bin", tmp_path / "home"
+    programs.mkdir()
+    for name in ("dagster", "dagster-webserver", "dagster-daemon", "celery"):
+        (programs / name).write_text('#!/bin/sh\npwd\nprintf "%s\\n" "$@"\n', encoding="utf-8")
+        (programs / name).chmod(0o755)
+    done = subprocess.run(
+        [str(FOLDER / "start"), program],
+        env={**EXAMPLE, "PATH": f"{programs}:/usr/bin:/bin", "CELERY_TASK": "step", "DAGSTER_HOME": str(home)},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    folder, *arguments = done.stdout.splitlines()
+    assert folder == str(home)
+    files = [it for it in arguments if it.endswith((".py", ".yaml"))]
+    assert all(it.startswith(f"{FOLDER}/") and Path(it).is_file() for it in files)
+    assert len(files) == (program != "worker")
 
 
 def test_where_a_task_is_a_step_all_runs_have_the_executor() -> None:

@@ -5,9 +5,11 @@ from __future__ import annotations
 import re
 import runpy
 import shlex
+import socket
 import subprocess
 import sys
 import tomllib
+from collections.abc import Callable
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -93,26 +95,55 @@ def test_a_unit_gets_the_settings_as_they_are_written(tmp_path: Path) -> None:
     assert done.stdout.splitlines() == ["worker", "Acme Analytics", pattern, "large"]
 
 
-@pytest.mark.parametrize("program", ["code", "webserver", "daemon", "worker"])
-def test_nothing_is_started_beside_the_settings_of_another_deployment(program: str, tmp_path: Path) -> None:
-    """Dagster reads the `.env` of the folder that it is started in, and lets it win: a try would reach what is real."""
-    programs, home = tmp_path / "bin", tmp_path / "home"
+@pytest.fixture
+def started(tmp_path: Path) -> Callable[..., subprocess.Popen[str]]:
+    """Starts a process of the deployment whose program says where it was started and with what, and ends."""
+    programs = tmp_path / "bin"
     programs.mkdir()
     for name in ("dagster", "dagster-webserver", "dagster-daemon", "celery"):
         (programs / name).write_text('#!/bin/sh\npwd\nprintf "%s\\n" "$@"\n', encoding="utf-8")
         (programs / name).chmod(0o755)
-    done = subprocess.run(
-        [str(FOLDER / "start"), program],
-        env={**EXAMPLE, "PATH": f"{programs}:/usr/bin:/bin", "CELERY_TASK": "step", "DAGSTER_HOME": str(home)},
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    folder, *arguments = done.stdout.splitlines()
-    assert folder == str(home)
+    own = {
+        "PATH": f"{programs}:{Path(sys.executable).parent}:/usr/bin:/bin",
+        "CELERY_TASK": "step",
+        "DAGSTER_HOME": str(tmp_path / "home"),
+    }
+
+    def start(program: str, port: int) -> subprocess.Popen[str]:
+        return subprocess.Popen(
+            [str(FOLDER / "start"), program],
+            env={**EXAMPLE, **own, "DAGSTER_CODE_PORT": str(port)},
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+
+    return start
+
+
+@pytest.mark.parametrize("program", ["code", "webserver", "daemon", "worker"])
+def test_nothing_is_started_beside_the_settings_of_another_deployment(
+    program: str, started: Callable[..., subprocess.Popen[str]], tmp_path: Path
+) -> None:
+    """Dagster reads the `.env` of the folder that it is started in, and lets it win: a try would reach what is real."""
+    with socket.create_server(("127.0.0.1", 0)) as code_server:
+        said, _ = started(program, code_server.getsockname()[1]).communicate(timeout=30)
+    folder, *arguments = said.splitlines()
+    assert folder == str(tmp_path / "home")
     files = [it for it in arguments if it.endswith((".py", ".yaml"))]
     assert all(it.startswith(f"{FOLDER}/") and Path(it).is_file() for it in files)
     assert len(files) == (program != "worker")
+
+
+def test_the_daemon_begins_when_the_code_server_answers(started: Callable[..., subprocess.Popen[str]]) -> None:
+    """For a code location that is not there a backfill fails for good, and no dead run is tried again."""
+    with socket.socket() as code_server:
+        code_server.bind(("127.0.0.1", 0))
+        process = started("daemon", code_server.getsockname()[1])
+        with pytest.raises(subprocess.TimeoutExpired):
+            process.communicate(timeout=1)
+        code_server.listen()
+        said, _ = process.communicate(timeout=30)
+    assert "--workspace" in said
 
 
 def test_where_a_task_is_a_step_all_runs_have_the_executor() -> None:

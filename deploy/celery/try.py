@@ -9,7 +9,6 @@ folders of its own below one that is gone at the end. Ctrl-C ends everything.
 from __future__ import annotations
 
 import shutil
-import signal
 import sys
 import tempfile
 import time
@@ -19,6 +18,7 @@ from pathlib import Path
 
 from sigma_impressions.demo.generate import export_period, last_export_day, resources
 from sigma_impressions.demo.object_store import EmbeddedObjectStore
+from sigma_impressions.interrupts import interruptible
 from sigma_impressions_tests.servers.cluster import USAGE, Cluster, filled
 from sigma_impressions_tests.servers.postgres import postgres_programs, running_postgres
 from sigma_impressions_tests.servers.redis import running_redis
@@ -34,8 +34,7 @@ def main(arguments: list[str]) -> str | int:
         return "Say what a task of a worker is: run, or step"
     if redis is None or postgres is None:
         return "Redis and PostgreSQL are needed. Debian and Ubuntu: apt-get install redis-server postgresql"
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
-    with ExitStack() as running:
+    with interruptible(), ExitStack() as running:
         try:
             folder = Path(running.enter_context(tempfile.TemporaryDirectory(prefix="sigma-impressions-")))
             print("Starting Redis, PostgreSQL and an S3 server ...", flush=True)

@@ -24,7 +24,7 @@ def temporary() -> Iterator[Path]:
     """Where temporary files go: a short path, since PostgreSQL has a socket there."""
     with tempfile.TemporaryDirectory() as folder:
         # PostgreSQL may run as another user.
-        os.chmod(folder, 0o777)
+        Path(folder).chmod(0o777)
         yield Path(folder)
 
 

@@ -28,6 +28,9 @@ _LONGEST_BETWEEN_LOOKS: Final = 120.0
 """How many seconds count that have passed since the last look: who could not look before, because Dagster's storage
 was away or this machine asleep, does not know that there was no sign, and the run could give none either."""
 
+_BEFORE_THE_FIRST_SIGN: Final = {dg.DagsterEventType.RUN_START, dg.DagsterEventType.RESOURCE_INIT_STARTED}
+"""Events of a process that is there; where steps are handed to workers, another event tells of that."""
+
 
 class _Seen(NamedTuple):
     sign: str
@@ -91,14 +94,23 @@ def _longest_silence(instance: dg.DagsterInstance, run: dg.DagsterRun) -> timede
     if not all(gives.values()):
         # The process of a step of ours may have died, and its step failed, while those of others go on.
         return None
-    return SILENCE if _has_a_process(instance, run) else SILENCE_BETWEEN_STEPS
+    has_a_process = _gives_signs(instance, run) or _is_about_to(instance, run)
+    return SILENCE if has_a_process else SILENCE_BETWEEN_STEPS
 
 
-def _has_a_process(instance: dg.DagsterInstance, run: dg.DagsterRun) -> bool:
+def _gives_signs(instance: dg.DagsterInstance, run: dg.DagsterRun) -> bool:
     """Whether the last sign of a run is its own, and was not the last word of the process that gave it."""
     sign = run.tags.get(ALIVE_TAG, ENDED)
     before = instance.get_run_by_id(run.parent_run_id) if run.parent_run_id else None
     return not sign.endswith(ENDED) and (before is None or before.tags.get(ALIVE_TAG) != sign)
+
+
+def _is_about_to(instance: dg.DagsterInstance, run: dg.DagsterRun) -> bool:
+    """Whether the last that is known of a run is what comes just before a process gives its first sign."""
+    for record in instance.get_records_for_run(run.run_id, limit=1, ascending=False).records:
+        event = record.event_log_entry.dagster_event
+        return event is not None and event.event_type in _BEFORE_THE_FIRST_SIGN
+    return False
 
 
 def _steps_by_signs(job: JobSnap) -> dict[str, bool]:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import dagster as dg
 import pytest
+from dagster._core.events import EngineEventData
 
 from sigma_impressions.defs import silence
 from sigma_impressions.defs.runs import PROCESS_TAG, created_at, end_dead_runs, has_died
@@ -121,6 +122,17 @@ def test_one_that_died_before_its_first_sign_is_ended(instance: dg.DagsterInstan
     assert watch(instance, clock, SILENCE_BETWEEN_STEPS - timedelta(seconds=1)) == 0
     assert watch(instance, clock, timedelta(minutes=1)) == 1
     assert status(instance, run) == dg.DagsterRunStatus.FAILURE
+
+
+@pytest.mark.parametrize("last", [dg.DagsterEventType.RUN_START, dg.DagsterEventType.RESOURCE_INIT_STARTED])
+def test_one_that_was_about_to_give_its_first_sign_is_ended(
+    instance: dg.DagsterInstance, clock: Clock, last: dg.DagsterEventType
+) -> None:
+    run = started(instance, {})
+    event = dg.DagsterEvent(last.value, job_name="job", event_specific_data=EngineEventData())
+    instance.report_dagster_event(event, run.run_id)
+    assert watch(instance, clock, SILENCE - timedelta(seconds=1)) == 0
+    assert watch(instance, clock, timedelta(seconds=1)) == 1
 
 
 def test_who_could_not_look_does_not_call_a_run_silent(instance: dg.DagsterInstance, clock: Clock) -> None:

@@ -190,6 +190,7 @@ def _reader(files: int, is_refused_at_times: bool) -> None:
         except ReportError:
             if not is_refused_at_times:
                 raise
+            time.sleep(1)
             continue
         found = pair.publication.published_at, counted
         if found != seen[-1]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import shutil
 import threading
 import time
 import uuid
@@ -54,6 +55,10 @@ class FileCache:
         target = self.folder / name
         target.parent.mkdir(parents=True, exist_ok=True)
         file.replace(target)
+
+    def drop(self, folder: str) -> None:
+        """Delete the copies below a folder that the storage location does not have any more."""
+        shutil.rmtree(self.folder / folder, ignore_errors=True)
 
     def clear(self) -> None:
         """Delete all copies; those who hold paths of them must not read these any more."""

@@ -332,6 +332,7 @@ class BucketStorage:
         with clear_errors(self, f"deleting {self.uri(table)}"):
             for key in self._remote.sizes(self._key(table, "")):
                 self._remote.delete(key)
+        self._cache.drop(table)
 
     def fetch(self, name: str) -> str | None:
         with clear_errors(self, f"reading {self.uri(name)}"), self._copy(name) as copy:

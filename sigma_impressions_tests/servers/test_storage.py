@@ -242,9 +242,12 @@ def test_machines_that_share_only_the_bucket_share_the_state(
 def test_the_check_tells_whether_the_tables_can_be_written(
     remote_storage: RemoteStorage, s3_bucket: Any, tmp_path: Path
 ) -> None:
+    local: list[Path] = []
+
     def step(settings: Mapping[str, str]) -> Step:
         wanted = {"SIGMA_IMPRESSIONS_BUCKET_URI": s3_bucket.uri, "SIGMA_IMPRESSIONS_STORAGE": remote_storage.uri}
-        with machine(tmp_path, {**settings, **wanted}):
+        with machine(tmp_path, {**settings, **wanted}) as stored:
+            local.append(stored.storage.local)
             (found,) = [step for step in check_source(environment_values(os.environ)) if step.name == "storage"]
         return found
 
@@ -252,6 +255,7 @@ def test_the_check_tells_whether_the_tables_can_be_written(
     assert allowed.passed, allowed.message
     bucket = remote_storage.uri.split("/")[2]
     assert s3_bucket.client.list_objects_v2(Bucket=bucket)["KeyCount"] == 0
+    assert not list(local[0].rglob("*.parquet"))
     for identity in (READER, LISTER):
         denied = step(s3_bucket.environment(identity))
         assert denied.passed is False

@@ -118,9 +118,9 @@ def kill_workers(cluster: Cluster, ui: Ui, kills: int) -> None:
 
     def is_one_killed() -> bool:
         if not cluster.busy():
-            if not ui.has_work():
+            if not ui.has_queued():
                 ui.backfill(days())
-                ui.wait(ui.has_work)
+                ui.wait(lambda: ui.has_queued() or bool(cluster.busy()))
             return False
         time.sleep(moments.uniform(0, MOST_SECONDS))
         if not (busy := cluster.busy()):

@@ -59,6 +59,6 @@ class Ui:
 
         self.wait(has_ended)
 
-    def has_work(self) -> bool:
-        """Whether there is a run that nobody has begun with."""
-        return any(run["status"] in _UNDER_WAY - {"STARTED"} for run in self.runs())
+    def has_queued(self) -> bool:
+        """Whether there is a run that no worker has been asked for."""
+        return any(run["status"] in ("QUEUED", "NOT_STARTED") for run in self.runs())

@@ -224,7 +224,7 @@ def test_a_run_keeps_to_its_prefix_and_its_storage_location(
         assert (shown["name"], shown["total_impressions_with_elements_60d"]) == max(ranked, key=lambda row: row[1])
 
 
-@pytest.mark.slow
+@pytest.mark.soak
 def test_a_new_project_has_it_twice(tmp_path: Path) -> None:
     # The wheel itself, not this checkout: its entry point and all its files.
     site = tmp_path / "site"

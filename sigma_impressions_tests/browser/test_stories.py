@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -21,6 +20,7 @@ from sigma_impressions.demo.generate import export_files, refused_file
 from sigma_impressions_tests.browser.conftest import ARTEFACTS, ASSETS, open_page
 from sigma_impressions_tests.commands import environment
 from sigma_impressions_tests.conftest import S3Bucket
+from sigma_impressions_tests.servers.programs import any_free_port
 from sigma_impressions_tests.servers.results import TODAY, fill, settings
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(480)]
@@ -66,9 +66,7 @@ def dev(s3_bucket: S3Bucket, tmp_path: Path) -> Iterator[Dev]:
     (tmp_path / "impatient" / "sitecustomize.py").write_text(_IMPATIENT)
     env["PYTHONPATH"] = f"{tmp_path / 'impatient'}:{REPOSITORY}"
     shutil.copy(REPOSITORY / "dagster_home" / "dagster.yaml", env["DAGSTER_HOME"])
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = any_free_port()
     command = [sys.executable, "-m", "dagster", "dev", "-m", "sigma_impressions.definitions"]
     with (tmp_path / "dev.log").open("wb") as log:
         process = subprocess.Popen(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -22,6 +21,7 @@ from sigma_impressions_tests.browser.conftest import ARTEFACTS, open_page
 from sigma_impressions_tests.clouds.http_stub import Answer, HttpStub, http_stub
 from sigma_impressions_tests.commands import environment, sigma_impressions
 from sigma_impressions_tests.conftest import new_bucket
+from sigma_impressions_tests.servers.programs import any_free_port
 from sigma_impressions_tests.upstream.organizations import large_organization
 
 pytestmark = pytest.mark.slow
@@ -97,8 +97,7 @@ def deployment(
     bucket.put(f"exports/rejected {hostile}.csv", nothing.encode())
     scanned = sigma_impressions("run", env=env)
     assert scanned.returncode == 0, scanned.stderr
-    with socket.create_server(("127.0.0.1", 0)) as held:
-        port = held.getsockname()[1]
+    port = any_free_port()
     command = ["-m", "dagster_webserver", "-w", str(WORKSPACE), "-h", "127.0.0.1", "-p", str(port)]
     with subprocess.Popen([sys.executable, *command], env=env, cwd=folder) as webserver:
         try:

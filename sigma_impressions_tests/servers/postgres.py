@@ -6,10 +6,8 @@ import os
 import secrets
 import shutil
 import signal
-import socket
 import subprocess
 import tempfile
-import time
 import uuid
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
@@ -18,11 +16,10 @@ from pathlib import Path
 
 import psycopg2
 
-from sigma_impressions.demo.object_store import end_with_parent
+from sigma_impressions_tests.servers.programs import START_SECONDS, any_free_port, await_answer, start
 
 _USER = "sigma_impressions"
 _NOBODY = 65534
-_START_SECONDS = 30
 # What is here need not outlive the machine, and other programs of this one need not find it.
 _OPTIONS = {
     "listen_addresses": "127.0.0.1",
@@ -49,6 +46,10 @@ class PostgresServer:
             cursor.execute(f"CREATE DATABASE {name}")
         return self._url(name)
 
+    def connect_once(self) -> None:
+        """Raises `psycopg2.OperationalError` if the server does not answer yet."""
+        psycopg2.connect(self._url("postgres"), connect_timeout=2).close()
+
     def _url(self, database: str) -> str:
         return f"postgresql://{_USER}:{self.password}@{self.address}/{database}"
 
@@ -70,28 +71,17 @@ def running_postgres(programs: Path) -> Iterator[PostgresServer]:
         password_file.write_text(password, encoding="ascii")
         as_user = _as_nobody(Path(folder), password_file)
         _initialize(programs, data, password_file, as_user)
-        with socket.socket() as held:
-            held.bind(("127.0.0.1", 0))
-            port = held.getsockname()[1]
+        port = any_free_port()
         options = [f"--{name}={value}" for name, value in {**_OPTIONS, "port": port}.items()]
-        with log.open("wb") as output:
-            process = subprocess.Popen(
-                end_with_parent([*as_user, str(programs / "postgres"), "-D", str(data), *options]),
-                cwd=folder,
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=subprocess.STDOUT,
-                # Ctrl-C is for the tests, which stop the server after their own last word.
-                start_new_session=True,
-            )
+        process = start([*as_user, str(programs / "postgres"), "-D", str(data), *options], Path(folder), log)
         try:
             server = PostgresServer(f"127.0.0.1:{port}", password)
-            _wait_for_answer(server, process, log)
+            await_answer("PostgreSQL", server.connect_once, psycopg2.OperationalError, process, log)
             yield server
         finally:
             # At once: nothing of it is kept.
             process.send_signal(signal.SIGQUIT)
-            process.wait(_START_SECONDS)
+            process.wait(START_SECONDS)
 
 
 def _as_nobody(*owned: Path) -> list[str]:
@@ -114,16 +104,3 @@ def _initialize(programs: Path, data: Path, password_file: Path, as_user: list[s
     ]
     done = subprocess.run(command, cwd=data.parent, capture_output=True, text=True, check=False, timeout=60)
     assert done.returncode == 0, done.stderr
-
-
-def _wait_for_answer(server: PostgresServer, process: subprocess.Popen[bytes], log: Path) -> None:
-    deadline = time.monotonic() + _START_SECONDS
-    while True:
-        try:
-            psycopg2.connect(server._url("postgres"), connect_timeout=2).close()
-            return
-        except psycopg2.OperationalError as error:
-            if process.poll() is not None or time.monotonic() >= deadline:
-                said = log.read_text(encoding="utf-8", errors="replace")
-                raise RuntimeError(f"PostgreSQL does not answer (exit code {process.poll()}): {said}") from error
-            time.sleep(0.05)

@@ -45,7 +45,7 @@ def lines(folder: Path, large: bool) -> Iterator[str]:
         results: dict[str, list[float]] = {way: [] for way in ways}
         for number in range(_ROUNDS):
             for way, workers in ways.items():
-                tables = {"SIGMA_IMPRESSIONS_STORAGE": f"s3://{USAGE}/{workers} {number}".replace(" ", "-")}
+                tables = {"SIGMA_IMPRESSIONS_STORAGE": f"s3://{USAGE}/{workers}-{number}"}
                 scratch = folder / "machines"
                 scratch.mkdir()
                 seconds = (_by_workers if workers else _alone)(scratch, days, settings | tables, workers)

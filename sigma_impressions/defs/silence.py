@@ -107,10 +107,9 @@ def _gives_signs(instance: dg.DagsterInstance, run: dg.DagsterRun) -> bool:
 
 def _is_about_to(instance: dg.DagsterInstance, run: dg.DagsterRun) -> bool:
     """Whether the last that is known of a run is what comes just before a process gives its first sign."""
-    for record in instance.get_records_for_run(run.run_id, limit=1, ascending=False).records:
-        event = record.event_log_entry.dagster_event
-        return event is not None and event.event_type in _BEFORE_THE_FIRST_SIGN
-    return False
+    newest = instance.get_records_for_run(run.run_id, limit=1, ascending=False).records
+    event = newest[0].event_log_entry.dagster_event if newest else None
+    return event is not None and event.event_type in _BEFORE_THE_FIRST_SIGN
 
 
 def _steps_by_signs(job: JobSnap) -> dict[str, bool]:
